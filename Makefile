@@ -1,0 +1,77 @@
+# `make demo` and `make test` need Python 3.11 or newer, git and make; they fetch the rest into .venv.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+WORKERS ?= 2
+ARGS ?=
+
+# Ansible refuses to start without a UTF-8 locale.
+export LC_ALL := C.UTF-8
+export PYTHON
+
+.PHONY: help demo test tests unit integration lint typing docs-lint sanity build matrix format clean
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s '	'
+
+demo: $(VENV)/.ready-tests ## A tour on an embedded Proxmox VE
+	@$(PY) -m tests.demo $(ARGS)
+
+test: $(VENV)/.ready-quality ## Everything that has to pass before a change goes in
+	@$(MAKE) --no-print-directory --keep-going lint typing docs-lint build sanity tests
+
+tests: $(VENV)/.ready-tests ## Unit and integration tests
+	$(PY) -m pytest -n $(WORKERS) tests/unit tests/integration $(ARGS)
+
+unit: $(VENV)/.ready-tests ## Unit tests; ARGS="-k snapshot" picks some
+	$(PY) -m pytest tests/unit $(ARGS)
+
+integration: $(VENV)/.ready-tests ## Integration tests against the embedded Proxmox VE
+	$(PY) -m pytest -n $(WORKERS) tests/integration $(ARGS)
+
+lint: $(VENV)/.ready-quality ## ruff, ansible-lint and the changelog fragments
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m tests.tooling.working_copy ansible-lint
+	$(PY) -m tests.tooling.working_copy antsibull-changelog lint
+
+typing: $(VENV)/.ready-quality ## mypy --strict
+	$(PY) -m tests.tooling.working_copy mypy
+
+docs-lint: $(VENV)/.ready-quality ## Documentation of plugins and roles
+	$(PY) -m tests.tooling.working_copy antsibull-docs lint-collection-docs --plugin-docs \
+		--validate-collection-refs self .
+
+sanity: $(VENV)/.ready-quality ## ansible-test sanity on every Python found; ARGS="--test pylint" picks one
+	$(PY) -m tests.tooling.ansible_test sanity $(ARGS)
+
+build: $(VENV)/.ready-tests ## The collection as Galaxy would publish it, in dist/
+	$(PY) -m tests.tooling.working_copy ansible-galaxy collection build --force --output-path $(CURDIR)/dist .
+
+matrix: $(VENV)/.ready-quality ## The tests on every supported ansible-core
+	$(PY) -m nox $(ARGS)
+
+format: $(VENV)/.ready-quality ## Format the Python files and sort their imports
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean: ## Remove everything that the targets above made
+	rm -rf $(VENV) .cache .nox .ansible .hypothesis collections dist tests/output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.ready-venv:
+	@$(PY) -c '' 2>/dev/null || { \
+		python=$$(sh tests/tooling/find_python.sh) && \
+		echo "Creating $(VENV) with $$python" && \
+		"$$python" -m venv --clear $(VENV); }
+	@touch $@
+
+$(VENV)/.ready-tests: meta/ee-requirements.txt requirements.txt tests/requirements.txt | $(VENV)/.ready-venv
+	@echo "Installing tests/requirements.txt"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+$(VENV)/.ready-quality: tests/requirements-quality.txt $(VENV)/.ready-tests
+	@echo "Installing tests/requirements-quality.txt"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements-quality.txt
+	@touch $@
