@@ -25,10 +25,23 @@ CACHE = REPOSITORY / ".cache"
 KEPT = (Path(".git"), Path("tests/output"))
 
 
+def collection_files() -> set[Path]:
+    """Return the files, relative to the repository, that git tracks or would track."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    names = (Path(name) for name in listing.split("\0") if name)
+    return {name for name in names if (REPOSITORY / name).is_file()}
+
+
 def update_copy(name: str) -> Path:
     """Bring the copy .cache/<name>/ansible_collections/cloudbridge/proxmox up to date and return its path."""
     copy = CACHE / name / "ansible_collections" / "cloudbridge" / "proxmox"
-    wanted = _collection_files()
+    wanted = collection_files()
     if (copy / ".git").is_dir():
         _remove_vanished(copy, wanted)
     else:
@@ -48,18 +61,6 @@ def tool_environment(**extra: str) -> dict[str, str]:
     """Return the environment with this interpreter's command line tools first on PATH."""
     tools = Path(sys.executable).parent
     return {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}", **extra}
-
-
-def _collection_files() -> set[Path]:
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    ).stdout
-    names = (Path(name) for name in listing.split("\0") if name)
-    return {name for name in names if (REPOSITORY / name).is_file()}
 
 
 def _remove_vanished(copy: Path, wanted: set[Path]) -> None:

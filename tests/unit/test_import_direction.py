@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The rooms of the house import in one direction, and the collection stands on its own."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tooling.working_copy import REPOSITORY, collection_files
+
+COLLECTION = "ansible_collections.cloudbridge.proxmox"
+ROOMS = f"{COLLECTION}.plugins.module_utils"
+
+# What the files under a path must not import.
+FORBIDDEN = {
+    "plugins": ("fakepve", "tests", f"{COLLECTION}.tests"),
+    "roles": ("fakepve", "tests", f"{COLLECTION}.tests"),
+    "plugins/module_utils/_pve": (
+        "ansible",
+        f"{ROOMS}._ansible",
+        f"{ROOMS}._cloudstack",
+        f"{ROOMS}._operations",
+        f"{ROOMS}._terminal",
+    ),
+    "plugins/module_utils/_operations": (
+        "ansible",
+        f"{ROOMS}._ansible",
+        f"{ROOMS}._cloudstack",
+        f"{ROOMS}._terminal",
+    ),
+    "plugins/module_utils/_cloudstack": ("ansible", f"{ROOMS}._ansible"),
+    "plugins/module_utils/_terminal": ("ansible", f"{ROOMS}._ansible", f"{ROOMS}._cloudstack"),
+}
+
+
+def imported_names(source: str, path: Path) -> Iterator[str]:
+    """Yield what a file imports, as absolute dotted names: `from a import b` yields a.b."""
+    package = [*COLLECTION.split("."), *path.parent.parts]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            prefix = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{prefix}.{alias.name}" for alias in node.names)
+
+
+def violations(source: str, path: Path, forbidden: tuple[str, ...]) -> list[str]:
+    return [
+        f"{path}: {name}"
+        for name in imported_names(source, path)
+        if any(name == module or name.startswith(f"{module}.") for module in forbidden)
+    ]
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_room_imports_only_what_lies_below(room):
+    files = [path for path in collection_files() if path.suffix == ".py" and path.is_relative_to(room)]
+    found = [
+        violation
+        for path in sorted(files)
+        for violation in violations((REPOSITORY / path).read_text("utf-8"), path, FORBIDDEN[room])
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "forbidden"),
+    [
+        ("from .._operations import vm", True),
+        ("from .._operations.vm import plan", True),
+        (f"from {ROOMS}._ansible import runner", True),
+        (f"import {ROOMS}._terminal.session", True),
+        ("def f():\n    from ansible.module_utils.basic import env_fallback", True),
+        ("from .client import Client", False),
+        (f"from {ROOMS}._pve.client import Client", False),
+        ("import requests", False),
+    ],
+)
+def test_forbidden_imports_are_seen(statement, forbidden):
+    room = "plugins/module_utils/_pve"
+    assert bool(violations(statement, Path(room, "sample.py"), FORBIDDEN[room])) is forbidden
+
+
+def test_no_file_needs_the_machine_it_was_written_on():
+    foreign = "/".join(["", "work", "shared"]).encode()
+    assert [str(path) for path in collection_files() if foreign in (REPOSITORY / path).read_bytes()] == []
