@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Where the API is, and who asks."""
+
+    DOCUMENTATION = r"""
+options:
+  api_host:
+    description:
+      - The name or address of a PVE node, or several with commas between them, which are tried in this order.
+      - Each may also be V(host:port), an V(https://) URL, or an IPv6 address. Plain V(http://) is refused.
+      - If not set, the environment variable E(PROXMOX_HOST) is used.
+    type: str
+  api_port:
+    description:
+      - The port of the API, for the hosts that do not name one.
+      - If not set, the environment variable E(PROXMOX_PORT) is used.
+    type: int
+    default: 8006
+  api_user:
+    description:
+      - The user, with its realm, as in V(root@pam).
+      - Can be left out when O(api_token_id) is a whole token id.
+      - If not set, the environment variable E(PROXMOX_USER) is used.
+    type: str
+  api_password:
+    description:
+      - The user's password. It is not looked at when there is an API token.
+      - If not set, the environment variable E(PROXMOX_PASSWORD) is used.
+    type: str
+  api_otp:
+    description:
+      - The one-time password of a user with a second factor. API tokens need none.
+      - If not set, the environment variable E(PROXMOX_OTP) is used.
+    type: str
+  api_token_id:
+    description:
+      - The API token, as its name (V(ansible)) or as PVE prints it (V(root@pam!ansible)).
+      - If not set, the environment variable E(PROXMOX_TOKEN_ID) is used.
+    type: str
+  api_token_secret:
+    description:
+      - The API token's secret.
+      - If not set, the environment variable E(PROXMOX_TOKEN_SECRET) is used.
+    type: str
+  validate_certs:
+    description:
+      - Whether the certificate must be signed by a known authority, see O(ca_path).
+      - If not set, the environment variable E(PROXMOX_VALIDATE_CERTS) is used.
+    type: bool
+    default: true
+  ca_path:
+    description:
+      - A file with the certificate authority that signed the certificates of the cluster,
+        which on a node is C(/etc/pve/pve-root-ca.pem).
+      - E(REQUESTS_CA_BUNDLE) is not looked at.
+      - If not set, the environment variable E(PROXMOX_CA_PATH) is used.
+    type: path
+  api_fingerprint:
+    description:
+      - The SHA-256 fingerprint of the certificate, as PVE prints it. Only this certificate is then accepted, and
+        without O(ca_path) nobody needs to have signed it.
+      - If not set, the environment variable E(PROXMOX_FINGERPRINT) is used.
+    type: str
+  api_timeout:
+    description:
+      - Seconds to wait for one answer of the API.
+      - If not set, the environment variable E(PROXMOX_API_TIMEOUT) is used.
+    type: float
+    default: 30
+requirements:
+  - proxmoxer >= 2.3
+  - requests >= 2.28
+notes:
+  - Reads are repeated while the network or PVE fails for a moment. A change is only sent again when PVE has surely not
+    made it, or after looking whether it has.
+"""

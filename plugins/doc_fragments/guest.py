@@ -1,0 +1,32 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Which guest is meant."""
+
+    DOCUMENTATION = r"""
+options:
+  vmid:
+    description:
+      - The guest's number, from V(100) to V(999999999).
+      - One of O(vmid) and O(name) is required. With both, the guest must have that number and that name.
+    type: int
+  name:
+    description:
+      - The guest's name. When several guests have it, that is an error which lists them.
+    type: str
+"""
+
+    TYPE = r"""
+options:
+  guest_type:
+    description:
+      - Whether the guest must be a virtual machine, V(qemu), or a container, V(lxc).
+    type: str
+    choices: [auto, qemu, lxc]
+    default: auto
+"""

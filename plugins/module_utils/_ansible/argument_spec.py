@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Argument specs that several modules share."""
+
+from __future__ import annotations
+
+import typing as t
+
+ArgumentSpec = dict[str, t.Any]
+
+
+def _environment(name: str) -> tuple[t.Any, list[str]]:
+    from ansible.module_utils.basic import env_fallback
+
+    return (env_fallback, [name])
+
+
+def connection_spec() -> ArgumentSpec:
+    """The connection options, each with its environment variable."""
+    return {
+        "api_host": {"type": "str", "fallback": _environment("PROXMOX_HOST")},
+        "api_port": {"type": "int", "fallback": _environment("PROXMOX_PORT"), "default": 8006},
+        "api_user": {"type": "str", "fallback": _environment("PROXMOX_USER")},
+        "api_password": {"type": "str", "no_log": True, "fallback": _environment("PROXMOX_PASSWORD")},
+        "api_otp": {"type": "str", "no_log": True, "fallback": _environment("PROXMOX_OTP")},
+        "api_token_id": {"type": "str", "no_log": False, "fallback": _environment("PROXMOX_TOKEN_ID")},
+        "api_token_secret": {"type": "str", "no_log": True, "fallback": _environment("PROXMOX_TOKEN_SECRET")},
+        "validate_certs": {"type": "bool", "fallback": _environment("PROXMOX_VALIDATE_CERTS"), "default": True},
+        "ca_path": {"type": "path", "fallback": _environment("PROXMOX_CA_PATH")},
+        "api_fingerprint": {"type": "str", "fallback": _environment("PROXMOX_FINGERPRINT")},
+        "api_timeout": {"type": "float", "fallback": _environment("PROXMOX_API_TIMEOUT"), "default": 30.0},
+    }
+
+
+def timeout_spec(seconds: int) -> ArgumentSpec:
+    """The time that the whole operation may take, its tasks included."""
+    return {"timeout": {"type": "int", "default": seconds}}
+
+
+def guest_spec() -> ArgumentSpec:
+    """The options that say which guest is meant."""
+    return {"vmid": {"type": "int"}, "name": {"type": "str"}}
+
+
+def guest_type_spec() -> ArgumentSpec:
+    """Virtual machines, containers, or whichever the guest is."""
+    return {"guest_type": {"type": "str", "choices": ["auto", "qemu", "lxc"], "default": "auto"}}

@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What PVE says of one guest, read into typed values, and the form in which results return it."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+from .._pve.guests import Guest, GuestHandle
+
+RUNNING = "running"
+PAUSED = "paused"
+HIBERNATED = "hibernated"
+STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Status:
+    """status/current of a guest: fresh, other than what /cluster/resources says."""
+
+    name: str
+    condition: str
+    template: bool
+    lock: str
+    ha_managed: bool
+    ha_state: str
+    uptime: int
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A setting that takes effect at the next start of the guest."""
+
+    key: str
+    current: t.Any
+    pending: t.Any
+    delete: bool
+
+
+def read_status(handle: GuestHandle) -> Status:
+    """Read status/current of a guest."""
+    return parse_status(handle.read("status", "current"))
+
+
+def parse_status(data: t.Mapping[str, t.Any]) -> Status:
+    """Bring status/current into typed values; a virtual machine and a container answer alike."""
+    ha = data.get("ha") or {}
+    return Status(
+        name=str(data.get("name") or ""),
+        condition=_condition(data),
+        template=bool(int(data.get("template") or 0)),
+        lock=str(data.get("lock") or ""),
+        ha_managed=bool(int(ha.get("managed") or 0)),
+        ha_state=str(ha.get("state") or ""),
+        uptime=int(data.get("uptime") or 0),
+        tags=split_tags(data.get("tags")),
+    )
+
+
+def _condition(data: t.Mapping[str, t.Any]) -> str:
+    # A paused guest is status running, a hibernated one is stopped and locked (PVE::QemuServer::vmstatus).
+    if data.get("status") == RUNNING:
+        return PAUSED if data.get("qmpstatus") in ("paused", "suspended") else RUNNING
+    return HIBERNATED if data.get("lock") == "suspended" else STOPPED
+
+
+def split_tags(text: t.Any) -> tuple[str, ...]:
+    """Split PVE's list of tags, which knows three separators (PVE::JSONSchema::split_list)."""
+    return tuple(tag for tag in re.split(r"[;,\s]+", str(text or "")) if tag)
+
+
+def read_pending(handle: GuestHandle) -> tuple[Pending, ...]:
+    """Read what waits for the next start of the guest."""
+    return pending_of(handle.read("pending"))
+
+
+def pending_of(entries: t.Iterable[t.Mapping[str, t.Any]]) -> tuple[Pending, ...]:
+    """Pick from PVE's list of settings those that are not in effect yet."""
+    waiting = (
+        Pending(str(entry["key"]), entry.get("value"), entry.get("pending"), bool(entry.get("delete")))
+        for entry in entries
+        if "pending" in entry or entry.get("delete")
+    )
+    return tuple(sorted(waiting, key=lambda item: item.key))
+
+
+def guest_result(guest: Guest, status: Status) -> dict[str, t.Any]:
+    """The guest as results return it."""
+    return {
+        "vmid": guest.vmid,
+        "name": status.name,
+        "node": guest.node,
+        "type": guest.kind,
+        "status": status.condition,
+        "template": status.template,
+        "lock": status.lock or None,
+        "tags": list(status.tags),
+        "pool": guest.pool or None,
+        "ha_managed": status.ha_managed,
+        "ha_state": status.ha_state or guest.ha_state or None,
+        "uptime": status.uptime,
+    }
+
+
+def pending_result(pending: t.Iterable[Pending]) -> list[dict[str, t.Any]]:
+    """What waits for the next start, as results return it; passwords come masked from PVE."""
+    return [
+        {"key": item.key, "current": item.current, "pending": item.pending, "delete": item.delete} for item in pending
+    ]

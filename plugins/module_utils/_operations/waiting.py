@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Waiting for what happens inside a guest: its agent, its addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+from dataclasses import dataclass
+
+from .._pve.deadline import Deadline
+from .._pve.errors import InvalidRequest, PveError, Refused, TimedOut
+from .._pve.guests import LXC, GuestHandle
+
+# A silent agent holds one of the node's three workers for 3 s at each call, so there are few.
+PAUSE_SECONDS = 1.0
+NO_AGENT = "No QEMU guest agent configured"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """The addresses by which a guest can be reached from outside."""
+
+    ipv4: tuple[str, ...] = ()
+    ipv6: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ipv4 or self.ipv6)
+
+    def as_result(self) -> dict[str, list[str]]:
+        return {"ipv4": list(self.ipv4), "ipv6": list(self.ipv6)}
+
+
+def wait_for_agent(handle: GuestHandle, watch: Deadline) -> None:
+    """Wait until the guest's agent answers; raises TimedOut, or InvalidRequest when none is configured."""
+    _poll(handle, watch, "its guest agent", lambda: handle.read("agent", "info"))
+
+
+def wait_for_addresses(handle: GuestHandle, watch: Deadline) -> Addresses:
+    """Wait until the guest has an address; raises TimedOut, or InvalidRequest when it has no agent to tell."""
+    return _poll(handle, watch, "an address", lambda: read_addresses(handle))
+
+
+def read_addresses(handle: GuestHandle) -> Addresses:
+    """Ask the agent (or, of a container, the node) for the addresses; loopback and link-local ones are left out."""
+    if handle.guest.kind == LXC:
+        interfaces = handle.read("interfaces") or []
+    else:
+        interfaces = (handle.read("agent", "network-get-interfaces") or {}).get("result") or []
+    return addresses_of(interfaces)
+
+
+def addresses_of(interfaces: t.Iterable[t.Mapping[str, t.Any]]) -> Addresses:
+    """Pick the usable addresses from the list of interfaces of an agent or of a container."""
+    found = [
+        address for interface in interfaces for text in _texts(interface) if (address := _usable(text)) is not None
+    ]
+    return Addresses(
+        ipv4=tuple(str(address) for address in found if address.version == 4),
+        ipv6=tuple(str(address) for address in found if address.version == 6),
+    )
+
+
+def _texts(interface: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    listed = interface.get("ip-addresses") or []
+    for entry in listed:
+        yield str(entry.get("ip-address") or "")
+    if not listed:
+        # Containers before PVE 8.4 have only these two (PVE::LXC::get_interfaces).
+        for key in ("inet", "inet6"):
+            yield str(interface.get(key) or "").partition("/")[0]
+
+
+def _usable(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    useless = address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
+    return None if useless else address
+
+
+_Found = t.TypeVar("_Found")
+
+
+def _poll(handle: GuestHandle, watch: Deadline, what: str, look: t.Callable[[], _Found]) -> _Found:
+    while True:
+        try:
+            found = look()
+        except Refused as error:
+            if NO_AGENT in error.cause.pve_message:
+                raise InvalidRequest(
+                    f"{handle.guest.label} has no guest agent configured, so nobody can wait for {what}: "
+                    f"set agent and restart the guest",
+                    error.cause,
+                ) from error
+            last: PveError | None = error
+        else:
+            last = None
+            if found:
+                return found
+        if watch.remaining <= PAUSE_SECONDS:
+            why = f": {last.cause.pve_message}" if last else ""
+            raise TimedOut(
+                f"{handle.guest.label} on node {handle.guest.node} runs, but {what} did not come "
+                f"within {watch.seconds:g} s{why}"
+            )
+        watch.pause(PAUSE_SECONDS)

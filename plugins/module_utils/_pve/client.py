@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one way to PVE's API: reads that survive a flapping network, writes that are sent once."""
+
+from __future__ import annotations
+
+import typing as t
+from urllib.parse import quote
+
+from .connection import ConnectionOptions
+from .deadline import Deadline
+from .errors import AnswerLost, CertificateRejected, Meaning, PveError, TimedOut, Unreachable
+from .transport import Transport
+
+# How long a read is repeated while PVE cannot be reached (a restart of pveproxy takes seconds).
+PATIENCE_SECONDS = 60.0
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 2.0
+
+
+class PveClient:
+    """One session with PVE, bounded by one deadline."""
+
+    def __init__(self, options: ConnectionOptions, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self._transport = Transport(options)
+        # The tasks that this run knows to be its own.
+        self.own_upids: set[str] = set()
+
+    @property
+    def identity(self) -> str:
+        """user@realm or user@realm!token."""
+        return self._transport.options.identity
+
+    @property
+    def server_time(self) -> int:
+        """The server's clock at its last answer, in seconds since 1970; 0 before the first one."""
+        return self._transport.server_time
+
+    @property
+    def address(self) -> str:
+        """The URL of the endpoint in use."""
+        return self._transport.endpoint.url
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def read(self, *path: str | int, **query: t.Any) -> t.Any:
+        """GET the path and return its data; repeated while PVE is only out of reach for a moment.
+
+        Raises a PveError; TimedOut when the deadline passes first.
+        """
+        patience, pause = self.deadline.within(PATIENCE_SECONDS), FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return self._send("GET", path, query)
+            except PveError as error:
+                if not self._is_passing(error) or patience.remaining <= pause:
+                    raise
+            patience.pause(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def write(self, method: str, *path: str | int, **form: t.Any) -> t.Any:
+        """Send a change once and return its data, which is mostly a UPID.
+
+        Raises Unreachable when PVE did nothing, AnswerLost when it may have done it, or another PveError.
+        """
+        return self._send(method, path, form)
+
+    def _is_passing(self, error: PveError) -> bool:
+        """A read may be repeated after this."""
+        if isinstance(error, CertificateRejected):
+            return False
+        if isinstance(error, AnswerLost):
+            return True
+        if isinstance(error, Unreachable):
+            # A host that was never reached is down or wrong: say so at once.
+            return self._transport.reached
+        return error.meaning is Meaning.LOCK_TIMEOUT or "got timeout" in error.cause.pve_message
+
+    def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
+        encoded = "".join("/" + quote(str(part), safe="") for part in path)
+        values = {name: _form_value(value) for name, value in form.items() if value is not None}
+        while True:
+            if self.deadline.expired:
+                raise TimedOut(f"the time of {self.deadline.seconds:g} s was over before {method} {encoded}")
+            seconds = min(self._transport.options.timeout, self.deadline.remaining)
+            try:
+                return self._transport.send(method, encoded, values, seconds)
+            except Unreachable as error:
+                if error.cause.status is not None or not self._transport.next_endpoint():
+                    raise
+
+
+def _form_value(value: t.Any) -> t.Any:
+    return int(value) if isinstance(value, bool) else value

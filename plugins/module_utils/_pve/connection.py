@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where the API is and who asks: the connection options, checked once."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from .errors import InvalidRequest
+
+DEFAULT_PORT = 8006
+_FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}")
+_MAX_PORT = 65535
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One address of the API."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"https://{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class ConnectionOptions:
+    """Everything that is needed to talk to PVE. Secrets are left out of repr()."""
+
+    endpoints: tuple[Endpoint, ...]
+    user: str
+    password: str | None = None
+    otp: str | None = None
+    token_name: str | None = None
+    token_secret: str | None = None
+    validate_certs: bool = True
+    ca_path: str | None = None
+    fingerprint: str | None = None
+    timeout: float = 30.0
+
+    @property
+    def identity(self) -> str:
+        """The name that PVE knows the caller by, user@realm or user@realm!token."""
+        return f"{self.user}!{self.token_name}" if self.token_name else self.user
+
+    def __repr__(self) -> str:
+        return "ConnectionOptions({}, {})".format(self.identity, ",".join(end.url for end in self.endpoints))
+
+
+def connection_options(options: t.Mapping[str, t.Any]) -> ConnectionOptions:
+    """Check the options named api_host, api_user, ... and bring them into one form.
+
+    Raises InvalidRequest, naming the option, before anything is sent.
+    """
+    user, token_name = _user_and_token(options.get("api_user"), options.get("api_token_id"))
+    token_secret = options.get("api_token_secret") or None
+    password = options.get("api_password") or None
+    if token_name and not token_secret:
+        raise InvalidRequest("api_token_secret is required with api_token_id")
+    if token_secret and not token_name:
+        raise InvalidRequest("api_token_id is required with api_token_secret")
+    if not token_name and not password:
+        raise InvalidRequest(f"give api_token_id and api_token_secret, or api_password, to log in as {user}")
+    timeout = float(options.get("api_timeout") or 0)
+    if timeout <= 0:
+        raise InvalidRequest(f"api_timeout must be more than 0 seconds, not {timeout:g}")
+    return ConnectionOptions(
+        endpoints=parse_hosts(options.get("api_host") or "", int(options.get("api_port") or DEFAULT_PORT)),
+        user=user,
+        password=None if token_name else password,
+        otp=options.get("api_otp") or None,
+        token_name=token_name,
+        token_secret=token_secret,
+        validate_certs=bool(options.get("validate_certs", True)),
+        ca_path=options.get("ca_path") or None,
+        fingerprint=_fingerprint(options.get("api_fingerprint")),
+        timeout=timeout,
+    )
+
+
+def parse_hosts(text: str, default_port: int = DEFAULT_PORT) -> tuple[Endpoint, ...]:
+    """Read a comma separated list of hosts, each a name, an address, host:port or an https URL."""
+    hosts = [item.strip() for item in text.split(",") if item.strip()]
+    if not hosts:
+        raise InvalidRequest("api_host is required: the name or address of a PVE node (or PROXMOX_HOST)")
+    return tuple(_endpoint(host, default_port) for host in hosts)
+
+
+def _endpoint(text: str, default_port: int) -> Endpoint:
+    if text.lower().startswith("http://"):
+        raise InvalidRequest(f"api_host {text!r} is plain http: PVE's API is only spoken over https")
+    if "://" in text and not text.lower().startswith("https://"):
+        raise InvalidRequest(f"api_host {text!r} is not an https URL")
+    # A bare IPv6 literal has several colons and no brackets.
+    if "://" not in text and text.count(":") > 1 and not text.startswith("["):
+        text = f"[{text}]"
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidRequest(f"api_host {text!r} cannot be read: {error}") from error
+    if "@" in parts.netloc:
+        raise InvalidRequest("api_host must not hold credentials: use api_user and api_password or an API token")
+    if not host or re.search(r"[\s\\%]", host) or parts.path.rstrip("/") not in ("", "/api2/json") or parts.query:
+        raise InvalidRequest(f"api_host {text!r} is not a host name, an address, host:port or https://host:port")
+    port = default_port if port is None else port
+    if not 0 < port <= _MAX_PORT:
+        raise InvalidRequest(f"api_port {port} is not a port number")
+    return Endpoint(host, port)
+
+
+def _user_and_token(user: str | None, token_id: str | None) -> tuple[str, str | None]:
+    """Accept the token as its name alone or as PVE prints it, user@realm!name."""
+    if token_id and "!" in token_id:
+        owner, _, token_id = token_id.partition("!")
+        if user and user not in (owner, f"{owner}!{token_id}"):
+            raise InvalidRequest(f"api_user {user!r} and the user of api_token_id {owner!r} differ")
+        user = owner
+    if user and "!" in user:
+        owner, _, name = user.partition("!")
+        if token_id and token_id != name:
+            raise InvalidRequest(f"api_user {user!r} and api_token_id {token_id!r} name different tokens")
+        user, token_id = owner, name
+    if not user:
+        raise InvalidRequest("api_user is required, as in root@pam (or PROXMOX_USER)")
+    if "@" not in user:
+        raise InvalidRequest(f"api_user {user!r} has no realm: write it as in {user}@pam")
+    for name, value in (("api_user", user), ("api_token_id", token_id or "")):
+        if re.search(r"[\s=/]", value):
+            raise InvalidRequest(f"{name} {value!r} holds a character that PVE does not allow there")
+    return user, token_id or None
+
+
+def _fingerprint(text: str | None) -> str | None:
+    if not text:
+        return None
+    if not _FINGERPRINT.fullmatch(text.strip()):
+        raise InvalidRequest("api_fingerprint must be a SHA-256 fingerprint: 32 hexadecimal pairs, as PVE prints it")
+    return text.strip().replace(":", "").lower()

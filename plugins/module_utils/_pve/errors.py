@@ -1,0 +1,257 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one tree of errors, and what PVE's words mean.
+
+PVE has few status codes: most refusals are a 500 whose reason phrase is the message. Modules and the bridge
+therefore decide by Meaning, which is read from the message in one place, here.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import typing as t
+from dataclasses import dataclass, field
+
+HTTP_UNAUTHORIZED = 401
+HTTP_FORBIDDEN = 403
+NODE_UNREACHABLE = 595  # pveproxy could not reach the node or its daemon: nothing was done
+
+
+class Meaning(enum.Enum):
+    """What a message of PVE says about the guest or the request."""
+
+    OTHER = "other"
+    GUEST_ABSENT = "guest_absent"
+    SNAPSHOT_ABSENT = "snapshot_absent"
+    NODE_ABSENT = "node_absent"
+    EXISTS = "exists"
+    LOCKED = "locked"
+    LOCK_TIMEOUT = "lock_timeout"
+    CONFLICT = "conflict"
+    NOT_RUNNING = "not_running"
+    ALREADY_RUNNING = "already_running"
+    NO_QUORUM = "no_quorum"
+
+
+# Texts as recorded from PVE 9.2; PVE::QemuServer, PVE::AbstractConfig, PVE::Tools, PVE::Cluster.
+_MEANINGS: tuple[tuple[Meaning, t.Pattern[str]], ...] = (
+    (Meaning.GUEST_ABSENT, re.compile(r"Configuration file '[^']*' does not exist")),
+    (Meaning.GUEST_ABSENT, re.compile(r"unable to find configuration file for (VM|CT) \d+")),
+    (Meaning.SNAPSHOT_ABSENT, re.compile(r"snapshot '[^']*' does not exist")),
+    (Meaning.NODE_ABSENT, re.compile(r"no such cluster node|hostname lookup '[^']*' failed")),
+    (
+        Meaning.EXISTS,
+        re.compile(r"(VM|CT) \d+ already exists|config file already exists|snapshot name '[^']*' already used"),
+    ),
+    (Meaning.LOCK_TIMEOUT, re.compile(r"can't lock file .* - got timeout|cfs-lock .* error: got lock request timeout")),
+    (Meaning.LOCKED, re.compile(r"(VM|CT) is locked|(VM|CT) is locked \(([\w-]+)\)")),
+    (Meaning.CONFLICT, re.compile(r"checksum mismatch|detected modified configuration")),
+    (Meaning.NOT_RUNNING, re.compile(r"(VM|CT) \d+ (is )?not running")),
+    (Meaning.ALREADY_RUNNING, re.compile(r"(VM|CT) \d+ already running")),
+    (Meaning.NO_QUORUM, re.compile(r"no quorum|/etc/pve/\S+\.tmp\.\d+' - Permission denied")),
+)
+
+
+def meaning_of(message: str) -> Meaning:
+    """Say what a message of PVE means; Meaning.OTHER when it is none that anybody acts on."""
+    for meaning, pattern in _MEANINGS:
+        if pattern.search(message):
+            return meaning
+    return Meaning.OTHER
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What is known about a failure beyond its sentence; every field may be empty."""
+
+    status: int | None = None
+    pve_message: str = ""
+    field_errors: t.Mapping[str, str] = field(default_factory=dict)
+    request: str = ""
+    upid: str = ""
+    log_tail: tuple[str, ...] = ()
+    privilege: str = ""
+    acl_path: str = ""
+
+
+class PveError(Exception):
+    """Something could not be done; str() is one sentence for the user."""
+
+    kind = "error"
+
+    def __init__(self, message: str, cause: Cause | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause or Cause()
+
+    @property
+    def meaning(self) -> Meaning:
+        """What PVE's own words mean."""
+        return meaning_of(self.cause.pve_message)
+
+    def details(self) -> dict[str, t.Any]:
+        """Return the failure as data, for the C(error) of a result."""
+        cause = self.cause
+        return {
+            "kind": self.kind,
+            "status": cause.status,
+            "message": cause.pve_message or str(self),
+            "errors": dict(cause.field_errors),
+            "request": cause.request,
+            "upid": cause.upid,
+            "log_tail": list(cause.log_tail),
+            "privilege": cause.privilege,
+            "path": cause.acl_path,
+        }
+
+
+class InvalidRequest(PveError):
+    """The request itself is wrong; nothing was sent."""
+
+    kind = "invalid_request"
+
+
+class MissingLibrary(PveError):
+    """A Python library that the collection needs is not installed."""
+
+    kind = "missing_library"
+
+    def __init__(self, message: str, library: str, import_error: str) -> None:
+        super().__init__(message)
+        self.library = library
+        self.import_error = import_error
+
+
+class AuthenticationFailed(PveError):
+    kind = "authentication"
+
+
+class PermissionDenied(PveError):
+    kind = "permission"
+
+
+class NotFound(PveError):
+    kind = "not_found"
+
+
+class Ambiguous(PveError):
+    kind = "ambiguous"
+
+
+class AlreadyExists(PveError):
+    kind = "exists"
+
+
+class Locked(PveError):
+    kind = "locked"
+
+
+class Conflict(PveError):
+    """The configuration was changed by somebody else meanwhile."""
+
+    kind = "conflict"
+
+
+class Refused(PveError):
+    """PVE understood the request and said no."""
+
+    kind = "refused"
+
+
+class TaskFailed(PveError):
+    kind = "task_failed"
+
+
+class TimedOut(PveError):
+    kind = "timed_out"
+
+
+class TransportError(PveError):
+    """The talk with PVE failed."""
+
+    kind = "transport"
+
+
+class Unreachable(TransportError):
+    """PVE did not get the request: nothing was done."""
+
+    kind = "unreachable"
+
+
+class CertificateRejected(TransportError):
+    kind = "certificate"
+
+
+class AnswerLost(TransportError):
+    """PVE may or may not have done what was asked: look before sending it again."""
+
+    kind = "answer_lost"
+
+
+_BY_MEANING: dict[Meaning, type[PveError]] = {
+    Meaning.GUEST_ABSENT: NotFound,
+    Meaning.SNAPSHOT_ABSENT: NotFound,
+    Meaning.NODE_ABSENT: NotFound,
+    Meaning.EXISTS: AlreadyExists,
+    Meaning.LOCKED: Locked,
+    Meaning.LOCK_TIMEOUT: Locked,
+    Meaning.CONFLICT: Conflict,
+}
+_PERMISSION = re.compile(r"Permission check failed \((?P<path>/[^,)]*), (?P<privilege>[^)]+)\)")
+
+
+def error_from_answer(
+    request: str, status: int, reason: str, body: t.Mapping[str, t.Any] | None, identity: str
+) -> PveError:
+    """Turn an answer of status >= 400 into the error that it means.
+
+    reason is the HTTP reason phrase (the first line of PVE's message), body the decoded JSON, if there was any.
+    """
+    body = body or {}
+    message = str(body.get("message") or reason or "").strip()
+    raw_errors = body.get("errors")
+    field_errors = (
+        {str(name): str(text).strip() for name, text in raw_errors.items()} if isinstance(raw_errors, dict) else {}
+    )
+    permission = _PERMISSION.search(message)
+    cause = Cause(
+        status=status,
+        pve_message=message,
+        field_errors=field_errors,
+        request=request,
+        privilege=permission.group("privilege") if permission else "",
+        acl_path=permission.group("path") if permission else "",
+    )
+    words = one_line("; ".join([message, *("{}: {}".format(*item) for item in sorted(field_errors.items()))]))
+    if status == HTTP_UNAUTHORIZED:
+        return AuthenticationFailed(
+            f"PVE does not accept the credentials of {identity} ({words or status}): "
+            f"check api_user, api_token_id and the secret or password",
+            cause,
+        )
+    if status == HTTP_FORBIDDEN:
+        return PermissionDenied(_permission_sentence(identity, request, words, cause), cause)
+    if status == NODE_UNREACHABLE:
+        return Unreachable(f"PVE could not reach the node for {request}: {words}", cause)
+    if status > NODE_UNREACHABLE:
+        return AnswerLost(f"PVE gave no answer to {request}: {status} {words}", cause)
+    kind = _BY_MEANING.get(meaning_of(message), Refused)
+    return kind(f"PVE refused {request}: {words or status}", cause)
+
+
+def _permission_sentence(identity: str, request: str, words: str, cause: Cause) -> str:
+    if not cause.privilege:
+        return f"{identity} may not do {request}: {words}"
+    return "{} lacks the privilege {} on {} for {}: grant it with a role on that path".format(
+        identity,
+        cause.privilege.replace("|", " or "),
+        cause.acl_path,
+        request,
+    )
+
+
+def one_line(text: str) -> str:
+    """Fold a message of several lines into one."""
+    return " ".join(text.split())

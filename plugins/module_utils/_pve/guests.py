@@ -1,0 +1,188 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Guests (virtual machines and containers): which there are, where they are, how to ask them."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from .client import PveClient
+from .errors import Ambiguous, InvalidRequest, Meaning, NotFound, PveError
+
+QEMU = "qemu"
+LXC = "lxc"
+KIND_NAMES = {QEMU: "virtual machine", LXC: "container"}
+# The locks of a guest that is only coming into being (PVE::AbstractConfig).
+BIRTH_LOCKS = frozenset({"create", "clone"})
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What /cluster/resources says of a guest; vmid, node and kind are always right.
+
+    name, status and template come from statistics that are up to 10 s old and absent for a new guest
+    (PVE::API2Tools extract_vm_stats): confirm them before acting on them.
+    """
+
+    vmid: int
+    node: str
+    kind: str
+    name: str = ""
+    status: str = "unknown"
+    pool: str = ""
+    ha_state: str = ""
+
+    @property
+    def label(self) -> str:
+        """How messages call the guest."""
+        return f"guest {self.vmid} ({self.name})" if self.name else f"guest {self.vmid}"
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Which guest a request means: by vmid, by name, or by both, and then both must fit."""
+
+    vmid: int | None = None
+    name: str | None = None
+    kind: str | None = None
+
+    def __str__(self) -> str:
+        what = KIND_NAMES.get(self.kind or "", "guest")
+        if self.vmid is not None:
+            return f"{what} {self.vmid}"
+        return f"{what} named {self.name!r}"
+
+
+def read_guests(client: PveClient) -> list[Guest]:
+    """Return all guests of the cluster that the caller may see; one request."""
+    return [_guest(entry) for entry in client.read("cluster", "resources", type="vm")]
+
+
+def _guest(entry: t.Mapping[str, t.Any]) -> Guest:
+    return Guest(
+        vmid=int(entry["vmid"]),
+        node=str(entry["node"]),
+        kind=str(entry["type"]),
+        name=str(entry.get("name") or ""),
+        status=str(entry.get("status") or "unknown"),
+        pool=str(entry.get("pool") or ""),
+        ha_state=str(entry.get("hastate") or ""),
+    )
+
+
+def find_guest(client: PveClient, selector: Selector) -> Guest | None:
+    """Find the one guest that is meant, or None.
+
+    Raises InvalidRequest when the vmid belongs to a guest of another kind, Ambiguous when several have the name.
+    """
+    guests = read_guests(client)
+    if selector.vmid is not None:
+        guest = next((item for item in guests if item.vmid == selector.vmid), None)
+        if guest is not None and selector.kind and guest.kind != selector.kind:
+            raise InvalidRequest(
+                f"guest {guest.vmid} is a {KIND_NAMES[guest.kind]}, not a {KIND_NAMES[selector.kind]}: "
+                f"nothing was changed"
+            )
+        return guest
+    return _only_one(selector, _by_name(client, guests, selector))
+
+
+def get_guest(client: PveClient, selector: Selector) -> Guest:
+    """Find the one guest that is meant; raises NotFound when there is none."""
+    guest = find_guest(client, selector)
+    if guest is None:
+        raise NotFound(f"there is no {selector} that {client.identity} can see: check the vmid, the name and VM.Audit")
+    return guest
+
+
+def _by_name(client: PveClient, guests: t.Sequence[Guest], selector: Selector) -> list[Guest]:
+    """Look for the name in the statistics first; ask the nodes where those cannot know it."""
+    known = [guest for guest in guests if guest.name == selector.name]
+    unsure = {guest.node for guest in guests if not guest.name}
+    if not known:
+        # A guest that was renamed a moment ago still has its old name in the statistics.
+        unsure = {guest.node for guest in guests}
+    fresh = [guest for node in sorted(unsure) for guest in _node_guests(client, node, guests)]
+    found = {guest.vmid: guest for guest in known if guest.node not in unsure}
+    found.update({guest.vmid: guest for guest in fresh if guest.name == selector.name})
+    return [guest for guest in found.values() if selector.kind in (None, guest.kind)]
+
+
+def _node_guests(client: PveClient, node: str, guests: t.Sequence[Guest]) -> list[Guest]:
+    """Return a node's guests with the names of their configuration files (PVE::QemuServer::vmstatus)."""
+    here = {guest.vmid: guest for guest in guests if guest.node == node}
+    found = []
+    for kind in sorted({guest.kind for guest in here.values()}):
+        for entry in client.read("nodes", node, kind):
+            known = here.get(int(entry["vmid"]))
+            found.append(
+                Guest(
+                    vmid=int(entry["vmid"]),
+                    node=node,
+                    kind=kind,
+                    name=str(entry.get("name") or ""),
+                    status=str(entry.get("status") or "unknown"),
+                    pool=known.pool if known else "",
+                    ha_state=known.ha_state if known else "",
+                )
+            )
+    return found
+
+
+def _only_one(selector: Selector, guests: t.Sequence[Guest]) -> Guest | None:
+    if len(guests) > 1:
+        places = ", ".join(f"{guest.vmid} on {guest.node}" for guest in sorted(guests, key=lambda item: item.vmid))
+        raise Ambiguous(f"{len(guests)} guests are named {selector.name!r} ({places}): say which one by vmid")
+    return guests[0] if guests else None
+
+
+def is_absent(error: PveError) -> bool:
+    """The guest is not, or no longer, on the node that was asked."""
+    return error.meaning is Meaning.GUEST_ABSENT
+
+
+class GuestHandle:
+    """Talks to one guest by its vmid, and follows it when it moves to another node."""
+
+    def __init__(self, client: PveClient, guest: Guest) -> None:
+        self.client = client
+        self.guest = guest
+
+    @property
+    def path(self) -> tuple[str | int, ...]:
+        """The guest's path in the API."""
+        return ("nodes", self.guest.node, self.guest.kind, self.guest.vmid)
+
+    def read(self, *tail: str | int, **query: t.Any) -> t.Any:
+        """GET below the guest's path; looks the guest up again, once, when it has left its node."""
+        try:
+            return self.client.read(*self.path, *tail, **query)
+        except PveError as error:
+            if not is_absent(error) or not self.follow():
+                raise
+        return self.client.read(*self.path, *tail, **query)
+
+    def follow(self) -> bool:
+        """Look up which node the guest is on; False when it is not on another one than before."""
+        guests = (guest for guest in read_guests(self.client) if guest.vmid == self.guest.vmid)
+        guest = next(guests, None)
+        if guest is None or guest.node == self.guest.node:
+            return False
+        self.guest = guest
+        return True
+
+    def wait_until_born(self, lock: str) -> None:
+        """Wait while the guest is still being created or cloned, by whomever.
+
+        Returns also when it vanishes meanwhile; raises Locked at the deadline.
+        """
+        pause = FIRST_PAUSE_SECONDS
+        while lock in BIRTH_LOCKS and not self.client.deadline.expired:
+            self.client.deadline.pause(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            lock = str(self.read("config").get("lock") or "")

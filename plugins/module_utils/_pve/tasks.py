@@ -1,0 +1,156 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PVE's tasks: UPIDs, the one waiter, and how a failed task is told."""
+
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+from dataclasses import dataclass
+
+from .client import PveClient
+from .errors import Cause, InvalidRequest, Refused, TaskFailed, TimedOut, one_line
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 2.0
+# A pause of a tenth of the time waited so far finds the end of a task within a tenth of its length.
+PAUSE_SHARE = 0.1
+LOG_LINES = 500
+LOG_TAIL = 10
+
+_UPID = re.compile(
+    r"UPID:(?P<node>[^:]+):(?P<pid>[0-9A-Fa-f]{8}):(?P<pstart>[0-9A-Fa-f]{8,9}):(?P<start>[0-9A-Fa-f]{8}):"
+    r"(?P<type>[^:]+):(?P<id>[^:]*):(?P<user>[^:]+):"
+)
+
+
+@dataclass(frozen=True)
+class Upid:
+    """The name of a task, taken apart (PVE::Tools::upid_decode)."""
+
+    text: str
+    node: str
+    start: int
+    type: str
+    id: str
+    user: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that has ended well, or is looked at while it runs."""
+
+    upid: str
+    node: str
+    type: str
+    id: str
+    user: str
+    running: bool
+    exit_status: str
+    start: int
+    warnings: tuple[str, ...] = ()
+
+    def as_result(self) -> dict[str, t.Any]:
+        """The task as modules return it."""
+        return {
+            "upid": self.upid,
+            "node": self.node,
+            "type": self.type,
+            "id": self.id,
+            "user": self.user,
+            "running": self.running,
+            "exit_status": self.exit_status,
+            "start": self.start,
+            "warnings": list(self.warnings),
+        }
+
+
+def parse_upid(text: str) -> Upid:
+    """Take a UPID apart; raises InvalidRequest when it is none."""
+    match = _UPID.fullmatch(text)
+    if not match:
+        raise InvalidRequest(f"{text!r} is not a UPID")
+    return Upid(text, match["node"], int(match["start"], 16), match["type"], match["id"], match["user"])
+
+
+def read_task(client: PveClient, upid: Upid) -> Task:
+    """Ask the task's own node how the task is; another node answers 'no such task'."""
+    status = client.read("nodes", upid.node, "tasks", upid.text, "status")
+    return Task(
+        upid=upid.text,
+        node=upid.node,
+        type=upid.type,
+        id=upid.id,
+        user=upid.user,
+        running=status.get("status") == "running",
+        exit_status=str(status.get("exitstatus") or ""),
+        start=upid.start,
+    )
+
+
+def read_log(client: PveClient, upid: Upid, lines: int = LOG_LINES) -> list[str]:
+    """Return the first lines of a task's log."""
+    entries = client.read("nodes", upid.node, "tasks", upid.text, "log", limit=lines)
+    return [str(entry.get("t", "")) for entry in entries]
+
+
+def wait_for_task(client: PveClient, upid: Upid) -> Task:
+    """Wait until a task has ended well.
+
+    Raises TaskFailed with the tail of the log as soon as it has failed, TimedOut at the client's deadline.
+    """
+    began = time.monotonic()
+    while True:
+        task = _read_visible_task(client, upid, began)
+        if task is not None and not task.running:
+            return ended_task(client, upid, task)
+        waited = time.monotonic() - began
+        if client.deadline.expired:
+            raise TimedOut(
+                f"task {upid.type} of {upid.id or upid.node} still runs after {waited:.0f} s: PVE goes on with it, "
+                f"look at {upid.text}",
+                Cause(upid=upid.text),
+            )
+        client.deadline.pause(min(max(FIRST_PAUSE_SECONDS, PAUSE_SHARE * waited), LONGEST_PAUSE_SECONDS))
+
+
+def _read_visible_task(client: PveClient, upid: Upid, began: float) -> Task | None:
+    """Read the task; None while the node does not list a task that has only just begun."""
+    try:
+        return read_task(client, upid)
+    except Refused as error:
+        young = time.monotonic() - began < LONGEST_PAUSE_SECONDS
+        if young and error.cause.field_errors.get("upid") == "no such task":
+            return None
+        raise
+
+
+def ended_task(client: PveClient, upid: Upid, task: Task) -> Task:
+    """Return a task that ended well, with its warnings; raise TaskFailed for any other."""
+    if task.exit_status == "OK":
+        return task
+    log = read_log(client, upid)
+    if task.exit_status.startswith("WARNINGS"):
+        warnings = tuple(line for line in log if line.startswith("WARN"))
+        return Task(**{**task.__dict__, "warnings": warnings or (task.exit_status,)})
+    tail = tuple(line for line in log if line.strip() and not line.startswith("TASK ERROR"))[-LOG_TAIL:]
+    words = one_line(task.exit_status) or "PVE does not say why"
+    last = f" (log: {one_line(' | '.join(tail[-3:]))})" if tail else ""
+    raise TaskFailed(
+        f"task {upid.type} of {upid.id or upid.node} on node {upid.node} failed: {words}{last}",
+        Cause(pve_message=task.exit_status, upid=upid.text, log_tail=tail),
+    )
+
+
+def find_own_task(client: PveClient, node: str, task_type: str, task_id: str, since: int) -> Upid | None:
+    """Find the newest task of this type and guest that the caller itself has started since that second.
+
+    since is in the server's seconds since 1970 (PveClient.server_time).
+    """
+    entries = client.read("nodes", node, "tasks", typefilter=task_type, vmid=task_id, since=since, source="all")
+    upids = [parse_upid(entry["upid"]) for entry in entries]
+    own = [upid for upid in upids if upid.user == client.identity and upid.start >= since and upid.type == task_type]
+    return max(own, key=lambda upid: upid.start, default=None)

@@ -1,0 +1,266 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""proxmoxer on one requests session: TLS, login and keep-alive; a failure says whether PVE got the request."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+import traceback
+import typing as t
+
+from .connection import ConnectionOptions, Endpoint
+from .errors import (
+    AnswerLost,
+    AuthenticationFailed,
+    Cause,
+    CertificateRejected,
+    MissingLibrary,
+    PveError,
+    Unreachable,
+    error_from_answer,
+)
+
+IMPORT_ERROR: str | None = None
+try:
+    import requests
+    from proxmoxer.backends.https import (
+        JsonSerializer,
+        ProxmoxHTTPApiTokenAuth,
+        ProxmoxHTTPAuthBase,
+        ProxmoxHttpSession,
+    )
+    from proxmoxer.core import ProxmoxResource, ResourceException
+    from requests.adapters import HTTPAdapter
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+    from urllib3.exceptions import NewConnectionError, SSLError
+except ImportError:
+    IMPORT_ERROR = traceback.format_exc()
+    HTTPAdapter = JsonSerializer = ProxmoxHTTPAuthBase = object  # type: ignore[assignment,misc]
+
+# pveproxy closes an idle connection after 5 s; a request on one that is just closing would be lost.
+IDLE_SECONDS = 4.0
+TICKET_SECONDS = 3600.0  # a ticket lives two hours, PVE::AccessControl
+CONNECT_SECONDS = 10.0
+HTTP_OK = 200
+
+
+def require_libraries() -> None:
+    """Raise MissingLibrary unless proxmoxer and requests can be imported."""
+    if IMPORT_ERROR:
+        library = "requests" if "'requests'" in IMPORT_ERROR else "proxmoxer"
+        raise MissingLibrary(f"the Python library {library} is required", library, IMPORT_ERROR)
+
+
+class _Adapter(HTTPAdapter):
+    """Pins the certificate, when a fingerprint is given."""
+
+    def __init__(self, fingerprint: str | None) -> None:
+        self._tls: dict[str, t.Any] = {"assert_fingerprint": fingerprint} if fingerprint else {}
+        super().__init__()
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: t.Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, **pool_kwargs, **self._tls)
+
+    def proxy_manager_for(self, proxy: t.Any, **proxy_kwargs: t.Any) -> t.Any:
+        return super().proxy_manager_for(proxy, **proxy_kwargs, **self._tls)
+
+
+class _Serializer(JsonSerializer):
+    """proxmoxer's, but half an answer is an error, and an error keeps the whole body."""
+
+    def loads(self, response: requests.Response) -> t.Any:
+        try:
+            return json.loads(response.content.decode("utf-8"))["data"]
+        except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+            raise AnswerLost(f"the answer of PVE is not the JSON that was expected: {error}") from error
+
+    def loads_errors(self, response: requests.Response) -> t.Any:
+        try:
+            return json.loads(response.content.decode("utf-8"))
+        except (UnicodeDecodeError, ValueError):
+            return None
+
+
+class _TicketAuth(ProxmoxHTTPAuthBase):
+    """A login with user and password, through the session itself: one connection, one way to check its certificate.
+
+    proxmoxer's own login opens a connection of its own, which knows no fingerprint.
+    """
+
+    def __init__(self, options: ConnectionOptions, verify: bool | str) -> None:
+        super().__init__(timeout=options.timeout, verify_ssl=verify)  # type: ignore[no-untyped-call]
+        self._options = options
+        self._ticket: str | None = None
+        self._csrf_token = ""
+        self._born = 0.0
+
+    def log_in(self, session: requests.Session, base_url: str, timeout: tuple[float, float]) -> None:
+        """Get a ticket unless there is a fresh one."""
+        if self._ticket and time.monotonic() - self._born < TICKET_SECONDS:
+            return
+        # A half expired ticket is a valid password (PVE::API2::AccessControl create_ticket).
+        form = {"username": self._options.user, "password": self._ticket or self._options.password}
+        self._ticket, data = None, self._ask(session, base_url, form, timeout)
+        if data.get("NeedTFA"):
+            if not self._options.otp:
+                raise AuthenticationFailed(f"{self._options.user} has a second factor: give api_otp")
+            form = {
+                "username": self._options.user,
+                "tfa-challenge": data["ticket"],
+                "password": f"totp:{self._options.otp}",
+            }
+            data = self._ask(session, base_url, form, timeout)
+        self._ticket, self._csrf_token, self._born = data["ticket"], data["CSRFPreventionToken"], time.monotonic()
+
+    def _ask(
+        self,
+        session: requests.Session,
+        base_url: str,
+        form: t.Mapping[str, t.Any],
+        timeout: tuple[float, float],
+    ) -> dict[str, t.Any]:
+        response = session.request("POST", base_url + "/access/ticket", data=dict(form), timeout=timeout)
+        serializer = _Serializer()
+        if response.status_code != HTTP_OK:
+            raise error_from_answer(
+                "POST /access/ticket",
+                response.status_code,
+                response.reason,
+                serializer.loads_errors(response),
+                self._options.identity,
+            )
+        answer: dict[str, t.Any] = serializer.loads(response)
+        return answer
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._ticket:
+            request.headers["Cookie"] = "PVEAuthCookie=" + self._ticket
+            if request.method != "GET":
+                request.headers["CSRFPreventionToken"] = self._csrf_token
+        return request
+
+
+def _auth(options: ConnectionOptions) -> ProxmoxHTTPAuthBase:
+    # A path and False are passed on as they are; True would let REQUESTS_CA_BUNDLE in (requests.sessions).
+    pinned_only = options.fingerprint is not None and options.ca_path is None
+    unverified = pinned_only or not options.validate_certs
+    verify: bool | str = False if unverified else options.ca_path or DEFAULT_CA_BUNDLE_PATH
+    if not options.token_name:
+        return _TicketAuth(options, verify)
+    return ProxmoxHTTPApiTokenAuth(
+        options.user, options.token_name, options.token_secret, timeout=options.timeout, verify_ssl=verify
+    )
+
+
+class Transport:
+    """Sends one request at a time to the endpoint in use, over one kept-alive connection."""
+
+    def __init__(self, options: ConnectionOptions) -> None:
+        require_libraries()
+        self.options = options
+        # What a clock on the server says, in seconds since 1970; 0 before the first answer.
+        self.server_time = 0
+        self.reached = False
+        self._endpoint = 0
+        self._last_used = 0.0
+        self._auth = _auth(options)
+        self._session = self._new_session()
+
+    def _new_session(self) -> ProxmoxHttpSession:
+        session = ProxmoxHttpSession()
+        session.mount("https://", _Adapter(self.options.fingerprint))
+        session.headers["accept"] = "application/json"
+        session.max_redirects = 0
+        session.hooks["response"].append(self._note_server_time)
+        session.auth = self._auth
+        return session
+
+    def _note_server_time(self, response: requests.Response, **_options: t.Any) -> None:
+        stamp = email.utils.parsedate_to_datetime(response.headers["Date"]) if "Date" in response.headers else None
+        if stamp is not None:
+            self.server_time = int(stamp.timestamp())
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The address in use."""
+        return self.options.endpoints[self._endpoint]
+
+    def next_endpoint(self) -> bool:
+        """Turn to the next address; False when the list begins anew."""
+        self._endpoint = (self._endpoint + 1) % len(self.options.endpoints)
+        return self._endpoint != 0
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def send(self, method: str, path: str, form: t.Mapping[str, t.Any], seconds: float) -> t.Any:
+        """Send one request and return the data of its answer.
+
+        path begins after /api2/json; seconds bounds each wait for the network.
+        Raises a TransportError, or the PveError that the answer means.
+        """
+        if time.monotonic() - self._last_used > IDLE_SECONDS:
+            self._session.close()
+        timeout = (min(CONNECT_SECONDS, seconds), seconds)
+        session, name = self._session, f"{method} {path}"
+        base_url = self.endpoint.url + "/api2/json"
+        try:
+            self._auth.timeout = timeout
+            if isinstance(self._auth, _TicketAuth):
+                self._auth.log_in(session, base_url, timeout)
+            resource = ProxmoxResource(base_url=base_url + path, session=session, serializer=_Serializer())
+            answer = getattr(resource, method.lower())(**form)
+        except ResourceException as error:
+            self.reached = True
+            raise error_from_answer(
+                name, error.status_code, str(error.content), error.errors, self.options.identity
+            ) from error
+        except requests.exceptions.TooManyRedirects as error:
+            raise Unreachable(f"{self.endpoint.url} is not PVE's API: it redirects elsewhere") from error
+        except requests.exceptions.RequestException as error:
+            raise self._transport_error(error, name, seconds) from error
+        finally:
+            self._last_used = time.monotonic()
+        self.reached = True
+        return answer
+
+    def _transport_error(self, error: Exception, name: str, seconds: float) -> PveError:
+        """Say whether PVE can have got the request."""
+        url, causes = self.endpoint.url, list(_causes(error))
+        why = "; ".join(dict.fromkeys(str(cause) for cause in causes[-1:])) or type(error).__name__
+        cause = Cause(request=name)
+        if isinstance(error, requests.exceptions.SSLError) or any(isinstance(item, SSLError) for item in causes):
+            return CertificateRejected(_certificate_sentence(url, why, self.options), cause)
+        if isinstance(error, requests.exceptions.ConnectTimeout):
+            return Unreachable(f"{url} did not accept a connection within {min(CONNECT_SECONDS, seconds):g} s", cause)
+        if any(isinstance(item, (NewConnectionError, ConnectionRefusedError)) for item in causes):
+            return Unreachable(f"cannot connect to {url}: {why}", cause)
+        if isinstance(error, requests.exceptions.ReadTimeout):
+            return AnswerLost(f"{url} gave no answer to {name} within {seconds:g} s", cause)
+        return AnswerLost(f"the connection to {url} broke during {name}: {why}", cause)
+
+
+def _causes(error: BaseException | None) -> t.Iterator[BaseException]:
+    """Walk down what requests and urllib3 have wrapped into each other."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        inner = getattr(error, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((item for item in reversed(error.args) if isinstance(item, BaseException)), None)
+        error = inner or error.__cause__
+
+
+def _certificate_sentence(url: str, why: str, options: ConnectionOptions) -> str:
+    if options.fingerprint:
+        return f"the certificate of {url} is not the one that api_fingerprint names: {why}"
+    return (
+        f"the certificate of {url} is not trusted ({why}): set ca_path to the cluster's CA, "
+        f"or api_fingerprint to the certificate's SHA-256 fingerprint"
+    )
