@@ -29,30 +29,33 @@ PYTHON_VERSIONS = [f"3.{minor}" for minor in range(8, 16)]
 GET_PIP_NAMES = ("get_pip_24_2.py", "get_pip_25_2.py")
 
 GET_PIP = '''\
-"""Install pip with the wheel that ensurepip ships, instead of one that is downloaded."""
-import ensurepip
-import glob
-import os
+"""Install pip with the one that ensurepip ships, instead of one that is downloaded."""
+import subprocess
 import sys
 
-wheel = glob.glob(os.path.join(os.path.dirname(ensurepip.__file__), "_bundled", "pip-*.whl"))[0]
 arguments = [argument for argument in sys.argv[1:] if argument not in ("--no-setuptools", "--no-wheel")]
-sys.path.insert(0, wheel)
-from pip._internal.cli.main import main
-
-sys.exit(main(["install"] + arguments))
+subprocess.check_call([sys.executable, "-m", "ensurepip"], stdout=subprocess.DEVNULL)
+sys.exit(subprocess.call([sys.executable, "-m", "pip", "install"] + arguments))
 '''
 
 
 def find_interpreters() -> dict[str, Path]:
     """Return the real interpreter of each Python version that works on this machine."""
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    found = {running: Path(sys.executable)}
+    found = {running: Path(sys.executable).resolve()}
     for version in PYTHON_VERSIONS:
         for candidate in _candidates(version):
             if version not in found and _works(candidate, version):
                 found[version] = candidate
     return found
+
+
+def prepare_interpreters() -> None:
+    """Link the real interpreters in one directory, to be put first on PATH."""
+    shutil.rmtree(INTERPRETERS, ignore_errors=True)
+    INTERPRETERS.mkdir(parents=True)
+    for version, interpreter in find_interpreters().items():
+        (INTERPRETERS / f"python{version}").symlink_to(interpreter)
 
 
 def _candidates(version: str) -> list[Path]:
@@ -73,13 +76,6 @@ def _works(candidate: Path, version: str) -> bool:
     probe = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
     answer = subprocess.run([candidate, "-c", probe], capture_output=True, text=True, check=False)
     return answer.returncode == 0 and answer.stdout.strip() == version
-
-
-def _prepare_interpreters() -> None:
-    shutil.rmtree(INTERPRETERS, ignore_errors=True)
-    INTERPRETERS.mkdir(parents=True)
-    for version, interpreter in find_interpreters().items():
-        (INTERPRETERS / f"python{version}").symlink_to(interpreter)
 
 
 def _prepare_home() -> None:
@@ -107,7 +103,7 @@ def _write_pip_configuration(target: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     copy = update_copy("ansible-test")
-    _prepare_interpreters()
+    prepare_interpreters()
     _prepare_home()
     environment = tool_environment(HOME=str(HOME), PYTHONUNBUFFERED="1")
     environment["PATH"] = f"{INTERPRETERS}{os.pathsep}{environment['PATH']}"

