@@ -46,6 +46,7 @@ sanity: $(VENV)/.ready-quality ## ansible-test sanity on every Python found; ARG
 	$(PY) -m tests.tooling.ansible_test sanity $(ARGS)
 
 build: $(VENV)/.ready-tests ## The collection as Galaxy would publish it, in dist/
+	@rm -rf dist
 	$(PY) -m tests.tooling.working_copy ansible-galaxy collection build --force --output-path $(CURDIR)/dist .
 
 matrix: $(VENV)/.ready-quality ## The tests on every supported ansible-core
