@@ -1,0 +1,132 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fixtures: an embedded PVE, and modules and playbooks run against it as real processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.support import modules, playbooks
+from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, standard_guests
+from tests.support.modules import ModuleResult
+from tests.support.playbooks import PlayResult
+
+CLUSTER = ("pve1", "pve2", "pve3")
+
+
+class RunModule(Protocol):
+    def __call__(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        check: bool = False,
+        diff: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        on: PveHandle | None = None,
+    ) -> ModuleResult: ...
+
+
+class Play(Protocol):
+    def __call__(
+        self,
+        source: str | Path,
+        *arguments: str,
+        check: bool = False,
+        diff: bool = False,
+        extra_vars: Mapping[str, Any] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        on: PveHandle | None = None,
+    ) -> PlayResult: ...
+
+
+@pytest.fixture
+def pve() -> Iterator[PveHandle]:
+    """One node pve1: template 9000, VM 100 `web` (stopped), VM 101 `db` (running), container 200 `ct`."""
+    with running_embedded_pve(guests=standard_guests) as handle:
+        yield handle
+
+
+def cluster_guests(server: EmbeddedPve) -> None:
+    """The usual guests on pve1, whose template is on the shared storage here."""
+    from tests.support.embedded_pve import seed
+
+    seed.add_template(server, 9000, "debian-template", storage="shared")
+    seed.add_template(server, 9001, "local-template")
+    seed.add_guest(server, 100, "web", storage="shared")
+    seed.add_guest(server, 101, "db", node="pve2", status="running", config={"agent": "1"}, agent={})
+    seed.add_container(server, 200, "ct", node="pve3")
+
+
+@pytest.fixture
+def pve_cluster() -> Iterator[PveHandle]:
+    """Three nodes and a shared storage: 9000 and 100 on it (pve1), 9001 local on pve1, 101 on pve2, 200 on pve3."""
+    with running_embedded_pve(guests=cluster_guests, nodes=CLUSTER) as handle:
+        yield handle
+
+
+@pytest.fixture
+def _handle(request: pytest.FixtureRequest) -> Callable[[], PveHandle]:
+    """The embedded PVE the test asked for: pve_cluster if it did, else pve."""
+
+    def find() -> PveHandle:
+        name = "pve_cluster" if "pve_cluster" in request.fixturenames else "pve"
+        handle: PveHandle = request.getfixturevalue(name)
+        return handle
+
+    return find
+
+
+@pytest.fixture
+def run_module(_handle: Callable[[], PveHandle], tmp_path: Path) -> RunModule:
+    """Run a module of the collection as a process; arguments win over the connection in the environment."""
+
+    def run(
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        check: bool = False,
+        diff: bool = False,
+        env: Mapping[str, str | None] | None = None,
+        on: PveHandle | None = None,
+    ) -> ModuleResult:
+        connection = (on or _handle()).environment
+        return modules.run_module(
+            name, arguments or {}, home=tmp_path, connection=connection, check=check, diff=diff, env=env
+        )
+
+    return run
+
+
+@pytest.fixture
+def play(_handle: Callable[[], PveHandle], tmp_path: Path) -> Play:
+    """Run tasks (YAML text) or a playbook (Path) with ansible-playbook."""
+
+    def run(
+        source: str | Path,
+        *arguments: str,
+        check: bool = False,
+        diff: bool = False,
+        extra_vars: Mapping[str, Any] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        on: PveHandle | None = None,
+    ) -> PlayResult:
+        connection = (on or _handle()).environment
+        return playbooks.play(
+            source,
+            *arguments,
+            home=tmp_path,
+            connection=connection,
+            check=check,
+            diff=diff,
+            extra_vars=extra_vars,
+            env=env,
+        )
+
+    return run

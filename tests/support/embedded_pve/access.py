@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""API tokens and tickets, as PVE::AccessControl checks them (10-auth-tokens.json, 11-auth-tickets.json)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fakepve.model import PveError
+
+from .base import EmbeddedBase, owner_of
+from .knobs import Knobs
+
+
+class Access(EmbeddedBase):
+    def __init__(self, host: str, port: int, knobs: Knobs) -> None:
+        super().__init__(host, port, knobs)
+        self.separated_tokens: set[str] = set()
+
+    def add_token(self, token_id: str, secret: str, privilege_separation: bool = False) -> None:
+        """A privilege separated token may do what both it and its user were granted."""
+        self.apitokens[token_id] = secret
+        if privilege_separation:
+            self.separated_tokens.add(token_id)
+
+    def _authenticate(self, request: Any) -> str | None:
+        if request.path.endswith("/access/ticket") and request.method == "POST":
+            if request.headers.get("Authorization", "").startswith("PVEAPIToken"):
+                raise PveError(403, "Permission check failed (API token not allowed)")
+            return None
+        header = request.headers.get("Authorization", "")
+        if header.startswith(("PVEAPIToken=", "PVEAPIToken ")):
+            token_id, _, secret = header[len("PVEAPIToken=") :].partition("=")
+            if not secret or self.apitokens.get(token_id) != secret:
+                raise PveError(401, "Authentication failed!")
+            return token_id
+        ticket = request.cookies.get("PVEAuthCookie")
+        if not ticket:
+            raise PveError(401, "No ticket")
+        session = self.tickets.get(ticket)
+        if session is None or session["expires"] < time.time():
+            raise PveError(401, "Authentication failed!")
+        if request.method != "GET" and request.headers.get("CSRFPreventionToken") != session["csrf"]:
+            raise PveError(401, "Permission denied - invalid csrf token")
+        return str(session["user"])
+
+    def allowed(self, user: str, path: str, priv: str) -> bool:
+        if user not in self.separated_tokens:
+            return bool(super().allowed(user, path, priv))
+        return self._granted_to_token(user, path, priv) and bool(super().allowed(owner_of(user), path, priv))
+
+    def _granted_to_token(self, token_id: str, path: str, priv: str) -> bool:
+        paths = [path]
+        if path.startswith("/vms/"):
+            vmid = int(path.split("/")[2])
+            paths += ["/vms"] + ["/pool/" + name for name, members in self.pools.items() if vmid in members]
+        for granted, privileges in (self.acl or {}).get(token_id, []):
+            if priv in privileges and (
+                granted == "/" or any(p == granted or p.startswith(granted + "/") for p in paths)
+            ):
+                return True
+        return False
+
+    def check_permissions(self, user: Any, perms: Any, values: Any, declared: Any = None) -> None:
+        if user not in self.separated_tokens:
+            super().check_permissions(user, perms, values, declared)
+            return
+        if perms is not None and perms.get("user") in ("all", "world"):
+            return
+        allowed, why = False, "user != root@pam"
+        if perms is not None and "check" in perms:
+            allowed, why = self._check(user, perms["check"], values, declared)
+        if not allowed:
+            raise PveError(403, f"Permission check failed ({why})" if why else "Permission check failed")

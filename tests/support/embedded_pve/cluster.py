@@ -1,0 +1,236 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The cluster's view: resources, nodes, networks, storages and migration (01-basics.json, 80-cluster.json)."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+from aiohttp import web
+from fakepve.model import PveError, TaskError
+from fakepve.qemu import drives_of, is_cdrom, volume_ref
+from fakepve.server import USER, ok
+from fakepve.server import params as request_parameters
+
+from .base import is_true, missing_config, parameter_error
+from .knobs import Knobs
+from .snapshots import Snapshots
+
+GIB = 1024**3
+BRIDGE_TYPES = {"bridge": "bridge", "any_bridge": "bridge", "any_local_bridge": "bridge", "include_sdn": "bridge"}
+
+
+class Cluster(Snapshots):
+    def __init__(self, host: str, port: int, knobs: Knobs) -> None:
+        super().__init__(host, port, knobs)
+        self.bridges: dict[str, list[str]] = {}
+        self.node_facts: dict[str, dict[str, Any]] = {}
+
+    def bridges_of(self, node: str) -> list[str]:
+        return self.bridges.get(node, ["vmbr0", "vmbr1"])
+
+    def missing_bridge(self, node: str, net: str) -> str | None:
+        found = re.search(r"(?:^|,)bridge=([^,]+)", net)
+        if found and found.group(1) not in self.bridges_of(node):
+            return found.group(1)
+        return None
+
+    def _routes_embedded_cluster(self) -> list[tuple[str, str, Any]]:
+        return [
+            ("GET", "/nodes/{node}/network", self._network_list),
+            ("GET", "/nodes/{node}/qemu/{vmid}/migrate", self._migrate_preconditions),
+            ("POST", "/nodes/{node}/qemu/{vmid}/migrate", self._migrate),
+            ("GET", "/nodes/{node}/status", self._node_status),
+        ]
+
+    # ---- resources
+
+    def note_rename(self, vm: Any, name: str) -> None:
+        if self.knobs.resources_lag and name != vm.name:
+            vm.former_name = (vm.name, time.monotonic() + self.knobs.resources_lag)
+        vm.name = name
+
+    async def _resources(self, request: Any) -> web.Response:
+        kind = self._verify(request, await request_parameters(request)).get("type")
+        user = request[USER]
+        items: list[dict[str, Any]] = []
+        if kind in (None, "vm"):
+            items += [self._resource(vm) for vm in self.vms if self.allowed(user, f"/vms/{vm.vmid}", "VM.Audit")]
+            items += self.ct_resources(user, "vm")
+        if kind in (None, "node"):
+            items += [self._node_resource(name) for name in sorted(self.nodes)]
+        if kind in (None, "storage"):
+            for node in sorted(self.nodes):
+                found = (self._storage_resource(node, name) for name in self.storages if self._can_audit(user, name))
+                items += [item for item in found if item]
+        if kind is None:
+            items += [{"id": f"/pool/{name}", "pool": name, "type": "pool"} for name in sorted(self.pools)]
+        return ok(items)
+
+    def _resource(self, vm: Any) -> dict[str, Any]:
+        item: dict[str, Any] = {"id": vm.guest, "type": "qemu", "node": vm.node, "vmid": vm.vmid, "status": "unknown"}
+        optional = {"tags": vm.config.get("tags"), "lock": vm.lock, "pool": vm.pool, "hastate": vm.ha_state}
+        item.update({key: value for key, value in optional.items() if value})
+        born = getattr(vm, "born_at", None)
+        if born is not None and time.monotonic() - born < self.knobs.resources_lag:
+            return item
+        online = self.nodes.get(vm.node, {}).get("online", True)
+        item["name"] = self._name_shown(vm)
+        item["template"] = 1 if vm.template else 0
+        if online:
+            item["status"] = vm.status
+        item.update(self._vm_usage(vm))
+        return item
+
+    @staticmethod
+    def _name_shown(vm: Any) -> str:
+        former = getattr(vm, "former_name", None)
+        if former and time.monotonic() < former[1]:
+            return str(former[0])
+        return str(vm.name)
+
+    def _node_resource(self, name: str) -> dict[str, Any]:
+        online = self.nodes[name].get("online", True)
+        item = {
+            "id": "node/" + name,
+            "type": "node",
+            "node": name,
+            "status": "online" if online else "offline",
+            "level": "",
+        }
+        return {**item, **(self._facts(name) if online else {})}
+
+    def _facts(self, name: str) -> dict[str, Any]:
+        facts = {"cpu": 0.02, "maxcpu": 4, "mem": 2 * GIB, "maxmem": 32 * GIB, "disk": 4 * GIB, "maxdisk": 64 * GIB}
+        return {**facts, "uptime": 3600, "cgroup-mode": 2, **self.node_facts.get(name, {})}
+
+    def _storage_resource(self, node: str, name: str) -> dict[str, Any] | None:
+        item = super()._storage_resource(node, name)
+        if item is None:
+            return None
+        store = self.storages[name]
+        total, used, _avail = self._space(store)
+        item.update(maxdisk=total, disk=used)
+        if not store.get("active", 1) or not self.nodes[node].get("online", True):
+            item["status"] = "unknown"
+            item.pop("maxdisk")
+            item.pop("disk")
+        return dict(item)
+
+    # ---- nodes and networks
+
+    async def _nodes(self, request: Any) -> web.Response:
+        items = []
+        for name in sorted(self.nodes):
+            item = self._node_resource(name)
+            item["ssl_fingerprint"] = "AA:" * 31 + "AA"
+            items.append(item)
+        return ok(items)
+
+    async def _node_status(self, values: dict[str, Any], user: str) -> dict[str, Any]:
+        facts = self._facts(values["node"])
+        return {
+            "uptime": facts["uptime"],
+            "cpu": facts["cpu"],
+            "loadavg": ["0.10", "0.12", "0.09"],
+            "memory": {"total": facts["maxmem"], "used": facts["mem"], "free": facts["maxmem"] - facts["mem"]},
+            "rootfs": {"total": facts["maxdisk"], "used": facts["disk"], "avail": facts["maxdisk"] - facts["disk"]},
+            "pveversion": f"pve-manager/{self.version}/embedded",
+            "kversion": "Linux 6.14.0-embedded",
+            "cpuinfo": {"cpus": facts["maxcpu"], "sockets": 1, "cores": facts["maxcpu"], "model": "embedded"},
+            "current-kernel": {"sysname": "Linux", "release": "6.14.0", "machine": "x86_64", "version": "#1"},
+        }
+
+    async def _network_list(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
+        wanted = values.get("type")
+        nodes = sorted(self.nodes)
+        address = f"198.51.100.{11 + nodes.index(values['node'])}"
+        items: list[dict[str, Any]] = []
+        for number, bridge in enumerate(self.bridges_of(values["node"])):
+            item = {
+                "iface": bridge,
+                "type": "bridge",
+                "active": 1,
+                "autostart": 1,
+                "method": "manual",
+                "method6": "manual",
+                "bridge_ports": "eno1" if not number else "",
+                "bridge_stp": "off",
+                "bridge_fd": "0",
+                "families": ["inet"],
+                "priority": 4 + number,
+            }
+            if not number:
+                item.update(method="static", address=address, netmask="24", cidr=address + "/24")
+            items.append(item)
+        items.append({"iface": "eno1", "type": "eth", "active": 1, "method": "manual", "families": ["inet"]})
+        if wanted in (None, "include_sdn"):
+            return items
+        return [item for item in items if item["type"] == BRIDGE_TYPES.get(wanted, wanted)]
+
+    # ---- migration
+
+    async def _migrate_preconditions(self, values: dict[str, Any], user: str) -> dict[str, Any]:
+        vm = self.find_vm(values["node"], values["vmid"])
+        self.refuse_locked(vm)
+        local = [
+            {"volid": volume, "size": self.volume_size(volume, props), "cdrom": 1 if is_cdrom(volume, props) else 0}
+            for _key, volume, props in self._local_volumes(vm)
+        ]
+        return {
+            "running": 1 if vm.status == "running" else 0,
+            "local_disks": local,
+            "local_resources": [],
+            "mapped-resources": [],
+            "allowed_nodes": [name for name in sorted(self.nodes) if name != vm.node],
+            "not_allowed_nodes": {},
+        }
+
+    def _local_volumes(self, vm: Any) -> list[tuple[str, str, dict[str, str]]]:
+        return [
+            (key, volume, props)
+            for key, volume, props in drives_of(vm.config)
+            if volume_ref(volume)[0] is not None and not self.storages.get(volume_ref(volume)[0], {}).get("shared")
+        ]
+
+    async def _migrate(self, values: dict[str, Any], user: str) -> str:
+        node, target = values["node"], values["target"]
+        self.need_quorum()
+        if target == node:
+            raise parameter_error(target="target is local node.")
+        if target not in self.nodes:
+            raise PveError(500, f"no such cluster node '{target}'")
+        vm = self.find_vm(node, values["vmid"], missing_config)
+        self.refuse_locked(vm)
+        online = is_true(values.get("online", 0))
+        if vm.status == "running" and not online:
+            raise PveError(500, "can't migrate running VM without --online")
+        if vm.ha_managed:
+            return await self._ha_migrate(vm, target, user)
+
+        async def body() -> str:
+            self._move_guest(vm, target, is_true(values.get("with-local-disks", 0)))
+            return "migration finished successfully"
+
+        log = [f"starting migration of VM {vm.vmid} to node '{target}' (192.0.2.{len(target)})"]
+        return await self.task(node, "qmigrate", vm.vmid, user, body, vm=vm, log=log)
+
+    async def _ha_migrate(self, vm: Any, target: str, user: str) -> str:
+        async def body() -> None:
+            vm.node = target
+
+        log = [f"Requesting HA migration for VM {vm.vmid} to node {target}"]
+        return await self.task(vm.node, "hamigrate", vm.vmid, user, body, lock=False, log=log)
+
+    def _move_guest(self, vm: Any, target: str, with_local_disks: bool) -> None:
+        """A running guest needs its disks shared, or with-local-disks; a local ISO stops it either way."""
+        self.fail_locked(vm, ("migrate",))
+        if vm.status == "running":
+            for _key, volume, props in self._local_volumes(vm):
+                if is_cdrom(volume, props) or not with_local_disks:
+                    raise TaskError("migration aborted")
+        vm.node = target

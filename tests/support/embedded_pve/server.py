@@ -1,0 +1,18 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The embedded PVE: fakepve corrected by what a real PVE 9.2 was recorded to answer."""
+
+from __future__ import annotations
+
+from .access import Access
+from .agent import Agent
+from .clone import Clone
+from .cluster import Cluster
+from .disks import Disks
+from .strict_http import StrictHttp
+
+
+class EmbeddedPve(StrictHttp, Access, Agent, Clone, Disks, Cluster):
+    """One cluster; see the parts for what each corrects."""
