@@ -9,7 +9,8 @@ ARGS ?=
 export LC_ALL := C.UTF-8
 export PYTHON
 
-.PHONY: help demo test tests unit integration lint typing docs-lint sanity build matrix format clean
+.PHONY: help demo test tests unit integration lint ruff ansible-lint changelog-lint typing docs-lint sanity build \
+	matrix format clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s '	'
@@ -29,10 +30,16 @@ unit: $(VENV)/.ready-tests ## Unit tests; ARGS="-k snapshot" picks some
 integration: $(VENV)/.ready-tests ## Integration tests against the embedded Proxmox VE
 	$(PY) -m pytest -n $(WORKERS) tests/integration $(ARGS)
 
-lint: $(VENV)/.ready-quality ## ruff, ansible-lint and the changelog fragments
+lint: ruff ansible-lint changelog-lint ## ruff, ansible-lint and the changelog fragments
+
+ruff: $(VENV)/.ready-quality
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+ansible-lint: $(VENV)/.ready-quality
 	$(PY) -m tests.tooling.working_copy ansible-lint
+
+changelog-lint: $(VENV)/.ready-quality
 	$(PY) -m tests.tooling.working_copy antsibull-changelog lint
 
 typing: $(VENV)/.ready-quality ## mypy --strict

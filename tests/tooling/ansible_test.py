@@ -19,9 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.tooling.working_copy import CACHE, tool_environment, update_copy
+from tests.tooling.working_copy import CACHE, HOME, tool_environment, update_copy
 
-HOME = CACHE / "home"
 INTERPRETERS = CACHE / "interpreters"
 PYTHON_VERSIONS = [f"3.{minor}" for minor in range(8, 16)]
 

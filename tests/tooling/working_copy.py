@@ -20,6 +20,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CACHE = REPOSITORY / ".cache"
+HOME = CACHE / "home"
 
 # Left alone in the copy: its own repository, and the results of ansible-test.
 KEPT = (Path(".git"), Path("tests/output"))
@@ -85,8 +86,13 @@ def _same(source: Path, target: Path) -> bool:
 def main(command: list[str]) -> int:
     copy = update_copy("checks")
     root = str(copy.parents[2])
+    HOME.mkdir(exist_ok=True)
     environment = tool_environment(
-        ANSIBLE_COLLECTIONS_PATH=root, MYPYPATH=root, MYPY_CACHE_DIR=str(CACHE / "mypy"), PYTHONDONTWRITEBYTECODE="1"
+        ANSIBLE_COLLECTIONS_PATH=root,
+        HOME=str(HOME),
+        MYPYPATH=root,
+        MYPY_CACHE_DIR=str(CACHE / "mypy"),
+        PYTHONDONTWRITEBYTECODE="1",
     )
     program = shutil.which(command[0], path=environment["PATH"])
     if program is None:
