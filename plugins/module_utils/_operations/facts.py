@@ -107,6 +107,30 @@ def guest_result(guest: Guest, status: Status) -> dict[str, t.Any]:
     }
 
 
+def listed_result(guest: Guest, running: bool | None = None) -> dict[str, t.Any]:
+    """The guest in the form of guest_result, from the cluster's list alone; None is what the list does not know.
+
+    The list calls a paused guest running. Who knows better whether the guest runs says so.
+    """
+    if running is None and guest.status != "unknown":
+        running = guest.status == RUNNING
+    condition = None if running is None else _condition({"status": RUNNING if running else "", "lock": guest.lock})
+    return {
+        "vmid": guest.vmid,
+        "name": guest.name or None,
+        "node": guest.node,
+        "type": guest.kind,
+        "status": condition,
+        "template": guest.template,
+        "lock": guest.lock or None,
+        "tags": list(split_tags(guest.tags)),
+        "pool": guest.pool or None,
+        "ha_managed": bool(guest.ha_state),
+        "ha_state": guest.ha_state or None,
+        "uptime": guest.uptime,
+    }
+
+
 def pending_result(pending: t.Iterable[Pending]) -> list[dict[str, t.Any]]:
     """What waits for the next start, as results return it; passwords come masked from PVE."""
     return [

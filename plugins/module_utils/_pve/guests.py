@@ -23,9 +23,9 @@ LONGEST_PAUSE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Guest:
-    """What /cluster/resources says of a guest; vmid, node and kind are always right.
+    """What /cluster/resources says of a guest; vmid, node, kind, pool, lock and tags are always right.
 
-    name, status and template come from statistics that are up to 10 s old and absent for a new guest
+    name, status, template and uptime come from statistics that are up to 10 s old and absent for a new guest
     (PVE::API2Tools extract_vm_stats): confirm them before acting on them.
     """
 
@@ -36,6 +36,10 @@ class Guest:
     status: str = "unknown"
     pool: str = ""
     ha_state: str = ""
+    lock: str = ""
+    tags: str = ""
+    template: bool | None = None
+    uptime: int | None = None
 
     @property
     def label(self) -> str:
@@ -72,6 +76,10 @@ def _guest(entry: t.Mapping[str, t.Any]) -> Guest:
         status=str(entry.get("status") or "unknown"),
         pool=str(entry.get("pool") or ""),
         ha_state=str(entry.get("hastate") or ""),
+        lock=str(entry.get("lock") or ""),
+        tags=str(entry.get("tags") or ""),
+        template=bool(int(entry["template"] or 0)) if "template" in entry else None,
+        uptime=int(entry["uptime"] or 0) if "uptime" in entry else None,
     )
 
 
@@ -120,17 +128,9 @@ def _node_guests(client: PveClient, node: str, guests: t.Sequence[Guest]) -> lis
     for kind in sorted({guest.kind for guest in here.values()}):
         for entry in client.read("nodes", node, kind):
             known = here.get(int(entry["vmid"]))
-            found.append(
-                Guest(
-                    vmid=int(entry["vmid"]),
-                    node=node,
-                    kind=kind,
-                    name=str(entry.get("name") or ""),
-                    status=str(entry.get("status") or "unknown"),
-                    pool=known.pool if known else "",
-                    ha_state=known.ha_state if known else "",
-                )
-            )
+            elsewhere = {"pool": known.pool, "hastate": known.ha_state} if known else {}
+            # Other than the cluster's list, a node's leaves template out of a guest that is none.
+            found.append(_guest({"template": 0, **entry, **elsewhere, "node": node, "type": kind}))
     return found
 
 
