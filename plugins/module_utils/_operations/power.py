@@ -79,15 +79,25 @@ def power_request(parameters: t.Mapping[str, t.Any]) -> PowerRequest:
 def ensure_power(applier: Applier, request: PowerRequest) -> Outcome:
     """Bring a guest into a power state. Two requests when it is in it already; raises a PveError."""
     handle, status = select_guest(applier.client, request.selector)
-    plan = plan_power(request, handle.guest, status)
     facts: dict[str, t.Any] = {}
-    if applier.apply(plan, handle):
-        status = _await_condition(handle, request, status)
+    reached = bring_into_state(applier, handle, status, request)
+    if reached is not None:
+        status = reached
         facts["pending"] = pending_result(read_pending(handle))
     addresses = applier.watch(lambda: _wait_for(handle, request), None)
     if addresses is not None:
         facts["addresses"] = addresses.as_result()
     return outcome(applier, guest_result(handle.guest, status), **facts)
+
+
+def bring_into_state(applier: Applier, handle: GuestHandle, status: Status, request: PowerRequest) -> Status | None:
+    """Send what is needed to get from this status to the state asked for, and wait until it is really reached.
+
+    Returns the new status; None when nothing was sent. Raises a PveError.
+    """
+    if applier.apply(plan_power(request, handle.guest, status), handle):
+        return _await_condition(handle, request, status)
+    return None
 
 
 def plan_power(request: PowerRequest, guest: Guest, status: Status) -> Plan:

@@ -97,7 +97,7 @@ def find_guest(client: PveClient, selector: Selector) -> Guest | None:
                 f"nothing was changed"
             )
         return guest
-    return _only_one(selector, _by_name(client, guests, selector))
+    return _only_one(selector, _by_name(client, guests, selector, fresh))
 
 
 def get_guest(client: PveClient, selector: Selector) -> Guest:
@@ -108,16 +108,16 @@ def get_guest(client: PveClient, selector: Selector) -> Guest:
     return guest
 
 
-def _by_name(client: PveClient, guests: t.Sequence[Guest], selector: Selector) -> list[Guest]:
+def _by_name(client: PveClient, guests: t.Sequence[Guest], selector: Selector, fresh: bool) -> list[Guest]:
     """Look for the name in the statistics first; ask the nodes where those cannot know it."""
     known = [guest for guest in guests if guest.name == selector.name]
     unsure = {guest.node for guest in guests if not guest.name}
-    if not known:
+    if fresh or not known:
         # A guest that was renamed a moment ago still has its old name in the statistics.
         unsure = {guest.node for guest in guests}
-    fresh = [guest for node in sorted(unsure) for guest in _node_guests(client, node, guests)]
+    asked = [guest for node in sorted(unsure) for guest in _node_guests(client, node, guests)]
     found = {guest.vmid: guest for guest in known if guest.node not in unsure}
-    found.update({guest.vmid: guest for guest in fresh if guest.name == selector.name})
+    found.update({guest.vmid: guest for guest in asked if guest.name == selector.name})
     return [guest for guest in found.values() if selector.kind in (None, guest.kind)]
 
 
