@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""EFI disk, TPM, USB and PCI devices of a virtual machine."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+from ..._pve.errors import InvalidRequest
+from .wishes import Wish, check_unique, flag, given
+
+EFI_DISK_SPEC: dict[str, t.Any] = {
+    "storage": {"type": "str", "required": True},
+    "type": {"type": "str", "choices": ["2m", "4m"], "default": "4m"},
+    "pre_enrolled_keys": {"type": "bool", "default": False},
+    "format": {"type": "str", "choices": ["raw", "qcow2", "vmdk"]},
+}
+TPM_SPEC: dict[str, t.Any] = {
+    "storage": {"type": "str", "required": True},
+    "version": {"type": "str", "choices": ["v1.2", "v2.0"], "default": "v2.0"},
+}
+_STATE: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+USB_SPEC: dict[str, t.Any] = {
+    "slot": {"type": "str", "required": True},
+    "state": _STATE,
+    "host": {"type": "str"},
+    "mapping": {"type": "str"},
+    "usb3": {"type": "bool"},
+}
+PCI_SPEC: dict[str, t.Any] = {
+    "slot": {"type": "str", "required": True},
+    "state": _STATE,
+    "host": {"type": "str"},
+    "mapping": {"type": "str"},
+    "mdev": {"type": "str"},
+    "pcie": {"type": "bool"},
+    "rombar": {"type": "bool"},
+    "romfile": {"type": "str"},
+    "primary_gpu": {"type": "bool"},
+}
+_USB_SLOT = re.compile(r"usb(\d|1[0-3])")
+_PCI_SLOT = re.compile(r"hostpci(\d|1[0-5])")
+_PCI_KEYS = {"primary_gpu": "x-vga"}
+
+
+@dataclass(frozen=True)
+class StateDiskWish:
+    """The small disk that keeps the state of a firmware: made once, on a storage, with properties that stay."""
+
+    key: str
+    option: str
+    storage: str
+    properties: t.Mapping[str, str]
+    format: str | None = None
+
+    @property
+    def allocation(self) -> str:
+        """The value that makes the disk; PVE chooses the size itself."""
+        values = {**self.properties, **({"format": self.format} if self.format else {})}
+        return ",".join([f"{self.storage}:1", *(f"{name}={value}" for name, value in values.items())])
+
+
+@dataclass(frozen=True)
+class DeviceWish:
+    """A passed-through device as it shall be."""
+
+    slot: str
+    present: bool
+    parts: t.Mapping[str, str | None]
+
+    def wish(self, current: str | None) -> Wish:
+        """The wish, given the device that is there."""
+        if current is None and not {"host", "mapping"} & set(self.parts):
+            raise InvalidRequest(f"{self.slot} is not there yet: say which device by host or mapping")
+        return Wish(self.slot, parts=self.parts)
+
+
+def state_disk_wishes(parameters: t.Mapping[str, t.Any]) -> tuple[StateDiskWish, ...]:
+    """The EFI disk and the TPM of a request."""
+    wishes = []
+    efi, tpm = parameters.get("efi_disk"), parameters.get("tpm")
+    if efi:
+        properties = {"efitype": efi["type"], "pre-enrolled-keys": flag(efi["pre_enrolled_keys"])}
+        wishes.append(StateDiskWish("efidisk0", "efi_disk", efi["storage"], properties, efi.get("format")))
+    if tpm:
+        wishes.append(StateDiskWish("tpmstate0", "tpm", tpm["storage"], {"version": tpm["version"]}))
+    return tuple(wishes)
+
+
+def device_wishes(parameters: t.Mapping[str, t.Any]) -> tuple[DeviceWish, ...]:
+    """The USB and PCI devices of a request; raises InvalidRequest, naming the slot."""
+    usb = [_device(entry, "usb", _USB_SLOT, "usb0 to usb13") for entry in parameters.get("usb") or ()]
+    pci = [_device(entry, "hostpci", _PCI_SLOT, "hostpci0 to hostpci15") for entry in parameters.get("hostpci") or ()]
+    wishes = (*usb, *pci)
+    check_unique("usb and hostpci", (wish.slot for wish in wishes))
+    return wishes
+
+
+def _device(entry: t.Mapping[str, t.Any], option: str, slots: t.Pattern[str], names: str) -> DeviceWish:
+    slot = entry["slot"]
+    if not slots.fullmatch(slot):
+        raise InvalidRequest(f"{option}: {slot!r} is no slot: they are {names}")
+    options = {name: value for name, value in given(entry).items() if name not in ("slot", "state")}
+    present = entry["state"] == "present"
+    if not present and options:
+        raise InvalidRequest(f"{option}: {slot} is absent, so {', '.join(sorted(options))} cannot be set")
+    if "host" in options and "mapping" in options:
+        raise InvalidRequest(f"{option}: {slot}: host and mapping exclude each other")
+    parts: dict[str, str | None] = {
+        _PCI_KEYS.get(name, name): flag(value) if isinstance(value, bool) else value for name, value in options.items()
+    }
+    # The one replaces the other.
+    if "host" in parts:
+        parts["mapping"] = None
+    elif "mapping" in parts:
+        parts["host"] = None
+    return DeviceWish(slot, present, parts)

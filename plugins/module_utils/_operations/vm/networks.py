@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Network devices of a virtual machine."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+from ..._pve.errors import InvalidRequest
+from ..._pve.vm_config import MAX_NICS, NIC, NIC_KEY
+from .wishes import Wish, check_range, check_unique, flag, given
+
+MAX_VLAN = 4094
+_MAC = re.compile(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+_BRIDGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+
+NETWORK_SPEC: dict[str, t.Any] = {
+    "slot": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "model": {"type": "str", "choices": sorted(NIC.models)},
+    "mac": {"type": "str"},
+    "bridge": {"type": "str"},
+    "vlan": {"type": "int"},
+    "trunks": {"type": "list", "elements": "str"},
+    "rate": {"type": "float"},
+    "firewall": {"type": "bool"},
+    "mtu": {"type": "int"},
+    "link_down": {"type": "bool"},
+    "queues": {"type": "int"},
+}
+# Options that take the setting away when they are 0: option, key, highest.
+_NUMBERS = (("vlan", "tag", MAX_VLAN), ("mtu", "mtu", 65520), ("queues", "queues", 64))
+
+
+@dataclass(frozen=True)
+class NetworkWish:
+    """A network device as it shall be; what it does not say stays as it is, the address above all."""
+
+    slot: str
+    present: bool
+    parts: t.Mapping[str, str | None]
+
+    @property
+    def bridge(self) -> str | None:
+        return self.parts.get("bridge")
+
+    def wish(self, current: str | None) -> Wish:
+        """The wish, given the device that is there; a new device has a model and no address yet."""
+        parts = dict(self.parts)
+        if current is None:
+            parts.setdefault("model", "virtio")
+        return Wish(self.slot, parts=parts)
+
+
+def network_wishes(networks: t.Sequence[t.Mapping[str, t.Any]] | None) -> tuple[NetworkWish, ...]:
+    """Check the network devices of a request; raises InvalidRequest, naming the slot."""
+    wishes = tuple(_network_wish(entry) for entry in networks or ())
+    check_unique("networks", (wish.slot for wish in wishes))
+    return wishes
+
+
+def _network_wish(entry: t.Mapping[str, t.Any]) -> NetworkWish:
+    slot = entry["slot"]
+    match = NIC_KEY.fullmatch(slot)
+    if not match or int(match[1]) >= MAX_NICS:
+        raise InvalidRequest(f"networks: {slot!r} is no slot: they are net0 to net{MAX_NICS - 1}")
+    options = {name: value for name, value in given(entry).items() if name not in ("slot", "state")}
+    present = entry["state"] == "present"
+    if not present and options:
+        raise InvalidRequest(f"networks: {slot} is absent, so {', '.join(sorted(options))} cannot be set")
+    return NetworkWish(slot, present, dict(_parts(slot, options)))
+
+
+def _parts(slot: str, options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str | None]]:
+    if "model" in options:
+        yield "model", options["model"]
+    if "mac" in options:
+        yield "macaddr", _mac(slot, options["mac"])
+    if "bridge" in options:
+        if not _BRIDGE.fullmatch(options["bridge"]):
+            raise InvalidRequest(f"networks: {slot}: bridge {options['bridge']!r} is not the name of a bridge")
+        yield "bridge", options["bridge"]
+    for option, key, highest in _NUMBERS:
+        if option in options:
+            check_range(f"networks: {slot}: {option}", options[option], 0, highest)
+            yield key, str(options[option]) if options[option] else None
+    if "rate" in options:
+        check_range(f"networks: {slot}: rate", options["rate"], 0, 1_000_000)
+        yield "rate", f"{options['rate']:g}" if options["rate"] else None
+    if "trunks" in options:
+        yield "trunks", ";".join(_trunk(slot, item) for item in options["trunks"]) or None
+    for option in ("firewall", "link_down"):
+        if option in options:
+            yield option, flag(options[option])
+
+
+def _mac(slot: str, mac: str) -> str:
+    # A set lowest bit of the first byte makes a group address (PVE::JSONSchema, mac-addr).
+    if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1:
+        raise InvalidRequest(f"networks: {slot}: mac {mac!r} is not a unicast address as in BC:24:11:00:00:01")
+    return mac.upper()
+
+
+def _trunk(slot: str, text: str) -> str:
+    numbers = text.split("-")
+    if not all(number.isdigit() for number in numbers) or len(numbers) > 2:  # noqa: PLR2004 - from and to
+        raise InvalidRequest(f"networks: {slot}: trunks {text!r} is neither a VLAN nor a range as in 10-20")
+    for number in numbers:
+        check_range(f"networks: {slot}: trunks", int(number), 1, MAX_VLAN)
+    return text

@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Wishes: what a request wants one key of the configuration to say."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ..._pve.errors import InvalidRequest
+from ..._pve.vm_config import meaning_of
+
+MASK = "********"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One key as it shall be: a whole text, or some of its parts while the others stay as they are."""
+
+    key: str
+    text: str | None = None
+    parts: t.Mapping[str, str | None] | None = None
+    secret: bool = False
+
+    def target(self, current: str | None) -> str | None:
+        """The value to send, given the current one; None when the key shall not be set."""
+        if self.parts is None:
+            return self.text
+        form = meaning_of(self.key).write
+        if form is None:
+            raise TypeError(f"{self.key} is no property string")
+        return form.merge(current, self.parts) or None
+
+    def is_met_by(self, current: str | None) -> bool:
+        """Whether the guest would not differ if the wish were carried out."""
+        return not self.secret and meaning_of(self.key).same(current, self.target(current))
+
+    def shown(self, text: str | None) -> str | None:
+        """The value as the diff may show it."""
+        return MASK if self.secret and text is not None else text
+
+
+def flag(value: bool) -> str:
+    """Write a boolean as PVE does."""
+    return "1" if value else "0"
+
+
+def check_range(option: str, value: float, lowest: float, highest: float) -> None:
+    """Raise InvalidRequest, naming the option, unless the value is within the bounds."""
+    if not lowest <= value <= highest:
+        raise InvalidRequest(f"{option} must be from {lowest:g} to {highest:g}, not {value:g}")
+
+
+def given(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The suboptions that the user has set."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def check_unique(option: str, slots: t.Iterable[str]) -> None:
+    """Raise InvalidRequest when a slot is named twice."""
+    seen: set[str] = set()
+    for slot in slots:
+        if slot in seen:
+            raise InvalidRequest(f"{option} names {slot} twice")
+        seen.add(slot)
