@@ -83,8 +83,8 @@ def _guest(entry: t.Mapping[str, t.Any]) -> Guest:
     )
 
 
-def find_guest(client: PveClient, selector: Selector) -> Guest | None:
-    """Find the one guest that is meant, or None.
+def find_guest(client: PveClient, selector: Selector, *, fresh: bool = False) -> Guest | None:
+    """Find the one guest that is meant, or None; fresh asks the nodes for the names even when one seems known.
 
     Raises InvalidRequest when the vmid belongs to a guest of another kind, Ambiguous when several have the name.
     """
