@@ -12,6 +12,9 @@ export PYTHON
 .PHONY: help demo test tests unit integration lint ruff ansible-lint changelog-lint typing docs-lint sanity build \
 	matrix format clean
 
+# The checks share one copy of the collection.
+.NOTPARALLEL:
+
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s '	'
 

@@ -72,6 +72,13 @@ def units(session: nox.Session, core: str) -> None:
     session.run("python", "-m", "pytest", "tests/unit", *session.posargs)
 
 
+@nox.session(python="3.9")
+def managed_node(session: nox.Session) -> None:
+    """Run the unit tests on the oldest Python that a managed node may have."""
+    session.install("ansible-core", "hypothesis", "pytest", "pytest-timeout", "-r", "requirements.txt")
+    session.run("python", "-m", "pytest", "tests/unit", *session.posargs)
+
+
 @nox.session
 @nox.parametrize(["python", "core"], NEWEST)
 def integration(session: nox.Session, core: str) -> None:
