@@ -20,6 +20,7 @@ from tests.support.collection_tree import REPOSITORY, link_collection
 from tests.support.embedded_pve import running_embedded_pve
 
 THROWAWAY = """
+import os
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 def main():
     module = AnsibleModule(argument_spec=dict(

@@ -14,10 +14,10 @@ from aiohttp import web
 from fakepve.model import PveError, TaskError
 from fakepve.qemu import drives_of, is_cdrom, volume_ref
 from fakepve.server import USER, ok
-from fakepve.server import params as request_parameters
 
 from .base import is_true, missing_config, parameter_error
 from .knobs import Knobs
+from .parameters import request_parameters
 from .snapshots import Snapshots
 
 GIB = 1024**3
@@ -85,6 +85,16 @@ class Cluster(Snapshots):
             item["status"] = vm.status
         item.update(self._vm_usage(vm))
         return item
+
+    def _members(self, name: str, kind: str | None) -> list[dict[str, Any]]:
+        """Pool members have the fields of /cluster/resources (72-misc.json: pool get)."""
+        members: list[dict[str, Any]] = []
+        for member in super()._members(name, kind):
+            vm = self.vm(member.get("vmid")) if member["type"] == "qemu" else None
+            members.append({**member, **(self._resource(vm) if vm is not None else {})})
+            for unlisted in ("pool", "lock"):
+                members[-1].pop(unlisted, None)
+        return members
 
     @staticmethod
     def _name_shown(vm: Any) -> str:
@@ -191,9 +201,10 @@ class Cluster(Snapshots):
         }
 
     def _local_volumes(self, vm: Any) -> list[tuple[str, str, dict[str, str]]]:
+        config = {**vm.config, **{key: value for key, value in vm.pending.items() if value is not None}}
         return [
             (key, volume, props)
-            for key, volume, props in drives_of(vm.config)
+            for key, volume, props in drives_of(config)
             if volume_ref(volume)[0] is not None and not self.storages.get(volume_ref(volume)[0], {}).get("shared")
         ]
 

@@ -25,6 +25,7 @@ class Create(Config):
         pool, default = values.get("pool"), values.get("storage")
         self._check_create_privileges(values, user, vmid, pool, default)
         options = {key: value for key, value in values.items() if key not in NOT_OPTIONS_CREATE}
+        self.check_cpu(options)
         for key in self.drive_keys(options):
             self.check_drive(user, vmid, key, str(options[key]), default)
         self.need_quorum()

@@ -20,6 +20,8 @@ from .config import Config, split_names
 from .volumes import UNUSED_KEY, is_cloudinit
 
 CLOUDINIT_KEYS = re.compile(r"^(ci(user|password|type|upgrade|custom)|sshkeys|nameserver|searchdomain|ipconfig\d+)$")
+# The list of pending cloud-init values leaves the addresses out (20-create.json: cloudinit pending).
+LISTED = re.compile(r"^(?!ipconfig)")
 
 
 class Disks(Config):
@@ -124,7 +126,11 @@ class Disks(Config):
     async def _cloudinit_pending(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
         vm = self.find_vm(values["node"], values["vmid"], missing_config)
         shown = self._shown({**vm.config, **{k: v for k, v in vm.pending.items() if v is not None}})
-        return [{"key": key, "value": shown[key]} for key in sorted(shown) if CLOUDINIT_KEYS.match(key)]
+        return [
+            {"key": key, "value": shown[key]}
+            for key in sorted(shown)
+            if CLOUDINIT_KEYS.match(key) and LISTED.match(key)
+        ]
 
     async def _cloudinit_regenerate(self, values: dict[str, Any], user: str) -> None:
         vm = self.find_vm(values["node"], values["vmid"], missing_config)

@@ -16,15 +16,24 @@ from fakepve import schema as pve_schema
 from fakepve.model import PveError, TaskError
 from fakepve.qemu import drives_of, volume_ref
 from fakepve.server import API, USER, ok
-from fakepve.server import params as request_parameters
 
 from .base import is_true, missing_config, parameter_error, unfindable
 from .create import Create
+from .parameters import request_parameters
 from .tasks import Tasks
 
 GOT_TIMEOUT = "VM quit/powerdown failed - got timeout"
 # What a missing guest is called inside the task; the other actions refuse at once.
 MISSING_IN_TASK = {"start": missing_config, "stop": unfindable, "shutdown": unfindable}
+
+# What a saved state of the guest's RAM needs to be loaded again.
+RUNNING_STATE = {"runningcpu": "qemu64", "runningmachine": "pc-i440fx-10.2+pve0", "running-nets-host-mtu": ""}
+
+
+def running_state(vm: Any) -> dict[str, str]:
+    nets = [key for key in sorted(vm.config) if re.fullmatch(r"net\d+", key)]
+    state = {**RUNNING_STATE, "running-nets-host-mtu": ",".join(f"{key}=1500" for key in nets)}
+    return {key: value for key, value in state.items() if value}
 
 
 class Power(Create, Tasks):
@@ -118,6 +127,8 @@ class Power(Create, Tasks):
             state = vm.config.pop("vmstate", None)
             if state:
                 self.free_volume(state)
+            for key in RUNNING_STATE:
+                vm.config.pop(key, None)
         self.run_guest(vm)
 
     async def _do_stop(self, vm: Any, user: str, values: dict[str, Any]) -> str:
@@ -201,10 +212,11 @@ class Power(Create, Tasks):
             storage = next((volume_ref(v)[0] for _k, v, _p in drives_of(vm.config, skip_cdrom=True)), "local-lvm")
             name = f"state-suspend-{time.strftime('%Y-%m-%d')}"
             vm.config["vmstate"] = self.allocate(str(storage), vm.vmid, 1024**3, vm.node, "raw", name)
+            vm.config.update(running_state(vm))
             vm.status = vm.qmpstatus = "stopped"
             self.set_lock(vm, "suspended")
 
-        return await self.task(vm.node, "qmsuspend", vm.vmid, user, body, vm=vm)
+        return await self.task(vm.node, "qmsuspend" if to_disk else "qmpause", vm.vmid, user, body, vm=vm)
 
     async def _do_resume(self, vm: Any, user: str, values: dict[str, Any]) -> str:
         if vm.lock != "suspended":

@@ -18,7 +18,7 @@ import shutil
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -131,6 +131,11 @@ class PveHandle:
 
         self._loop.call_soon_threadsafe(run)
         return done.result(START_TIMEOUT)
+
+    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """Run the coroutine in the server's loop and wait for it; not from a hook."""
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(START_TIMEOUT)
 
     # ---- guests
 

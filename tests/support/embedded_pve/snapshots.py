@@ -14,9 +14,9 @@ from fakepve.model import PveError, TaskError
 from fakepve.qemu import SNAPSHOT_SKIP, drives_of, volume_ref
 
 from .base import missing_config, no_quorum_write
-from .power import Power
+from .power import RUNNING_STATE, Power, running_state
 
-NOT_RESTORED = ("snapstate", "snaptime", "description", "vmstate", "runningcpu", "runningmachine")
+NOT_RESTORED = ("snapstate", "snaptime", "description", "vmstate", *RUNNING_STATE)
 
 
 class Snapshots(Power):
@@ -68,7 +68,7 @@ class Snapshots(Power):
             snap["description"] = values["description"]
         if values.get("vmstate") and vm.status == "running":
             snap["vmstate"] = self._state_volume(vm, name)
-            snap["runningmachine"] = "pc-i440fx-10.2+pve0"
+            snap.update(running_state(vm))
         vm.snapshots[name] = snap
         vm.config["parent"] = name
         drives = drives_of(vm.config, skip_cdrom=True)

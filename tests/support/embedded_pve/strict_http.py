@@ -22,11 +22,11 @@ from typing import Any
 from aiohttp import web
 from fakepve.model import PveError
 from fakepve.server import API, EXTJS, FORMATS, collect, error
-from fakepve.server import params as request_parameters
 
 from .base import EmbeddedBase, parameter_error
 from .faults import Book, Fault, Hook
 from .knobs import Knobs
+from .parameters import request_parameters
 from .recorder import Exchange, Recorder
 
 DUPLICATE = "duplicate parameter (already defined in URI) with conflicting values!"

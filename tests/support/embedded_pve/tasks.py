@@ -16,10 +16,10 @@ from typing import Any
 from aiohttp import web
 from fakepve.model import PveError, TaskError
 from fakepve.server import USER
-from fakepve.server import params as request_parameters
 
 from .base import EmbeddedBase, owner_of, parameter_error
 from .knobs import Knobs
+from .parameters import request_parameters
 
 UPID = re.compile(r"UPID:[A-Za-z0-9-]+:[0-9A-F]{8}:[0-9A-F]{8,9}:[0-9A-F]{8}:[^:\s]+:[^:\s]*:[^:\s]+:")
 # The lock a guest shows while such a task runs.
@@ -33,6 +33,17 @@ TASK_LOCKS = {
     "vzrollback": "rollback",
 }
 LIST_LIMIT = 50
+
+TASK_STATUSES = ("ok", "error", "warning", "unknown")
+
+
+def kind_of_status(task: dict[str, Any]) -> str:
+    exitstatus = str(task.get("exitstatus", "unexpected status"))
+    if exitstatus == "OK":
+        return "ok"
+    if exitstatus.startswith("WARNINGS: "):
+        return "warning"
+    return "unknown" if exitstatus == "unexpected status" else "error"
 
 
 @dataclass
@@ -211,10 +222,17 @@ class Tasks(EmbeddedBase):
         node, user = request.match_info["node"], request[USER]
         values = self._verify(request, await request_parameters(request))
         audit = self.allowed(user, "/nodes/" + node, "Sys.Audit")
+        wanted = [name for name in re.split(r"[,;\s]+", values.get("statusfilter", "")) if name]
+        for name in wanted:
+            if name not in TASK_STATUSES:
+                raise parameter_error(statusfilter=f"invalid format - invalid status '{name}'\n")
         chosen = [
             task
             for task in reversed(self.tasklog)
-            if task["node"] == node and (audit or self._task_owner(user, task)) and self._wanted(task, values)
+            if task["node"] == node
+            and (audit or self._task_owner(user, task))
+            and self._wanted(task, values)
+            and (not wanted or kind_of_status(task) in wanted)
         ]
         if values.get("source") == "active":
             views = [dict(self._task_view(task, True), status="RUNNING", saved="0") for task in chosen]

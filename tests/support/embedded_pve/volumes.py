@@ -20,6 +20,7 @@ from fakepve.routing import die, split_list
 from fakepve.storage import _is_file, spec_of
 
 from .base import EmbeddedBase, parameter_error
+from .knobs import Knobs
 
 CLOUDINIT_SIZE = 4 * 1024**2
 IMPORT_SYNTAX = "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>"
@@ -37,21 +38,39 @@ def no_space(storage: dict[str, Any], size: int) -> str:
     return f"unable to create image: qemu-img: No space left on device (wanted {size} bytes)"
 
 
+def too_large(fmt: str, size: int, path: str) -> str | None:
+    """qemu-img's refusal of an image beyond what its format (or ext4) takes."""
+    limits = {"qcow2": 64 * 1024**4, "raw": 16 * 1024**4}
+    if size <= limits.get(fmt, size):
+        return None
+    advice = " (try using a larger cluster size)" if fmt == "qcow2" else ""
+    text = f"qemu-img: {path}: The image size is too large for file format '{fmt}'{advice}"
+    return f"unable to create image: {text}"
+
+
 class Volumes(EmbeddedBase):
+    def __init__(self, host: str, port: int, knobs: Knobs) -> None:
+        super().__init__(host, port, knobs)
+        # Volumes whose file is gone although a configuration names them.
+        self.lost_volumes: set[str] = set()
+
     def allocate(
         self, storage: str, vmid: int, size: int, node: str, fmt: str | None = None, kind: str = "disk", base: str = ""
     ) -> str:
         """A new volume's id (PVE::Storage::vdisk_alloc); a TaskError when there is no room."""
         store = self._usable_store(storage, node)
-        if "avail" in store:
-            if size > store["avail"]:
-                raise TaskError(no_space(store, size))
-            store["avail"] -= size
         fmt = fmt or store.get("format") or (spec_of(store) or {}).get("format", "raw")
         if not _is_file(store):
             fmt = "raw"
         name = self._free_name(storage, vmid, kind)
         volume = f"{vmid}/{name}.{fmt}" if _is_file(store) else name
+        problem = too_large(fmt, size, self._volume_path(storage, volume, "images")) if _is_file(store) else None
+        if problem:
+            raise TaskError(problem)
+        if "avail" in store:
+            if size > store["avail"]:
+                raise TaskError(no_space(store, size))
+            store["avail"] -= size
         if base:
             volume = f"{base}/{volume}"
         store.setdefault("volumes", {})[volume] = {
@@ -91,7 +110,7 @@ class Volumes(EmbeddedBase):
 
     def volume_exists_here(self, volid: str) -> bool:
         storage, name = volume_ref(volid)
-        return storage in self.storages and name in self._volumes(storage)
+        return storage in self.storages and name in self._volumes(storage) and volid not in self.lost_volumes
 
     def volume_size(self, volid: str, props: dict[str, str] | None = None) -> int:
         storage, name = volume_ref(volid)

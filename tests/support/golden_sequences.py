@@ -1,0 +1,297 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which recordings are replayed, on what cluster, and what happened beside the API while they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .embedded_pve import PveHandle, seed
+from .golden import Sequence
+
+GIB = 1024**3
+MIB = 1024**2
+TOO_OLD = "is too old to run machine type 'pc-i440fx-99.0+pve0', please upgrade node 'pve1'"
+NO_KVM = "KVM virtualisation configured, but not available. Either disable in VM configuration or enable in BIOS."
+
+
+def rig(pve: PveHandle) -> None:
+    """The storages of the recorded nodes."""
+    server = pve.server
+    server.pools["lab"] = set()
+    for name, path, content in (
+        ("vmstore", "/var/lib/vmstore", "images,rootdir,import"),
+        ("bulk", "/var/lib/bulk", "images"),
+        ("isoshelf", "/var/lib/isoshelf", "iso"),
+        ("raw", "/var/lib/rawstore", "images"),
+        ("shared", "/mnt/shared", "iso,images,snippets"),
+    ):
+        server.storages[name] = seed.directory(path, content)
+    server.storages["raw"]["disable"] = 1
+    server.storages["shared"]["shared"] = 1
+    for storage in ("local", "shared"):
+        seed.add_file(server, storage, "iso/rig-linux.iso", "iso", 17 * MIB)
+    seed.add_file(server, "isoshelf", "iso/lab-tools.iso", "iso", 1 * MIB)
+    seed.add_file(server, "local", "import/rig-linux.qcow2", "import", 17 * MIB)
+
+
+def recorded_identity() -> dict[str, str]:
+    return {
+        "smbios1": "uuid=364ba731-157d-4160-97a9-d5264b88911a",
+        "vmgenid": "99158c03-33d1-435a-8c64-4d369748b7b0",
+    }
+
+
+def recorded_guest(pve: PveHandle, vmid: int, name: str, **changes: Any) -> Any:
+    """A guest like those of the rig: one qcow2 disk, an ISO, a NIC, an agent."""
+    config: dict[str, Any] = {
+        "name": name,
+        "agent": "1",
+        "boot": "order=ide2;scsi0",
+        "ide2": "local:iso/rig-linux.iso,media=cdrom,size=17M",
+        "memory": "256",
+        "meta": "creation-qemu=10.2.2,ctime=1795291845",
+        "net0": "virtio=BC:24:11:24:8F:43,bridge=vmbr0",
+        "ostype": "l26",
+        "scsi0": f"vmstore:{vmid}/vm-{vmid}-disk-0.qcow2,size=1G",
+        "scsihw": "virtio-scsi-pci",
+        "serial0": "socket",
+        **recorded_identity(),
+    }
+    options = {key: changes.pop(key) for key in ("node", "status", "template") if key in changes}
+    config.update(changes)
+    config = {key: value for key, value in config.items() if value is not None}
+    vm = pve.server.add_vm(vmid, name, config=config, **options)
+    if options.get("template"):
+        vm.config["template"] = 1
+    vm.agent = {}
+    seed.allocate_volumes(pve.server, vm)
+    return vm
+
+
+def bare_guest(pve: PveHandle, vmid: int, name: str | None, **config: Any) -> Any:
+    options = {key: config.pop(key) for key in ("node", "status", "template") if key in config}
+    vm = pve.server.add_vm(vmid, name or f"VM {vmid}", config=config, **options)
+    if name is None:
+        vm.config.pop("name", None)
+    seed.allocate_volumes(pve.server, vm)
+    return vm
+
+
+def remove(vmid: int) -> Callable[[PveHandle], object]:
+    def action(pve: PveHandle) -> None:
+        guest = pve.guest(vmid)
+        if guest is not None:
+            pve.call(lambda: pve.server.discard(guest, pve.server._own_volumes(guest, True)))
+
+    return action
+
+
+def lock(vmid: int, name: str | None) -> Callable[[PveHandle], object]:
+    return lambda pve: pve.lock_guest(vmid, name)
+
+
+def lock_file_held(vmid: int) -> Callable[[PveHandle], object]:
+    return lambda pve: pve.lock_timeouts(vmid)
+
+
+def status(vmid: int, value: str) -> Callable[[PveHandle], object]:
+    def action(pve: PveHandle) -> None:
+        guest = pve.guest(vmid)
+        pve.call(lambda: pve.server.run_guest(guest) if value == "running" else pve.server.halt_guest(guest))
+
+    return action
+
+
+# ---- the sequences
+
+
+def set_up_created(pve: PveHandle) -> None:
+    rig(pve)
+
+
+def set_up_config(pve: PveHandle) -> None:
+    rig(pve)
+    bare_guest(pve, 100, None)
+    bare_guest(pve, 102, None, scsi0="vmstore:102/vm-102-disk-0.raw,size=1G")
+    recorded_guest(
+        pve,
+        101,
+        "web-01",
+        balloon=128,
+        cores=2,
+        cpu="x86-64-v2-AES",
+        description="First line\nsecond line é",
+        net0="virtio=BC:24:11:33:29:F8,bridge=vmbr0",
+        onboot=1,
+        scsi0="vmstore:101/vm-101-disk-0.qcow2,discard=on,iothread=1,size=2G,ssd=1",
+        scsihw="virtio-scsi-single",
+        sockets=1,
+        tags="prod;web",
+        vga="std",
+    )
+
+
+def busy_disk(pve: PveHandle) -> None:
+    pve.guest(101).refuses_unplug = True
+
+
+def set_up_create_storage(pve: PveHandle) -> None:
+    rig(pve)
+    recorded_guest(pve, 101, "web-01")
+
+
+def set_up_lifecycle(pve: PveHandle) -> None:
+    rig(pve)
+    recorded_guest(pve, 100, "life-100")
+    scsi0 = "vmstore:101/vm-101-disk-0.qcow2,size=1G"
+    bare_guest(pve, 101, "noos-101", memory="64", scsi0=scsi0).acpi = False
+    bare_guest(pve, 102, "badnet-102", memory="64", net0="virtio=BC:24:11:00:00:02,bridge=vmbr9")
+
+
+def agent(vmid: int, answers: dict[str, Any] | None) -> Callable[[PveHandle], object]:
+    return lambda pve: setattr(pve.guest(vmid), "agent", answers)
+
+
+def start_error(vmid: int, text: str | None) -> Callable[[PveHandle], object]:
+    """QEMU's own refusals are not modelled: a test says them."""
+    return lambda pve: setattr(pve.guest(vmid), "start_error", text)
+
+
+def machine_reset(pve: PveHandle) -> None:
+    pve.guest(100).config.pop("machine")
+    start_error(100, None)(pve)
+
+
+def volume_lost(pve: PveHandle) -> None:
+    start_error(101, None)(pve)
+    pve.server.lost_volumes.add("vmstore:101/vm-101-disk-0.qcow2")
+
+
+def volume_back(pve: PveHandle) -> None:
+    pve.server.lost_volumes.clear()
+
+
+LIFECYCLE = {
+    16: agent(100, None),
+    17: agent(100, {}),
+    50: start_error(100, f"Installed QEMU version '10.2.2' {TOO_OLD}"),
+    51: start_error(100, NO_KVM),
+    52: machine_reset,
+    53: start_error(101, "start failed: QEMU exited with code 1"),
+    54: volume_lost,
+    55: volume_back,
+    58: lock_file_held(101),
+    64: lock_file_held(101),
+    67: status(100, "stopped"),
+    78: status(100, "running"),
+}
+
+
+def set_up_clone(pve: PveHandle) -> None:
+    rig(pve)
+    recorded_guest(pve, 100, "src-100")
+
+
+def set_up_snapshots(pve: PveHandle) -> None:
+    rig(pve)
+    recorded_guest(pve, 100, "src-100")
+    bare_guest(pve, 101, "raw-101", memory="64", scsi0="vmstore:101/vm-101-disk-0.raw,size=1G")
+
+
+def set_up_destroy(pve: PveHandle) -> None:
+    rig(pve)
+    recorded_guest(pve, 100, "src-100", scsi0="vmstore:100/vm-100-disk-0.qcow2,size=2G")
+    bare_guest(pve, 101, "raw-101", memory="64", scsi0="vmstore:101/vm-101-disk-0.raw,size=1G")
+
+
+def make_102(pve: PveHandle) -> None:
+    bare_guest(pve, 102, "left-102", scsi0="bulk:102/vm-102-disk-0.qcow2,size=1G")
+    seed.add_file(pve.server, "bulk", "102/vm-102-disk-7.qcow2", "images", GIB)
+    pve.server.storages["bulk"]["volumes"]["102/vm-102-disk-7.qcow2"]["vmid"] = 102
+
+
+def set_up_tasks(pve: PveHandle) -> None:
+    rig(pve)
+    recorded_guest(pve, 100, "src-100")
+    bare_guest(pve, 101, "noos-101", memory="64")
+    bare_guest(pve, 110, "efi-110", memory="64", bios="ovmf")
+    pve.next_task_warns("qmstart", "no efidisk configured! Using temporary efivars disk.", vmid=110)
+
+
+def long_shutdown(pve: PveHandle) -> None:
+    """A shutdown that runs while the next steps ask for it."""
+    guest = pve.guest(101)
+
+    async def shut_down() -> None:
+        await pve.server._do_shutdown(guest, pve.token_id, {})
+
+    pve.knobs.task_seconds["qmshutdown"] = 60
+    status(101, "running")(pve)
+    pve.run(shut_down())
+
+
+def set_up_misc(pve: PveHandle) -> None:
+    rig(pve)
+    recorded_guest(pve, 100, "bk-100")
+    for vmid in (120, 121):
+        bare_guest(pve, vmid, None, memory="64")
+        pve.lock_guest(vmid, "suspended")
+
+
+def ha_resource(pve: PveHandle) -> None:
+    pve.guest(120).ha_state = "started"
+
+
+def set_up_cluster(pve: PveHandle) -> None:
+    rig(pve)
+
+
+def make_220(pve: PveHandle) -> None:
+    bare_guest(pve, 220, None, template=True, scsi0="vmstore:220/base-220-disk-0.qcow2,size=1G").config["template"] = 1
+
+
+def make_230(pve: PveHandle) -> None:
+    bare_guest(pve, 230, None, memory="64", status="running", scsi0="vmstore:230/vm-230-disk-0.qcow2,size=1G")
+
+
+def set_up_no_quorum(pve: PveHandle) -> None:
+    rig(pve)
+    known = {"meta": "creation-qemu=10.2.2,ctime=1795291845", "boot": " ", "memory": "64"}
+    identity = recorded_identity()
+    bare_guest(pve, 240, None, **known, **identity)
+    bare_guest(pve, 241, None, memory="64", node="pve2", status="running")
+    pve.set_node_offline("pve2")
+    pve.lose_quorum()
+
+
+def node_back(pve: PveHandle) -> None:
+    pve.set_node_offline("pve2", False)
+    pve.regain_quorum()
+
+
+LOCKS = ("clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete", "suspending")
+DESTROY = {
+    10: lock(100, "backup"),
+    **{29 + 2 * number: lock(100, name) for number, name in enumerate(LOCKS)},
+    44: make_102,
+    46: make_102,
+    48: lock(100, None),
+}
+
+SEQUENCES = (
+    Sequence("create", set_up_created),
+    Sequence("config", set_up_config, outside={66: busy_disk}),
+    Sequence("create-storage", set_up_create_storage, outside={n: remove(120) for n in range(0, 22, 2)}),
+    Sequence("lifecycle", set_up_lifecycle, outside=LIFECYCLE),
+    Sequence("clone", set_up_clone),
+    Sequence("snapshots", set_up_snapshots, outside={36: lock_file_held(100)}),
+    Sequence("destroy-locks", set_up_destroy, outside=DESTROY),
+    Sequence("tasks", set_up_tasks, outside={32: long_shutdown}),
+    Sequence("misc", set_up_misc, outside={31: ha_resource}),
+    Sequence("cluster", set_up_cluster, ("pve1", "pve2"), {39: make_220, 42: make_230}),
+    Sequence("no-quorum", set_up_no_quorum, ("pve1", "pve2"), {18: node_back}),
+)
