@@ -16,7 +16,7 @@ export PYTHON
 .NOTPARALLEL:
 
 help: ## Show the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s '	'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.ready-tests ## A tour on an embedded Proxmox VE
 	@$(PY) -m tests.demo $(ARGS)
