@@ -42,6 +42,12 @@ class ModuleResult:
         return str(self.result.get("msg", ""))
 
     @property
+    def warnings(self) -> list[str]:
+        """The texts of the warnings, which ansible-core 2.19 and newer wraps."""
+        found = self.result.get("warnings", [])
+        return [str(item if isinstance(item, str) else item["event"]["msg"]) for item in found]
+
+    @property
     def diff(self) -> Any:
         return self.result.get("diff")
 

@@ -60,8 +60,10 @@ class Snapshots:
         return {**{entry.name: entry.parent for entry in self.entries}, CURRENT: self.current_parent}
 
     def added(self, entry: Snapshot) -> Snapshots:
-        """The list once PVE has made this snapshot."""
-        return Snapshots((*self.entries, replace(entry, parent=self.current_parent)), entry.name, self.running)
+        """The list once PVE has made this snapshot, as the newest."""
+        created = max((held.created for held in self.entries), default=0) + 1
+        newest = replace(entry, parent=self.current_parent, created=created)
+        return Snapshots((*self.entries, newest), entry.name, self.running)
 
     def without(self, name: str) -> Snapshots:
         """The list once PVE has deleted this snapshot: its children go to its parent."""
@@ -69,7 +71,7 @@ class Snapshots:
         heir = parents[name]
         entries = (entry for entry in self.entries if entry.name != name)
         return Snapshots(
-            tuple(replace(entry, parent=heir) if entry.parent == name else entry for entry in entries),
+            in_order(replace(entry, parent=heir) if entry.parent == name else entry for entry in entries),
             heir if self.current_parent == name else self.current_parent,
             self.running,
         )
@@ -106,7 +108,7 @@ def _snapshot(item: t.Mapping[str, t.Any]) -> Snapshot:
     return Snapshot(
         name=str(item["name"]),
         created=int(item.get("snaptime") or 0),
-        description=str(item.get("description") or ""),
+        description=str(item.get("description") or "").rstrip(),
         vmstate=bool(int(item.get("vmstate") or 0)),
         parent=str(item.get("parent") or ""),
         state=str(item.get("snapstate") or ""),

@@ -68,7 +68,7 @@ def _describe(request: SnapshotRequest, found: Snapshot, commands: _Commands) ->
 
 
 def _same_text(one: str, other: str) -> bool:
-    # PVE stores a description without the white space at its end (PVE::QemuServer parse_vm_config).
+    # PVE drops the white space at the end of a description (PVE::QemuServer parse_vm_config).
     return one.rstrip() == other.rstrip()
 
 
