@@ -29,6 +29,7 @@ class Cluster(Snapshots):
         super().__init__(host, port, knobs)
         self.bridges: dict[str, list[str]] = {}
         self.node_facts: dict[str, dict[str, Any]] = {}
+        self.storage_usage: dict[tuple[str, str], tuple[int, int]] = {}
 
     def bridges_of(self, node: str) -> list[str]:
         return self.bridges.get(node, ["vmbr0", "vmbr1"])
@@ -123,13 +124,20 @@ class Cluster(Snapshots):
         if item is None:
             return None
         store = self.storages[name]
-        total, used, _avail = self._space(store)
+        total, used = self.storage_usage.get((node, name)) or self._space(store)[:2]
         item.update(maxdisk=total, disk=used)
         if not store.get("active", 1) or not self.nodes[node].get("online", True):
             item["status"] = "unknown"
             item.pop("maxdisk")
             item.pop("disk")
         return dict(item)
+
+    def _status_item(self, name: str, node: str, formats: bool = False) -> dict[str, Any]:
+        item: dict[str, Any] = super()._status_item(name, node, formats)
+        usage = self.storage_usage.get((node, name))
+        if usage and item["active"]:
+            item.update(total=usage[0], used=usage[1], avail=usage[0] - usage[1])
+        return item
 
     # ---- nodes and networks
 

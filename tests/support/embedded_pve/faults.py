@@ -66,10 +66,13 @@ class Book(Generic[Entry]):
         with self._lock:
             self._entries.clear()
 
-    def take(self, method: str, path: str) -> Entry | None:
-        """The first entry for this request, counted."""
+    def take(self, method: str, path: str, only: Callable[[Entry], bool], most: int | None = None) -> list[Entry]:
+        """The entries for this request that `only` accepts, at most so many, counted."""
+        taken: list[Entry] = []
         with self._lock:
-            for entry in self._entries:
+            for entry in list(self._entries):
+                if len(taken) == most or not only(entry):
+                    continue
                 if entry.method not in ("*", method) or not entry.pattern.search(path):
                     continue
                 if entry.after > 0:
@@ -79,5 +82,5 @@ class Book(Generic[Entry]):
                     entry.times -= 1
                     if entry.times <= 0:
                         self._entries.remove(entry)
-                return entry
-        return None
+                taken.append(entry)
+        return taken

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -72,24 +73,39 @@ class Power(Create, Tasks):
 
     async def _ha_request(self, vm: Any, user: str, state: str) -> str:
         """hastart and hastop only ask; the HA manager acts later."""
-        verb = "start" if state == "started" else "stop"
 
-        async def act() -> None:
-            await asyncio.sleep(self.knobs.ha_seconds)
+        def act() -> None:
             if state != "started":
                 self.halt_guest(vm)
             elif self.start_problem(vm) is None:
                 self.run_guest(vm)
 
-        async def body() -> None:
-            vm.ha_state = state
-            if self.knobs.ha_seconds:
-                self.in_background(act())
-            else:
-                await act()
+        return await self._ask_ha(vm, user, state, act)
 
-        log = [f"Requesting HA {verb} for VM {vm.vmid}"]
-        return await self.task(vm.node, "ha" + verb, vm.vmid, user, body, lock=False, log=log)
+    async def _ct_ha(self, ct: Any, user: str, state: str, timeout: int | None = None) -> str:
+        def act() -> None:
+            ct.status = "running" if state == "started" else "stopped"
+            ct.started_at = time.time() if state == "started" else None
+            ct.pid = 1 if state == "started" else None
+
+        return await self._ask_ha(ct, user, state, act)
+
+    async def _ask_ha(self, guest: Any, user: str, state: str, act: Callable[[], None]) -> str:
+        async def later() -> None:
+            await asyncio.sleep(self.knobs.ha_seconds)
+            act()
+
+        async def body() -> None:
+            guest.ha_state = state
+            if self.knobs.ha_seconds:
+                self.in_background(later())
+            else:
+                act()
+
+        verb = "start" if state == "started" else "stop"
+        kind = "VM" if self.vm(guest.vmid) else "CT"
+        log = [f"Requesting HA {verb} for {kind} {guest.vmid}"]
+        return await self.task(guest.node, "ha" + verb, guest.vmid, user, body, lock=False, log=log)
 
     def start_problem(self, vm: Any) -> str | None:
         """Why QEMU would not start: a missing bridge or volume shows only now."""

@@ -42,6 +42,7 @@ class Recorder:
         self._connections: dict[int, int] = {}
         self._accepted = 0
         self._accepted_before = 0
+        self._requests: dict[int, int] = {}
 
     def accepted(self, protocol: object) -> None:
         with self._lock:
@@ -54,6 +55,7 @@ class Recorder:
     def begin(self, exchange: Exchange) -> int:
         with self._lock:
             self._next += 1
+            self._requests[exchange.connection] = self._requests.get(exchange.connection, 0) + 1
             self._exchanges[self._next] = replace(exchange, when=time.time())
             return self._next
 
@@ -61,6 +63,10 @@ class Recorder:
         with self._lock:
             if number in self._exchanges:
                 self._exchanges[number] = replace(self._exchanges[number], status=status)
+
+    def requests_on(self, connection: int) -> int:
+        """Requests seen on this connection so far."""
+        return self._requests.get(connection, 0)
 
     def exchanges(self) -> list[Exchange]:
         with self._lock:

@@ -68,6 +68,20 @@ class PveHandle:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
+    # ---- the knobs tests turn most
+
+    @property
+    def task_seconds(self) -> dict[str, float]:
+        return self.knobs.task_seconds
+
+    @property
+    def resources_lag(self) -> float:
+        return self.knobs.resources_lag
+
+    @resources_lag.setter
+    def resources_lag(self, seconds: float) -> None:
+        self.knobs.resources_lag = seconds
+
     # ---- where it is
 
     @property
@@ -237,6 +251,21 @@ class PveHandle:
     def set_agent_interfaces(self, vmid: int, interfaces: list[dict[str, Any]]) -> None:
         self.call(lambda: setattr(self.server.guest(vmid), "agent", {"interfaces": interfaces}))
 
+    def silence_agent(self, vmid: int) -> None:
+        """The agent is configured but does not answer."""
+        self.call(lambda: setattr(self.server.guest(vmid), "agent", None))
+
+    def set_ha_state(self, vmid: int, state: str | None) -> None:
+        self.call(lambda: setattr(self.server.guest(vmid), "ha_state", state))
+
+    def set_node_facts(self, node: str, **facts: float) -> None:
+        """mem, maxmem, cpu, maxcpu, disk, maxdisk, uptime of a node."""
+        self.call(lambda: self.server.node_facts.setdefault(node, {}).update(facts))
+
+    def set_storage_usage(self, node: str, storage: str, total: int, used: int) -> None:
+        """What one node reports of a storage; allocation does not look at it (see fill_storage)."""
+        self.call(lambda: self.server.storage_usage.__setitem__((node, storage), (total, used)))
+
     def lose_quorum(self) -> None:
         self.call(self.server.lose_quorum)
 
@@ -322,3 +351,5 @@ def running_embedded_pve(
         yield handle
     finally:
         handle.stop()
+    if server.internal_errors:
+        raise server.internal_errors[0]

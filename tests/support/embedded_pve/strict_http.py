@@ -89,7 +89,6 @@ class StrictHttp(EmbeddedBase):
 
     async def _front(self, request: Any) -> web.StreamResponse:
         """Everything between the socket and the API call."""
-        protocol = request.protocol
         refusal = self._refused_by_the_parser(request)
         body = b"" if refusal else await request.read()
         path = self._normalised(request)
@@ -98,35 +97,27 @@ class StrictHttp(EmbeddedBase):
             refusal = bare(501, "for data too large")
         if refusal is not None:
             return self._finish(request, number, refusal)
-        hook = self.hooks.take(request.method, path)
-        while hook is not None:
-            hook.callback()
-            hook = self.hooks.take(request.method, path)
-        fault = self.faults.take(request.method, path)
-        while fault is not None and fault.kind == "delay":
-            await asyncio.sleep(fault.seconds)
-            fault = self.faults.take(request.method, path)
-        early = await self._fault_before(request, fault)
+        self._run_hooks(request.method, path)
+        for delay in self.faults.take(request.method, path, lambda entry: entry.kind == "delay"):
+            await asyncio.sleep(delay.seconds)
+        planted = self.faults.take(request.method, path, lambda entry: entry.kind != "delay", most=1)
+        fault = planted[0] if planted else None
+        early = await self._fault_before(request, number, fault)
         if early is not None:
-            return self._finish(request, number, early)
+            return early
         response = await self._dispatch(request, path, body)
         if fault is not None:
             return await self._fault_after(request, number, fault, response)
-        if self.recorder_requests(protocol) >= REQUESTS_PER_CONNECTION:
+        if self.recorder.requests_on(self.recorder.connection_of(request.protocol)) >= REQUESTS_PER_CONNECTION:
             response.force_close()
         return self._finish(request, number, response)
 
-    @staticmethod
-    def recorder_requests(protocol: Any) -> int:
-        """Requests answered on this connection so far, counted on the connection itself."""
-        transport = protocol.transport
-        if transport is None:
-            return 0
-        count = int(transport.get_extra_info("embedded_pve_requests") or 0) + 1
-        extra = getattr(transport, "_extra", None)
-        if isinstance(extra, dict):
-            extra["embedded_pve_requests"] = count
-        return count
+    def _run_hooks(self, method: str, path: str) -> None:
+        for hook in self.hooks.take(method, path, lambda _: True):
+            try:
+                hook.callback()
+            except BaseException as problem:  # noqa: BLE001 - raised again where the server was started
+                self.internal_errors.append(problem)
 
     @staticmethod
     def _refused_by_the_parser(request: Any) -> web.Response | None:
@@ -234,20 +225,27 @@ class StrictHttp(EmbeddedBase):
             response: web.Response = await super()._answer(request, handler, generic, path_node or node)
         except PveError as problem:
             response = error(problem.status, problem.message, problem.errors)
+        except (web.HTTPException, asyncio.CancelledError):
+            raise
+        except Exception as problem:  # noqa: BLE001 - a mistake of ours: raised where the server was started
+            self.internal_errors.append(problem)
+            response = error(500, "internal error of the embedded PVE")
         return response
 
-    async def _fault_before(self, request: Any, fault: Fault | None) -> web.StreamResponse | None:
+    async def _fault_before(self, request: Any, number: int, fault: Fault | None) -> web.StreamResponse | None:
         if fault is None:
             return None
         if fault.kind == "drop":
-            self._reset(request)
-            return bare(500, "connection reset")
+            return self._reset(request)
         if fault.kind == "595":
-            return bare(595, fault.message or "No route to host")
+            return self._finish(request, number, bare(595, fault.message or "No route to host"))
         if fault.kind == "html":
-            return web.Response(status=fault.status or 502, text=fault.message or HTML_PAGE, content_type="text/html")
+            text = fault.message or HTML_PAGE
+            page = web.Response(status=fault.status or 502, text=text, content_type="text/html")
+            return self._finish(request, number, page)
         if fault.kind == "status":
-            return error(fault.status or 500, fault.message or "internal error", fault.errors)
+            answer = error(fault.status or 500, fault.message or "internal error", fault.errors)
+            return self._finish(request, number, bare(401, answer.reason) if answer.status == 401 else answer)
         return None
 
     async def _fault_after(self, request: Any, number: int, fault: Fault, response: web.Response) -> web.StreamResponse:
@@ -255,8 +253,7 @@ class StrictHttp(EmbeddedBase):
             return self._finish(request, number, bare(596, fault.message or "Connection timed out"))
         if fault.kind == "truncate":
             return await self._truncated(request, number, response)
-        self._reset(request)
-        return self._finish(request, number, bare(500, "connection reset"))
+        return self._reset(request)
 
     async def _truncated(self, request: Any, number: int, response: web.Response) -> web.StreamResponse:
         body = response.body if isinstance(response.body, bytes) else b""
@@ -271,12 +268,12 @@ class StrictHttp(EmbeddedBase):
         return stream
 
     @staticmethod
-    def _reset(request: Any) -> None:
-        """Close with a TCP reset: nothing more is sent."""
+    def _reset(request: Any) -> web.StreamResponse:
+        """Close with a TCP reset: nothing is sent, and the exchange keeps the status 0."""
         transport = request.transport
-        if transport is None:
-            return
-        connection = transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+        if transport is not None:
+            connection = transport.get_extra_info("socket")
+            if connection is not None:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
+        return bare(500, "connection reset")

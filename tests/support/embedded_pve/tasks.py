@@ -131,6 +131,9 @@ class Tasks(EmbeddedBase):
             status = problem.message
         except asyncio.CancelledError:
             status = "received interrupt"
+        except Exception as problem:  # noqa: BLE001 - a mistake of ours must not leave the task running
+            self.internal_errors.append(problem)
+            status = f"internal error of the embedded PVE: {problem!r}"
         self._end(record, status)
 
     @staticmethod
