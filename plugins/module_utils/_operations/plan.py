@@ -26,12 +26,26 @@ class Change:
     after: t.Any
 
 
+class Runnable(t.Protocol):
+    """One step of a plan."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def changes(self) -> tuple[Change, ...]: ...
+
+    def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:
+        """Carry the step out; raises a PveError."""
+
+
 @dataclass(frozen=True)
 class Step:
-    """One command of a plan, with words for the user that say what it does."""
+    """One command of a plan, with words for the user that say what it does, and what will differ after it."""
 
     title: str
     command: Command
+    changes: tuple[Change, ...] = ()
 
     def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:
         """Carry the step out; raises a PveError."""
@@ -42,7 +56,7 @@ class Step:
 class Plan:
     """What has to be done, and what will differ then. The empty plan changes nothing."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Runnable, ...] = ()
     changes: tuple[Change, ...] = ()
 
     @property
@@ -60,7 +74,6 @@ class Applier:
     client: PveClient
     check_mode: bool = False
     tasks: list[Task] = field(default_factory=list)
-    done: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
 
@@ -71,14 +84,25 @@ class Applier:
         """
         self.changes.extend(plan.changes)
         for step in plan.steps:
-            self.titles.append(step.title)
-            if self.check_mode:
-                continue
+            self._take(step, handle)
+        return plan.changed and not self.check_mode
+
+    def apply_first(self, plan: Plan, handle: GuestHandle | None = None) -> bool:
+        """Run the first step alone, when the others have to be planned again from what it makes; else as apply."""
+        return self.apply(plan if self.check_mode else Plan(plan.steps[:1], plan.changes), handle)
+
+    def _take(self, step: Runnable, handle: GuestHandle | None) -> None:
+        if not self.check_mode:
             task = step.run(self.client, handle)
-            self.done.append(step.title)
             if task is not None:
                 self.tasks.append(task)
-        return plan.changed and not self.check_mode
+        self.titles.append(step.title)
+        self.changes.extend(step.changes)
+
+    @property
+    def done(self) -> list[str]:
+        """The steps that were carried out."""
+        return [] if self.check_mode else list(self.titles)
 
     def watch(self, wait: t.Callable[[], Result], otherwise: Result) -> Result:
         """Wait for what the steps bring about; in check mode nothing will come of them."""

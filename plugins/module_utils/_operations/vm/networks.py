@@ -107,7 +107,7 @@ def _mac(slot: str, mac: str) -> str:
 
 def _trunk(slot: str, text: str) -> str:
     numbers = text.split("-")
-    if not all(number.isdigit() for number in numbers) or len(numbers) > 2:  # noqa: PLR2004 - from and to
+    if not all(number.isdigit() for number in numbers) or len(numbers) > 2:
         raise InvalidRequest(f"networks: {slot}: trunks {text!r} is neither a VLAN nor a range as in 10-20")
     for number in numbers:
         check_range(f"networks: {slot}: trunks", int(number), 1, MAX_VLAN)

@@ -25,7 +25,7 @@ _CONFIG_KEY = re.compile(r"[a-z][a-z0-9_-]*")
 # Not settings, but orders to the API call itself or to its bookkeeping.
 _RESERVED_KEYS = frozenset(
     "archive background_delay delete digest force import-working-storage live-restore lock node pool revert skiplock "
-    "start storage template unique vmid".split()  # noqa: SIM905
+    "start storage template unique vmid".split()
 )
 
 Write = t.Callable[[t.Any], str]
@@ -136,7 +136,7 @@ def check_config_key(option: str, key: str) -> None:
 
 def check_name(option: str, name: str) -> None:
     """Raise InvalidRequest unless PVE takes it as a name (PVE::JSONSchema, dns-name)."""
-    if not _NAME.fullmatch(name) or len(name) > 253:  # noqa: PLR2004 - the length of a DNS name
+    if not _NAME.fullmatch(name) or len(name) > 253:
         raise InvalidRequest(
             f"{option} {name!r} is not a DNS name: letters, digits and hyphens, in parts that dots separate"
         )

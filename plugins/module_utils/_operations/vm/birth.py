@@ -1,0 +1,196 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Making a virtual machine: from nothing or as a clone, with a number that nobody else has taken meanwhile."""
+
+from __future__ import annotations
+
+import random
+import typing as t
+import uuid
+from dataclasses import dataclass, field, replace
+
+from ..._pve.client import PveClient
+from ..._pve.commands import Command, run_command
+from ..._pve.errors import AlreadyExists, InvalidRequest, Meaning, NotFound, PveError
+from ..._pve.guests import QEMU, Guest, GuestHandle, get_guest
+from ..._pve.tasks import Task
+from ..plan import Change
+from ..selection import check_name
+from .converge import config_changes, plan_changes
+from .disk_plan import disk_changes
+from .placement import choose_node, needs_of
+from .request import CloneWish, VmRequest
+from .state import Origin, VmState
+
+# Each try costs two requests; as many parallel runs can take numbers from each other.
+MOST_TRIES = 50
+LONGEST_PAUSE_SECONDS = 0.3
+# Of a source's settings, those that a clone has anew or not at all (PVE::API2::Qemu, clone_vm).
+_NOT_CLONED = frozenset({"template", "lock", "parent", "protection", "vmgenid", "smbios1", "meta"})
+
+
+@dataclass
+class Birth:
+    """The step that makes a guest. vmid is its number, or None until PVE has given the next free one."""
+
+    title: str
+    changes: tuple[Change, ...]
+    node: str
+    expected: VmState
+    command: t.Callable[[PveClient, int], Command]
+    is_own: t.Callable[[t.Mapping[str, str]], bool]
+    vmid: int | None = None
+    vmid_is_given: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.vmid_is_given = self.vmid is not None
+
+    def run(self, client: PveClient, _handle: GuestHandle | None) -> Task | None:
+        """Make the guest; when its number came from PVE and is taken by now, with the next one."""
+        for _try in range(MOST_TRIES):
+            vmid = self.vmid if self.vmid_is_given and self.vmid else int(client.read("cluster", "nextid"))
+            try:
+                task = run_command(client, self.command(client, vmid))
+            except PveError as error:
+                if error.meaning is not Meaning.EXISTS:
+                    raise
+                if self.vmid_is_given:
+                    raise AlreadyExists(
+                        f"guest {vmid} was made by somebody else in the meantime: nothing was changed", error.cause
+                    ) from error
+                client.deadline.pause(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
+            else:
+                self.vmid = vmid
+                return task
+        raise AlreadyExists(f"each of {MOST_TRIES} free numbers was taken by somebody else before it could be used")
+
+    def handle(self, client: PveClient) -> GuestHandle:
+        """The handle of the guest, once it is there."""
+        return GuestHandle(client, replace(self.expected.guest, vmid=self.vmid or 0, node=self.node))
+
+
+def plan_birth(client: PveClient, request: VmRequest) -> Birth:
+    """Plan how the guest is made; reads what is needed for that, and raises a PveError when it cannot be."""
+    if request.clone is not None:
+        return _plan_clone(client, request, request.clone)
+    return _plan_creation(client, request)
+
+
+def _plan_creation(client: PveClient, request: VmRequest) -> Birth:
+    empty = VmState(Guest(request.selector.vmid or 0, request.node or "", QEMU))
+    disks = disk_changes(request.disks, request.state_disks, {}, "the new guest")
+    config = config_changes(request, empty, disks)
+    node = request.node or choose_node(client, needs_of(request))
+    values = dict(config.set)
+    # A number can be taken by somebody else while an answer is lost: the UUID tells the guest that this run made.
+    values.setdefault("smbios1", f"uuid={uuid.uuid4()}")
+    pool = {"pool": request.pool} if request.pool else {}
+
+    def command(client: PveClient, vmid: int) -> Command:
+        return Command(
+            "POST",
+            (QEMU,),
+            {"vmid": vmid, **values, **pool},
+            node=node,
+            task_type="qmcreate",
+            task_id=str(vmid),
+            done=lambda: _read_config(client, node, vmid).get("smbios1") == values["smbios1"],
+        )
+
+    name = request.selector.name
+    changes = (*config.changes, *([Change("pool", None, request.pool)] if request.pool else []))
+    guest = Guest(request.selector.vmid or 0, node, QEMU, name or "", pool=request.pool or "")
+    return Birth(
+        title=f"create guest {_label(request)} on node {node}",
+        changes=changes,
+        node=node,
+        expected=VmState(guest, values, origin=Origin.WRITTEN),
+        command=command,
+        is_own=lambda found: found.get("smbios1") == values["smbios1"],
+        vmid=request.selector.vmid,
+    )
+
+
+def _plan_clone(client: PveClient, request: VmRequest, clone: CloneWish) -> Birth:
+    handle = GuestHandle(client, get_guest(client, clone.source))
+    query = {"snapshot": clone.snapshot} if clone.snapshot else {}
+    source = {key: str(value) for key, value in handle.read("config", **query).items() if key != "digest"}
+    _check_source(handle.guest, source, clone)
+    node = request.node or handle.guest.node
+    name = request.selector.name
+    form = {
+        "name": name,
+        "full": _full(clone),
+        "snapname": clone.snapshot,
+        "storage": clone.storage,
+        "format": clone.format,
+        "pool": request.pool or None,
+        "target": node if node != handle.guest.node else None,
+    }
+
+    def command(client: PveClient, vmid: int) -> Command:
+        return Command(
+            "POST",
+            (QEMU, handle.guest.vmid, "clone"),
+            {"newid": vmid, **form},
+            node=handle.guest.node,
+            done=lambda: _is_clone(_read_config(client, node, vmid), name),
+        )
+
+    expected = _expected_clone(request, source, node)
+    # Raises what would otherwise only come up once the clone is there, half made.
+    plan_changes(request, expected)
+    original = f"{handle.guest.vmid} ({source.get('name', '')})"
+    return Birth(
+        title=f"clone guest {original} to {_label(request)} on node {node}",
+        changes=(Change("clone", None, original), *([Change("name", None, name)] if name else [])),
+        node=node,
+        expected=expected,
+        command=command,
+        is_own=lambda found: name is None or found.get("name") == name,
+        vmid=request.selector.vmid,
+    )
+
+
+def _check_source(guest: Guest, source: t.Mapping[str, str], clone: CloneWish) -> None:
+    if clone.source.vmid is None:
+        check_name(guest, source.get("name", ""), clone.source)
+    if clone.full is False and source.get("template") != "1":
+        raise InvalidRequest(f"clone: {guest.label} is no template, so a linked clone of it cannot be made: set full")
+
+
+def _full(clone: CloneWish) -> bool | None:
+    """PVE makes linked clones of templates unless told otherwise, and refuses a storage for these."""
+    if clone.full is None and (clone.storage or clone.format):
+        return True
+    return clone.full
+
+
+def _expected_clone(request: VmRequest, source: t.Mapping[str, str], node: str) -> VmState:
+    """The clone as it will be before it is configured; only its addresses and volumes cannot be foretold."""
+    values = {key: value for key, value in source.items() if key not in _NOT_CLONED}
+    values = {key: value for key, value in values.items() if not key.startswith(("unused", "snap"))}
+    name = request.selector.name
+    if name:
+        values["name"] = name
+    guest = Guest(request.selector.vmid or 0, node, QEMU, name or "", pool=request.pool or "")
+    return VmState(guest, values, origin=Origin.CLONED)
+
+
+def _read_config(client: PveClient, node: str, vmid: int) -> t.Mapping[str, t.Any]:
+    try:
+        config: t.Mapping[str, t.Any] = client.read("nodes", node, QEMU, vmid, "config")
+    except NotFound:
+        return {}
+    return config
+
+
+def _is_clone(config: t.Mapping[str, t.Any], name: str | None) -> bool:
+    return bool(config) and (name is None or config.get("name") == name)
+
+
+def _label(request: VmRequest) -> str:
+    vmid, name = request.selector.vmid, request.selector.name
+    return " ".join(str(part) for part in (vmid, f"({name})" if vmid and name else name) if part)

@@ -1,0 +1,148 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Make, change and delete virtual machines: read, plan, apply, until nothing is left to do."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+
+from ..._pve.errors import Ambiguous, Meaning, NotFound, PveError, Refused
+from ..._pve.guests import GuestHandle, Selector, find_guest, is_absent
+from ..plan import Applier, Outcome, Plan, outcome
+from ..power import PowerRequest, bring_into_state
+from ..selection import check_name
+from .birth import plan_birth
+from .converge import plan_changes
+from .removal import remove_vm
+from .request import VmRequest
+from .state import Origin, VmState, read_state, state_result
+from .unfinished import wait_for_unfinished
+
+MOST_CONFLICTS = 1
+
+
+def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
+    """Bring a virtual machine into the state asked for. Three requests when it is in it already.
+
+    Raises a PveError; what was done before that is noted in the applier.
+    """
+    found = _find(applier, request)
+    if request.state == "absent":
+        return _ensure_absent(applier, request, found)
+    handle, state = found or _give_birth(applier, request)
+    if handle is None:
+        applier.apply(plan_changes(request, state))
+    else:
+        state = _converge(applier, request, handle, state)
+        state = _apply_pending(applier, request, handle, state)
+    guest, facts = state_result(state)
+    return outcome(applier, guest, **facts)
+
+
+def _find(applier: Applier, request: VmRequest) -> tuple[GuestHandle, VmState] | None:
+    """Find and read the guest that is meant; None when there is none, or when it vanishes while it is being made."""
+    selector, client = request.selector, applier.client
+    for fresh in (False, True):
+        guest = find_guest(client, selector, fresh=fresh)
+        while guest is None:
+            if selector.vmid is not None or request.state == "absent" or not wait_for_unfinished(client):
+                return None
+            guest = find_guest(client, selector, fresh=True)
+        handle = GuestHandle(client, guest)
+        try:
+            state = read_state(handle)
+        except PveError as error:
+            if is_absent(error):
+                continue
+            raise
+        name = state.status.name if state.status else ""
+        if selector.vmid is not None:
+            if not request.rename:
+                check_name(handle.guest, name, selector)
+            return handle, state
+        if name == selector.name:
+            return handle, state
+        # The statistics still had the old name of a guest that was renamed a moment ago.
+    if selector.vmid is not None:
+        return None
+    raise Ambiguous(f"which guest is named {selector.name!r} changed twice while it was looked up: try again")
+
+
+def _ensure_absent(applier: Applier, request: VmRequest, found: tuple[GuestHandle, VmState] | None) -> Outcome:
+    if found is None:
+        return outcome(applier, None)
+    handle, state = found
+    guest, _facts = state_result(state)
+    remove_vm(applier, handle, request, state)
+    return outcome(applier, guest)
+
+
+def _give_birth(applier: Applier, request: VmRequest) -> tuple[GuestHandle | None, VmState]:
+    """Make the guest; in check mode there is no handle, only the guest as it would be."""
+    while True:
+        birth = plan_birth(applier.client, request)
+        if not applier.apply(Plan((birth,))):
+            return None, birth.expected
+        handle = birth.handle(applier.client)
+        try:
+            state = read_state(handle, birth.expected.origin)
+        except NotFound as error:
+            raise Refused(
+                f"guest {birth.vmid} is not there although PVE's task to make it ended well: look at the node's tasks",
+                error.cause,
+            ) from error
+        if birth.is_own(state.values):
+            return handle, state
+        # Somebody else got the number while an answer was lost; that guest is not ours to touch.
+        if birth.vmid_is_given:
+            raise Ambiguous(f"guest {birth.vmid} was made by somebody else in the meantime: it was not touched")
+
+
+def _converge(applier: Applier, request: VmRequest, handle: GuestHandle, state: VmState) -> VmState:
+    """Take the first step of the plan, read again, and plan again, until the plan is empty."""
+    conflicts, taken = 0, set[str]()
+    while True:
+        plan = plan_changes(request, state, lambda: t.cast("dict[str, t.Any]", handle.read("config")))
+        _check_progress(plan, taken, state)
+        try:
+            if not applier.apply_first(plan, handle):
+                return state
+        except PveError as error:
+            if error.meaning is not Meaning.CONFLICT or conflicts == MOST_CONFLICTS:
+                raise
+            conflicts += 1
+            state = read_state(handle, state.origin)
+        else:
+            taken.add(plan.steps[0].title)
+            _follow_pool(handle, plan)
+            state = read_state(handle, Origin.WRITTEN)
+
+
+def _check_progress(plan: Plan, taken: set[str], state: VmState) -> None:
+    """A step that has to be taken twice has not done what PVE said it did."""
+    if plan.steps and plan.steps[0].title in taken:
+        change = plan.steps[0].changes[0]
+        raise Refused(
+            f"PVE accepted to {plan.steps[0].title}, but {change.key} still is {change.before!r} "
+            f"and not {change.after!r} on node {state.guest.node}"
+        )
+
+
+def _follow_pool(handle: GuestHandle, plan: Plan) -> None:
+    """The pool is not in the configuration, but in the cluster's list of guests."""
+    if any(change.key == "pool" for change in plan.steps[0].changes):
+        guest = find_guest(handle.client, Selector(handle.guest.vmid))
+        handle.guest = replace(handle.guest, pool=guest.pool if guest else "")
+
+
+def _apply_pending(applier: Applier, request: VmRequest, handle: GuestHandle, state: VmState) -> VmState:
+    """Reboot the guest for what is pending, if the request says so."""
+    if request.apply_pending != "reboot" or not state.reboot_required or state.status is None:
+        return state
+    reboot = PowerRequest(request.selector, "restarted", shutdown_timeout=request.shutdown_timeout)
+    if bring_into_state(applier, handle, state.status, reboot) is None:
+        return state
+    return read_state(handle)

@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Deleting a virtual machine: only the one that is meant, and only when that is certain."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..._pve.commands import Command
+from ..._pve.errors import InvalidRequest, Meaning, PveError
+from ..._pve.guests import QEMU, GuestHandle, is_absent
+from ..plan import Applier, Change, Plan, Step
+from ..power import PowerRequest, bring_into_state
+from .request import VmRequest
+from .state import VmState
+
+# What makes a guest this one and no other, should its number be given to another meanwhile.
+_IDENTITY = ("smbios1", "vmgenid", "meta")
+
+
+def remove_vm(applier: Applier, handle: GuestHandle, request: VmRequest, state: VmState) -> None:
+    """Stop the guest, if that is allowed, and destroy it; raises a PveError and then has changed nothing or little."""
+    _check_removable(request, state)
+    if state.running and state.status is not None:
+        stop = PowerRequest(request.selector, "stopped", stop_method="stop")
+        bring_into_state(applier, handle, state.status, stop)
+    applier.apply(plan_removal(request, state, handle), handle)
+
+
+def _check_removable(request: VmRequest, state: VmState) -> None:
+    label, node = state.guest.label, state.guest.node
+    if state.running and not request.force:
+        raise InvalidRequest(f"{label} on node {node} runs: stop it first, or set force to pull its plug")
+    if state.values.get("protection") == "1":
+        raise InvalidRequest(f"{label} on node {node} is protected against removal: set protection to false first")
+    if state.status is not None and state.status.ha_managed and not request.purge:
+        raise InvalidRequest(f"{label} on node {node} is an HA resource: set purge to remove it from HA, too")
+
+
+def plan_removal(request: VmRequest, state: VmState, handle: GuestHandle | None = None) -> Plan:
+    """The plan that destroys a stopped guest."""
+    guest = state.guest
+    form = {
+        "purge": 1 if request.purge else None,
+        "destroy-unreferenced-disks": 1 if request.destroy_unreferenced_disks else None,
+    }
+    command = Command(
+        "DELETE",
+        (QEMU, guest.vmid),
+        form,
+        node=guest.node,
+        task_type="qmdestroy",
+        task_id=str(guest.vmid),
+        done=lambda: handle is not None and _is_gone(handle, state.values),
+        accepts=frozenset({Meaning.GUEST_ABSENT}),
+    )
+    before = {"vmid": guest.vmid, "name": state.name, "node": guest.node}
+    return Plan((Step(f"delete {guest.label} on node {guest.node}", command, (Change("guest", before, None),)),))
+
+
+def _is_gone(handle: GuestHandle, before: t.Mapping[str, str]) -> bool:
+    """Whether the guest is not there any more; another one with its number is none of our business."""
+    try:
+        config = handle.read("config")
+    except PveError as error:
+        if is_absent(error):
+            return True
+        raise
+    return any(str(config.get(key, "")) != before.get(key, "") for key in _IDENTITY)

@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A virtual machine as it is: its configuration, what waits for the next start, and its status."""
+
+from __future__ import annotations
+
+import enum
+import typing as t
+from dataclasses import dataclass, field
+
+from ..._pve.guests import Guest, GuestHandle
+from ..facts import RUNNING, Pending, Status, guest_result, pending_of, pending_result, read_status
+
+# Found in PVE's list of settings without being one.
+_NO_SETTINGS = frozenset({"digest"})
+
+
+class Origin(enum.Enum):
+    """Where the state comes from, which says whether a password, which nobody can read back, has to be written."""
+
+    FOUND = "found"
+    CLONED = "cloned"
+    WRITTEN = "written"
+
+
+@dataclass(frozen=True)
+class VmState:
+    """What plans are made from. values are the settings as they will be once all that is pending has come true."""
+
+    guest: Guest
+    values: t.Mapping[str, str] = field(default_factory=dict)
+    status: Status | None = None
+    pending: tuple[Pending, ...] = ()
+    digest: str = ""
+    origin: Origin = Origin.FOUND
+
+    @property
+    def name(self) -> str:
+        return self.values.get("name", "")
+
+    @property
+    def running(self) -> bool:
+        return self.status is not None and self.status.condition not in ("stopped", "hibernated")
+
+    @property
+    def template(self) -> bool:
+        return self.values.get("template") == "1"
+
+    @property
+    def reboot_required(self) -> bool:
+        """Something is pending, and only a stop and a start, or a reboot, will bring it about."""
+        return bool(self.pending) and self.status is not None and self.status.condition == RUNNING
+
+
+def read_state(handle: GuestHandle, origin: Origin = Origin.FOUND) -> VmState:
+    """Read a virtual machine; two requests, and more while it is only coming into being."""
+    entries = handle.read("pending")
+    status = read_status(handle)
+    if status.lock:
+        handle.wait_until_born(status.lock)
+        entries, status = handle.read("pending"), read_status(handle)
+    values = values_of(entries)
+    digest = next((str(entry.get("value")) for entry in entries if entry["key"] == "digest"), "")
+    return VmState(handle.guest, values, status, pending_of(entries), digest, origin)
+
+
+def values_of(entries: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
+    """The settings with all pending changes made, from PVE's list of them."""
+    values = {}
+    for entry in entries:
+        value = entry.get("pending", entry.get("value"))
+        if value is not None and not entry.get("delete") and entry["key"] not in _NO_SETTINGS:
+            values[str(entry["key"])] = str(value)
+    return values
+
+
+def state_result(state: VmState) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    """The guest, and the other facts, as a result returns them."""
+    facts = {
+        "config": dict(sorted(state.values.items())),
+        "pending": pending_result(state.pending),
+        "reboot_required": state.reboot_required,
+    }
+    if state.status is not None:
+        return guest_result(state.guest, state.status), facts
+    guest = state.guest
+    expected = {"vmid": guest.vmid or None, "name": state.name or guest.name or None, "node": guest.node or None}
+    return {**expected, "type": guest.kind, "template": state.template, "pool": guest.pool or None}, facts
