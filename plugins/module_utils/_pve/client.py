@@ -11,13 +11,11 @@ from urllib.parse import quote
 
 from .connection import ConnectionOptions
 from .deadline import Deadline
-from .errors import AnswerLost, CertificateRejected, Meaning, PveError, TimedOut, Unreachable
+from .errors import AnswerLost, Meaning, PveError, TimedOut, Unreachable
 from .transport import Transport
 
 # How long a read is repeated while PVE cannot be reached (a restart of pveproxy takes seconds).
 PATIENCE_SECONDS = 60.0
-FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 2.0
 
 
 class PveClient:
@@ -52,15 +50,19 @@ class PveClient:
 
         Raises a PveError; TimedOut when the deadline passes first.
         """
-        patience, pause = self.deadline.within(PATIENCE_SECONDS), FIRST_PAUSE_SECONDS
+        tries = self.deadline.tries(PATIENCE_SECONDS)
         while True:
             try:
-                return self._send("GET", path, query)
+                return self.read_once(*path, **query)
             except PveError as error:
-                if not self._is_passing(error) or patience.remaining <= pause:
+                if not self._is_passing(error) or not tries.again():
                     raise
-            patience.pause(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                if isinstance(error, AnswerLost) and error.cause.status is None:
+                    self._transport.next_endpoint()
+
+    def read_once(self, *path: str | int, **query: t.Any) -> t.Any:
+        """GET the path and return its data, for a caller that can do without it; a failure is not waited out."""
+        return self._send("GET", path, query)
 
     def write(self, method: str, *path: str | int, **form: t.Any) -> t.Any:
         """Send a change once and return its data, which is mostly a UPID.
@@ -71,14 +73,14 @@ class PveClient:
 
     def _is_passing(self, error: PveError) -> bool:
         """A read may be repeated after this."""
-        if isinstance(error, CertificateRejected):
-            return False
         if isinstance(error, AnswerLost):
             return True
         if isinstance(error, Unreachable):
             # A host that was never reached is down or wrong: say so at once.
             return self._transport.reached
-        return error.meaning is Meaning.LOCK_TIMEOUT or "got timeout" in error.cause.pve_message
+        message = error.cause.pve_message
+        # An agent that does not answer times out too, but it is for the caller to say how long that is waited for.
+        return error.meaning is Meaning.LOCK_TIMEOUT or ("got timeout" in message and "qmp command" not in message)
 
     def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
         encoded = "".join("/" + quote(str(part), safe="") for part in path)

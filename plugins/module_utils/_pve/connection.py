@@ -6,16 +6,25 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import ssl
 import typing as t
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from .errors import InvalidRequest
 
 DEFAULT_PORT = 8006
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}")
+_HOST = re.compile(
+    r"(https://)?(\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>([a-z0-9_-]{1,63}\.){0,126}[a-z0-9_-]{1,63}\.?))"
+    r"(:(?P<port>\d{1,5}))?(/api2/json)?/?",
+    re.ASCII | re.IGNORECASE,
+)
+# PVE::AccessControl token_subid_regex
+_TOKEN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9.\-_]+")
 _MAX_PORT = 65535
+_LONGEST_TIMEOUT = 86400
 
 
 @dataclass(frozen=True)
@@ -69,18 +78,21 @@ def connection_options(options: t.Mapping[str, t.Any]) -> ConnectionOptions:
         raise InvalidRequest("api_token_id is required with api_token_secret")
     if not token_name and not password:
         raise InvalidRequest(f"give api_token_id and api_token_secret, or api_password, to log in as {user}")
+    if token_secret and not re.fullmatch(r"[!-~]+", token_secret):
+        raise InvalidRequest("api_token_secret holds a blank, a line break or another character that no secret has")
     timeout = float(options.get("api_timeout") or 0)
-    if timeout <= 0:
-        raise InvalidRequest(f"api_timeout must be more than 0 seconds, not {timeout:g}")
+    if not 0 < timeout <= _LONGEST_TIMEOUT:
+        raise InvalidRequest(f"api_timeout must be more than 0 seconds and at most a day, not {timeout:g}")
+    port = options.get("api_port")
     return ConnectionOptions(
-        endpoints=parse_hosts(options.get("api_host") or "", int(options.get("api_port") or DEFAULT_PORT)),
+        endpoints=parse_hosts(options.get("api_host") or "", DEFAULT_PORT if port is None else int(port)),
         user=user,
         password=None if token_name else password,
         otp=options.get("api_otp") or None,
         token_name=token_name,
         token_secret=token_secret,
         validate_certs=bool(options.get("validate_certs", True)),
-        ca_path=options.get("ca_path") or None,
+        ca_path=_ca_path(options.get("ca_path")),
         fingerprint=_fingerprint(options.get("api_fingerprint")),
         timeout=timeout,
     )
@@ -95,26 +107,24 @@ def parse_hosts(text: str, default_port: int = DEFAULT_PORT) -> tuple[Endpoint, 
 
 
 def _endpoint(text: str, default_port: int) -> Endpoint:
+    if "@" in text:
+        raise InvalidRequest("api_host must not hold credentials: use api_user and api_password or an API token")
     if text.lower().startswith("http://"):
         raise InvalidRequest(f"api_host {text!r} is plain http: PVE's API is only spoken over https")
-    if "://" in text and not text.lower().startswith("https://"):
-        raise InvalidRequest(f"api_host {text!r} is not an https URL")
-    # A bare IPv6 literal has several colons and no brackets.
-    if "://" not in text and text.count(":") > 1 and not text.startswith("["):
-        text = f"[{text}]"
-    try:
-        parts = urlsplit(text if "://" in text else f"https://{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidRequest(f"api_host {text!r} cannot be read: {error}") from error
-    if "@" in parts.netloc:
-        raise InvalidRequest("api_host must not hold credentials: use api_user and api_password or an API token")
-    if not host or re.search(r"[\s\\%]", host) or parts.path.rstrip("/") not in ("", "/api2/json") or parts.query:
+    parts = _HOST.fullmatch(f"[{text}]" if _is_ipv6(text) else text)
+    if not parts or (parts["ipv6"] and not _is_ipv6(parts["ipv6"])):
         raise InvalidRequest(f"api_host {text!r} is not a host name, an address, host:port or https://host:port")
-    port = default_port if port is None else port
+    option, port = (f"api_host {text!r}", int(parts["port"])) if parts["port"] else ("api_port", default_port)
     if not 0 < port <= _MAX_PORT:
-        raise InvalidRequest(f"api_port {port} is not a port number")
-    return Endpoint(host, port)
+        raise InvalidRequest(f"{option}: {port} is not a port number")
+    return Endpoint((parts["ipv6"] or parts["name"]).lower(), port)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.IPv6Address(text).version == 6
+    except ValueError:
+        return False
 
 
 def _user_and_token(user: str | None, token_id: str | None) -> tuple[str, str | None]:
@@ -131,12 +141,24 @@ def _user_and_token(user: str | None, token_id: str | None) -> tuple[str, str | 
         user, token_id = owner, name
     if not user:
         raise InvalidRequest("api_user is required, as in root@pam (or PROXMOX_USER)")
-    if "@" not in user:
-        raise InvalidRequest(f"api_user {user!r} has no realm: write it as in {user}@pam")
-    for name, value in (("api_user", user), ("api_token_id", token_id or "")):
-        if re.search(r"[\s=/]", value):
-            raise InvalidRequest(f"{name} {value!r} holds a character that PVE does not allow there")
+    if not re.fullmatch(r".+@.+", user, re.DOTALL):
+        raise InvalidRequest(f"api_user {user!r} has no name or no realm: write it as in root@pam")
+    # PVE::Auth::Plugin user_regex; and a header, which carries the token, takes no other alphabet.
+    if re.search(r"[\s=/:]", user) or (token_id and not user.isascii()):
+        raise InvalidRequest(f"api_user {user!r} holds a character that PVE does not allow there")
+    if token_id and not _TOKEN_NAME.fullmatch(token_id):
+        raise InvalidRequest(f"api_token_id {token_id!r} is not the name of a token: letters, digits and .-_ only")
     return user, token_id or None
+
+
+def _ca_path(path: str | None) -> str | None:
+    if not path:
+        return None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"ca_path {path!r} cannot be read as a file of certificates: {error}") from error
+    return path
 
 
 def _fingerprint(text: str | None) -> str | None:

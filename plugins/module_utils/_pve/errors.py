@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 HTTP_UNAUTHORIZED = 401
 HTTP_FORBIDDEN = 403
 NODE_UNREACHABLE = 595  # pveproxy could not reach the node or its daemon: nothing was done
+# A proxy in front of PVE that got no answer from it; PVE itself has none of these.
+GATEWAY_ERRORS = frozenset({502, 503, 504})
 
 
 class Meaning(enum.Enum):
@@ -47,7 +49,7 @@ _MEANINGS: tuple[tuple[Meaning, t.Pattern[str]], ...] = (
         re.compile(r"(VM|CT) \d+ already exists|config file already exists|snapshot name '[^']*' already used"),
     ),
     (Meaning.LOCK_TIMEOUT, re.compile(r"can't lock file .* - got timeout|cfs-lock .* error: got lock request timeout")),
-    (Meaning.LOCKED, re.compile(r"(VM|CT) is locked|(VM|CT) is locked \(([\w-]+)\)")),
+    (Meaning.LOCKED, re.compile(r"(VM|CT) is locked")),
     (Meaning.CONFLICT, re.compile(r"checksum mismatch|detected modified configuration")),
     (Meaning.NOT_RUNNING, re.compile(r"(VM|CT) \d+ (is )?not running")),
     (Meaning.ALREADY_RUNNING, re.compile(r"(VM|CT) \d+ already running")),
@@ -185,9 +187,16 @@ class CertificateRejected(TransportError):
 
 
 class AnswerLost(TransportError):
-    """PVE may or may not have done what was asked: look before sending it again."""
+    """PVE may or may not have done what was asked: look before sending it again.
+
+    late says that PVE may also be about to do it.
+    """
 
     kind = "answer_lost"
+
+    def __init__(self, message: str, cause: Cause | None = None, late: bool = False) -> None:
+        super().__init__(message, cause)
+        self.late = late
 
 
 _BY_MEANING: dict[Meaning, type[PveError]] = {
@@ -235,8 +244,8 @@ def error_from_answer(
         return PermissionDenied(_permission_sentence(identity, request, words, cause), cause)
     if status == NODE_UNREACHABLE:
         return Unreachable(f"PVE could not reach the node for {request}: {words}", cause)
-    if status > NODE_UNREACHABLE:
-        return AnswerLost(f"PVE gave no answer to {request}: {status} {words}", cause)
+    if status > NODE_UNREACHABLE or status in GATEWAY_ERRORS:
+        return AnswerLost(f"PVE gave no answer to {request}: {status} {words}", cause, late=True)
     kind = _BY_MEANING.get(meaning_of(message), Refused)
     return kind(f"PVE refused {request}: {words or status}", cause)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import ssl
 import time
 import traceback
 import typing as t
@@ -19,7 +20,7 @@ from .errors import (
     Cause,
     CertificateRejected,
     MissingLibrary,
-    PveError,
+    TransportError,
     Unreachable,
     error_from_answer,
 )
@@ -36,10 +37,12 @@ try:
     from proxmoxer.core import ProxmoxResource, ResourceException
     from requests.adapters import HTTPAdapter
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
-    from urllib3.exceptions import NewConnectionError, SSLError
+    from urllib3.connection import HTTPSConnection
+    from urllib3.connectionpool import HTTPSConnectionPool
 except ImportError:
     IMPORT_ERROR = traceback.format_exc()
     HTTPAdapter = JsonSerializer = ProxmoxHTTPAuthBase = object  # type: ignore[assignment,misc]
+    HTTPSConnection = HTTPSConnectionPool = object  # type: ignore[assignment,misc]
 
 # pveproxy closes an idle connection after 5 s; a request on one that is just closing would be lost.
 IDLE_SECONDS = 4.0
@@ -56,17 +59,42 @@ def require_libraries() -> None:
 
 
 class _Adapter(HTTPAdapter):
-    """Pins the certificate, when a fingerprint is given."""
+    """Pins the certificate, when a fingerprint is given, and knows whether a request can have been sent."""
 
     def __init__(self, fingerprint: str | None) -> None:
+        self.connecting = False
         self._tls: dict[str, t.Any] = {"assert_fingerprint": fingerprint} if fingerprint else {}
         super().__init__()
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: t.Any) -> None:
         super().init_poolmanager(connections, maxsize, block, **pool_kwargs, **self._tls)
+        self._watch(self.poolmanager)
 
     def proxy_manager_for(self, proxy: t.Any, **proxy_kwargs: t.Any) -> t.Any:
-        return super().proxy_manager_for(proxy, **proxy_kwargs, **self._tls)
+        return self._watch(super().proxy_manager_for(proxy, **proxy_kwargs, **self._tls))
+
+    def _watch(self, manager: t.Any) -> t.Any:
+        adapter = self
+
+        class Connection(HTTPSConnection):
+            def connect(self) -> None:
+                adapter.connecting = True
+                super().connect()
+                adapter.connecting = False
+
+        class Pool(HTTPSConnectionPool):
+            ConnectionCls = Connection
+
+        manager.pool_classes_by_scheme = {"https": Pool}
+        return manager
+
+
+class _UnreadableError(Exception):
+    """An answer that is not PVE's; is_json says whether it was meant to be JSON."""
+
+    def __init__(self, message: str, is_json: bool) -> None:
+        super().__init__(message)
+        self.is_json = is_json
 
 
 class _Serializer(JsonSerializer):
@@ -76,13 +104,15 @@ class _Serializer(JsonSerializer):
         try:
             return json.loads(response.content.decode("utf-8"))["data"]
         except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-            raise AnswerLost(f"the answer of PVE is not the JSON that was expected: {error}") from error
+            content_type = response.headers.get("Content-Type") or "of no type"
+            raise _UnreadableError(f"the answer ({content_type}) is not PVE's JSON", "json" in content_type) from error
 
-    def loads_errors(self, response: requests.Response) -> t.Any:
+    def loads_errors(self, response: requests.Response) -> dict[str, t.Any] | None:
         try:
-            return json.loads(response.content.decode("utf-8"))
+            body = json.loads(response.content.decode("utf-8"))
         except (UnicodeDecodeError, ValueError):
             return None
+        return body if isinstance(body, dict) else None
 
 
 class _TicketAuth(ProxmoxHTTPAuthBase):
@@ -168,11 +198,12 @@ class Transport:
         self._endpoint = 0
         self._last_used = 0.0
         self._auth = _auth(options)
+        self._adapter = _Adapter(options.fingerprint)
         self._session = self._new_session()
 
     def _new_session(self) -> ProxmoxHttpSession:
         session = ProxmoxHttpSession()
-        session.mount("https://", _Adapter(self.options.fingerprint))
+        session.mount("https://", self._adapter)
         session.headers["accept"] = "application/json"
         session.max_redirects = 0
         session.hooks["response"].append(self._note_server_time)
@@ -180,9 +211,9 @@ class Transport:
         return session
 
     def _note_server_time(self, response: requests.Response, **_options: t.Any) -> None:
-        stamp = email.utils.parsedate_to_datetime(response.headers["Date"]) if "Date" in response.headers else None
+        stamp = email.utils.parsedate_tz(response.headers.get("Date", ""))
         if stamp is not None:
-            self.server_time = int(stamp.timestamp())
+            self.server_time = email.utils.mktime_tz(stamp)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -207,8 +238,9 @@ class Transport:
         if time.monotonic() - self._last_used > IDLE_SECONDS:
             self._session.close()
         timeout = (min(CONNECT_SECONDS, seconds), seconds)
-        session, name = self._session, f"{method} {path}"
-        base_url = self.endpoint.url + "/api2/json"
+        session, name, url = self._session, f"{method} {path}", self.endpoint.url
+        base_url = url + "/api2/json"
+        self._adapter.connecting = False
         try:
             self._auth.timeout = timeout
             if isinstance(self._auth, _TicketAuth):
@@ -220,29 +252,36 @@ class Transport:
             raise error_from_answer(
                 name, error.status_code, str(error.content), error.errors, self.options.identity
             ) from error
+        except _UnreadableError as error:
+            if not self.reached and not error.is_json:
+                raise Unreachable(f"{url} is not PVE's API: {error}", Cause(request=name)) from error
+            raise AnswerLost(f"{url} gave no usable answer to {name}: {error}", Cause(request=name)) from error
         except requests.exceptions.TooManyRedirects as error:
-            raise Unreachable(f"{self.endpoint.url} is not PVE's API: it redirects elsewhere") from error
+            raise Unreachable(f"{url} is not PVE's API: it redirects elsewhere", Cause(request=name)) from error
         except requests.exceptions.RequestException as error:
-            raise self._transport_error(error, name, seconds) from error
+            raise self._transport_error(error, name, timeout) from error
         finally:
             self._last_used = time.monotonic()
         self.reached = True
         return answer
 
-    def _transport_error(self, error: Exception, name: str, seconds: float) -> PveError:
+    def _transport_error(self, error: Exception, name: str, timeout: tuple[float, float]) -> TransportError:
         """Say whether PVE can have got the request."""
-        url, causes = self.endpoint.url, list(_causes(error))
-        why = "; ".join(dict.fromkeys(str(cause) for cause in causes[-1:])) or type(error).__name__
-        cause = Cause(request=name)
-        if isinstance(error, requests.exceptions.SSLError) or any(isinstance(item, SSLError) for item in causes):
-            return CertificateRejected(_certificate_sentence(url, why, self.options), cause)
-        if isinstance(error, requests.exceptions.ConnectTimeout):
-            return Unreachable(f"{url} did not accept a connection within {min(CONNECT_SECONDS, seconds):g} s", cause)
-        if any(isinstance(item, (NewConnectionError, ConnectionRefusedError)) for item in causes):
-            return Unreachable(f"cannot connect to {url}: {why}", cause)
-        if isinstance(error, requests.exceptions.ReadTimeout):
-            return AnswerLost(f"{url} gave no answer to {name} within {seconds:g} s", cause)
-        return AnswerLost(f"the connection to {url} broke during {name}: {why}", cause)
+        url, root, cause = self.endpoint.url, list(_causes(error))[-1], Cause(request=name)
+        timed_out = isinstance(error, requests.exceptions.Timeout)
+        if not self._adapter.connecting:
+            why = f"no answer within {timeout[1]:g} s" if timed_out else str(root)
+            return AnswerLost(f"the connection to {url} broke during {name}: {why}", cause, late=timed_out)
+        if _is_about_certificate(error, root):
+            return CertificateRejected(_certificate_sentence(url, root, self.options), cause)
+        why = f"no connection within {timeout[0]:g} s" if timed_out else str(root) or type(root).__name__
+        return Unreachable(f"cannot connect to {url}: {why}", cause)
+
+
+def _is_about_certificate(error: Exception, root: BaseException) -> bool:
+    # A fingerprint that differs is an SSLError of urllib3 that no ssl.SSLError is behind.
+    other = isinstance(root, (ssl.SSLError, OSError)) and not isinstance(root, ssl.SSLCertVerificationError)
+    return isinstance(error, requests.exceptions.SSLError) and not other
 
 
 def _causes(error: BaseException | None) -> t.Iterator[BaseException]:
@@ -257,10 +296,10 @@ def _causes(error: BaseException | None) -> t.Iterator[BaseException]:
         error = inner or error.__cause__
 
 
-def _certificate_sentence(url: str, why: str, options: ConnectionOptions) -> str:
-    if options.fingerprint:
-        return f"the certificate of {url} is not the one that api_fingerprint names: {why}"
+def _certificate_sentence(url: str, root: BaseException, options: ConnectionOptions) -> str:
+    if options.fingerprint and not isinstance(root, ssl.SSLCertVerificationError):
+        return f"the certificate of {url} is not the one that api_fingerprint names: {root}"
     return (
-        f"the certificate of {url} is not trusted ({why}): set ca_path to the cluster's CA, "
-        f"or api_fingerprint to the certificate's SHA-256 fingerprint"
+        f"the certificate of {url} is not trusted ({getattr(root, 'verify_message', None) or root}): "
+        f"set ca_path to the cluster's CA, or api_fingerprint to the certificate's SHA-256 fingerprint"
     )
