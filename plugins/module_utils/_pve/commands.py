@@ -9,14 +9,14 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from .client import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, PveClient
-from .deadline import Deadline
-from .errors import AnswerLost, Cause, Meaning, PveError, TransportError, Unreachable
+from .client import PATIENCE_SECONDS, PveClient
+from .deadline import Tries
+from .errors import AnswerLost, Locked, Meaning, PveError, TimedOut, TransportError, Unreachable
 from .guests import GuestHandle, is_absent
 from .tasks import Task, Upid, find_own_task, parse_upid, wait_for_task
 
-# After 596 pveproxy's daemon still works on the request, which it was given 30 s for (pve-http-server).
-LOOK_SECONDS_AFTER_596 = 35.0
+# A request that pveproxy gave up after 30 s (596), or the caller before, still waits for a worker of pvedaemon.
+LATE_SECONDS = 35.0
 LOOK_SECONDS = 3.0
 # PVE's clean-up after a stop or a rollback holds the guest's lock for up to 30 s; each try waits 10 s itself.
 LOCK_PATIENCE_SECONDS = 90.0
@@ -32,6 +32,7 @@ class Command:
 
     tail is the path below the node (or the whole path, without a node); done says whether the effect is there,
     which is asked before anything is sent twice; accepts names the refusals that mean that it is there already.
+    once says that doing it twice does harm, so that it is only sent again when PVE surely did not get it.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Command:
     task_id: str = ""
     done: t.Callable[[], bool] = _never
     accepts: frozenset[Meaning] = frozenset()
+    once: bool = False
 
     def path(self, node: str | None) -> tuple[str | int, ...]:
         """The path in the API, for the node that the guest is on now."""
@@ -65,9 +67,7 @@ class _Run:
         self.handle = handle
         self.followed = False
         self.sent_again = False
-        self.patience = client.deadline.within(PATIENCE_SECONDS)
-        self.lock_patience = client.deadline.within(LOCK_PATIENCE_SECONDS)
-        self.pause = FIRST_PAUSE_SECONDS
+        self.tries: dict[type[PveError], Tries] = {}
 
     @property
     def node(self) -> str | None:
@@ -75,81 +75,72 @@ class _Run:
 
     def run(self) -> Task | None:
         while True:
-            since = self.client.server_time
             try:
-                return self._send()
-            except AnswerLost as error:
-                found, task = self._look(since, error)
-                if found:
-                    return task
-                if self.sent_again:
-                    raise AnswerLost(
-                        f"{error}; whether it was done is unknown, and it was not sent a third time", error.cause
-                    ) from error
-                self.sent_again = True
+                upid = self._send()
+                return None if upid is None else self._wait(upid)
             except PveError as error:
-                if self._is_done_by(error):
+                if self._is_done_all_the_same(error):
                     return None
                 if not self._may_repeat(error):
                     raise
 
-    def _send(self) -> Task | None:
-        command = self.command
-        answer = self.client.write(command.method, *command.path(self.node), **command.form)
-        if not isinstance(answer, str) or not answer.startswith("UPID:"):
-            return None
-        return self._wait(parse_upid(answer))
+    def _send(self) -> Upid | None:
+        """Send the change and return its task; None when it is done without one."""
+        since = self.client.server_time
+        try:
+            answer = self.client.write(self.command.method, *self.command.path(self.node), **self.command.form)
+        except AnswerLost as error:
+            return self._look(since, error)
+        return parse_upid(answer) if isinstance(answer, str) and answer.startswith("UPID:") else None
 
     def _wait(self, upid: Upid) -> Task:
         self.client.own_upids.add(upid.text)
-        try:
-            return wait_for_task(self.client, upid)
-        except TransportError as error:
-            # Neither lost nor unsent: the task was started, only the news of it stays away.
-            raise TransportError(
-                f"{error}; the task {upid.text} was started and may still run", Cause(upid=upid.text)
-            ) from error
+        return wait_for_task(self.client, upid)
 
-    def _look(self, since: int, error: AnswerLost) -> tuple[bool, Task | None]:
-        """Look whether the change was made after all, before anybody sends it again."""
-        watch = self.client.deadline.within(LOOK_SECONDS_AFTER_596 if error.cause.status else LOOK_SECONDS)
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            upid = self._own_task(since)
-            if upid is not None:
-                return True, self._wait(upid)
-            if self.command.done():
-                return True, None
-            if watch.remaining <= pause:
-                return False, None
-            watch.pause(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+    def _look(self, since: int, lost: AnswerLost) -> Upid | None:
+        """Look whether the change was made after all: return its task, or None when it is done without one.
+
+        Raises AnswerLost when neither shows, and TransportError when nobody can tell.
+        """
+        seconds = LATE_SECONDS if lost.late else LOOK_SECONDS
+        tries = self.client.deadline.tries(seconds)
+        try:
+            while True:
+                upid = self._own_task(since)
+                if upid is not None or self.command.done():
+                    return upid
+                if not tries.again():
+                    break
+        except (TransportError, TimedOut) as error:
+            raise TransportError(f"{lost}; whether PVE did it could not be found out: {error}", lost.cause) from error
+        raise AnswerLost(f"{lost}; PVE does not show within {tries.deadline.seconds:.0f} s that it did it", lost.cause)
 
     def _own_task(self, since: int) -> Upid | None:
-        command = self.command
-        if not command.task_type or not self.node:
+        if not self.command.task_type or not self.node or not since:
             return None
-        upid = find_own_task(self.client, self.node, command.task_type, command.task_id, since)
-        return None if upid is None or upid.text in self.client.own_upids else upid
+        return find_own_task(self.client, self.node, self.command.task_type, self.command.task_id, since)
 
-    def _is_done_by(self, error: PveError) -> bool:
+    def _is_done_all_the_same(self, error: PveError) -> bool:
         """A refusal that says that the effect is there: by somebody else, or by what was sent before."""
-        return (self.sent_again or error.meaning in self.command.accepts) and self.command.done()
+        refused = not isinstance(error, (TransportError, TimedOut))
+        return refused and (self.sent_again or error.meaning in self.command.accepts) and self.command.done()
 
     def _may_repeat(self, error: PveError) -> bool:
-        """PVE surely did nothing, and it can go better the next time; waits before that."""
+        """PVE surely did nothing, or does no harm when it does it again; pauses before that."""
         if error.meaning is Meaning.LOCK_TIMEOUT:
-            return self._wait_within(self.lock_patience)
+            return self._again(Locked, LOCK_PATIENCE_SECONDS)
         if isinstance(error, Unreachable):
-            return self._wait_within(self.patience)
+            return self._again(Unreachable, PATIENCE_SECONDS)
+        if isinstance(error, AnswerLost):
+            first, self.sent_again = not self.sent_again, True
+            return first and not self.command.once
         if is_absent(error) and self.handle and not self.followed:
             self.followed = True
             return self.handle.follow()
         return False
 
-    def _wait_within(self, patience: Deadline) -> bool:
-        if patience.remaining <= self.pause:
-            return False
-        patience.pause(self.pause)
-        self.pause = min(2 * self.pause, LONGEST_PAUSE_SECONDS)
-        return True
+    def _again(self, kind: type[PveError], seconds: float) -> bool:
+        """The time for each kind of trouble begins when it first comes up."""
+        if kind not in self.tries:
+            self.tries[kind] = self.client.deadline.tries(seconds)
+        return self.tries[kind].again()

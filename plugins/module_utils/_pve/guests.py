@@ -10,15 +10,13 @@ import typing as t
 from dataclasses import dataclass
 
 from .client import PveClient
-from .errors import Ambiguous, InvalidRequest, Meaning, NotFound, PveError
+from .errors import Ambiguous, InvalidRequest, Locked, Meaning, NotFound, PveError, TransportError
 
 QEMU = "qemu"
 LXC = "lxc"
 KIND_NAMES = {QEMU: "virtual machine", LXC: "container"}
 # The locks of a guest that is only coming into being (PVE::AbstractConfig).
 BIRTH_LOCKS = frozenset({"create", "clone"})
-FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -115,18 +113,29 @@ def _by_name(client: PveClient, guests: t.Sequence[Guest], selector: Selector, f
     if fresh or not known:
         # A guest that was renamed a moment ago still has its old name in the statistics.
         unsure = {guest.node for guest in guests}
-    asked = [guest for node in sorted(unsure) for guest in _node_guests(client, node, guests)]
     found = {guest.vmid: guest for guest in known if guest.node not in unsure}
-    found.update({guest.vmid: guest for guest in asked if guest.name == selector.name})
+    silent = []
+    for node in sorted(unsure):
+        try:
+            asked = _node_guests(client.read_once, node, guests)
+        except TransportError:
+            silent.append(node)
+            asked = [guest for guest in known if guest.node == node]
+        found.update({guest.vmid: guest for guest in asked if guest.name == selector.name})
+    if not found:
+        # A guest without a name on a node that is down may be the one that is meant: ask again, with patience.
+        nameless = {guest.node for guest in guests if not guest.name}
+        asked = [guest for node in silent if node in nameless for guest in _node_guests(client.read, node, guests)]
+        found.update({guest.vmid: guest for guest in asked if guest.name == selector.name})
     return [guest for guest in found.values() if selector.kind in (None, guest.kind)]
 
 
-def _node_guests(client: PveClient, node: str, guests: t.Sequence[Guest]) -> list[Guest]:
+def _node_guests(read: t.Callable[..., t.Any], node: str, guests: t.Sequence[Guest]) -> list[Guest]:
     """Return a node's guests with the names of their configuration files (PVE::QemuServer::vmstatus)."""
     here = {guest.vmid: guest for guest in guests if guest.node == node}
     found = []
     for kind in sorted({guest.kind for guest in here.values()}):
-        for entry in client.read("nodes", node, kind):
+        for entry in read("nodes", node, kind):
             known = here.get(int(entry["vmid"]))
             elsewhere = {"pool": known.pool, "hastate": known.ha_state} if known else {}
             # Other than the cluster's list, a node's leaves template out of a guest that is none.
@@ -179,10 +188,14 @@ class GuestHandle:
     def wait_until_born(self, lock: str) -> None:
         """Wait while the guest is still being created or cloned, by whomever.
 
-        Returns also when it vanishes meanwhile; raises Locked at the deadline.
+        Raises NotFound when that fails, so that the guest vanishes, and Locked at the deadline.
         """
-        pause = FIRST_PAUSE_SECONDS
-        while lock in BIRTH_LOCKS and not self.client.deadline.expired:
-            self.client.deadline.pause(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        deadline = self.client.deadline
+        tries = deadline.tries(deadline.remaining)
+        while lock in BIRTH_LOCKS:
+            if not tries.again():
+                raise Locked(
+                    f"{self.guest.label} on node {self.guest.node} is still locked ({lock}) after "
+                    f"{deadline.seconds:g} s: wait until it is made, or unlock it with qm unlock"
+                )
             lock = str(self.read("config").get("lock") or "")

@@ -12,24 +12,23 @@ import typing as t
 from dataclasses import dataclass
 
 from .client import PveClient
-from .errors import Cause, InvalidRequest, Refused, TaskFailed, TimedOut, one_line
+from .errors import Cause, InvalidRequest, Refused, TaskFailed, TimedOut, TransportError, one_line
 
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 2.0
-# A pause of a tenth of the time waited so far finds the end of a task within a tenth of its length.
-PAUSE_SHARE = 0.1
+# A node does not know a task yet whose UPID it has only just given out.
+BIRTH_SECONDS = 2.0
 LOG_LINES = 500
 LOG_TAIL = 10
 
+# PVE::Tools::upid_decode
 _UPID = re.compile(
-    r"UPID:(?P<node>[^:]+):(?P<pid>[0-9A-Fa-f]{8}):(?P<pstart>[0-9A-Fa-f]{8,9}):(?P<start>[0-9A-Fa-f]{8}):"
-    r"(?P<type>[^:]+):(?P<id>[^:]*):(?P<user>[^:]+):"
+    r"UPID:(?P<node>[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?):(?P<pid>[0-9A-Fa-f]{8}):(?P<pstart>[0-9A-Fa-f]{8,9}):"
+    r"(?P<start>[0-9A-Fa-f]{8}):(?P<type>[^:\s]+):(?P<id>[^:\s]*):(?P<user>[^:\s]+):"
 )
 
 
 @dataclass(frozen=True)
 class Upid:
-    """The name of a task, taken apart (PVE::Tools::upid_decode)."""
+    """The name of a task, taken apart."""
 
     text: str
     node: str
@@ -97,32 +96,47 @@ def read_log(client: PveClient, upid: Upid, lines: int = LOG_LINES) -> list[str]
     return [str(entry.get("t", "")) for entry in entries]
 
 
+def pause_after(waited: float) -> float:
+    """Seconds until the next look at a task that was waited for so long.
+
+    Its end is noticed within a quarter of a second, or within a hundredth of the time that it took.
+    """
+    return min(max(0.1, 0.1 * waited), max(0.25, 0.01 * waited), 2.0)
+
+
 def wait_for_task(client: PveClient, upid: Upid) -> Task:
     """Wait until a task has ended well.
 
-    Raises TaskFailed with the tail of the log as soon as it has failed, TimedOut at the client's deadline.
+    Raises TaskFailed with the tail of the log as soon as it has failed, TimedOut at the client's deadline, and
+    TransportError when the news of it stay away; of the latter two PVE goes on with the task.
     """
     began = time.monotonic()
-    while True:
-        task = _read_visible_task(client, upid, began)
-        if task is not None and not task.running:
-            return ended_task(client, upid, task)
+    what = f"task {upid.type} of {upid.id or upid.node}"
+    try:
+        while True:
+            task = _read_visible_task(client, upid, began)
+            if task is not None and not task.running:
+                return ended_task(client, upid, task)
+            client.deadline.pause(pause_after(time.monotonic() - began))
+    except TimedOut as error:
         waited = time.monotonic() - began
-        if client.deadline.expired:
-            raise TimedOut(
-                f"task {upid.type} of {upid.id or upid.node} still runs after {waited:.0f} s: PVE goes on with it, "
-                f"look at {upid.text}",
-                Cause(upid=upid.text),
-            )
-        client.deadline.pause(min(max(FIRST_PAUSE_SECONDS, PAUSE_SHARE * waited), LONGEST_PAUSE_SECONDS))
+        raise TimedOut(
+            f"{what} still runs after {waited:.0f} s, and the time of {client.deadline.seconds:g} s is over: "
+            f"PVE goes on with it, look at {upid.text}",
+            Cause(upid=upid.text),
+        ) from error
+    except TransportError as error:
+        raise TransportError(
+            f"{error}; {what} was started and may still run, look at {upid.text}", Cause(upid=upid.text)
+        ) from error
 
 
 def _read_visible_task(client: PveClient, upid: Upid, began: float) -> Task | None:
-    """Read the task; None while the node does not list a task that has only just begun."""
+    """Read the task; None while its node does not know it yet."""
     try:
         return read_task(client, upid)
     except Refused as error:
-        young = time.monotonic() - began < LONGEST_PAUSE_SECONDS
+        young = time.monotonic() - began < BIRTH_SECONDS
         if young and error.cause.field_errors.get("upid") == "no such task":
             return None
         raise
@@ -146,11 +160,18 @@ def ended_task(client: PveClient, upid: Upid, task: Task) -> Task:
 
 
 def find_own_task(client: PveClient, node: str, task_type: str, task_id: str, since: int) -> Upid | None:
-    """Find the newest task of this type and guest that the caller itself has started since that second.
+    """Find a task of this type and guest that the caller has started since that second and does not know yet.
 
-    since is in the server's seconds since 1970 (PveClient.server_time).
+    since is in the server's seconds since 1970 (PveClient.server_time). Of several, which only other runs with the
+    same token can have started, it is the newest.
     """
     entries = client.read("nodes", node, "tasks", typefilter=task_type, vmid=task_id, since=since, source="all")
-    upids = [parse_upid(entry["upid"]) for entry in entries]
-    own = [upid for upid in upids if upid.user == client.identity and upid.start >= since and upid.type == task_type]
-    return max(own, key=lambda upid: upid.start, default=None)
+    upids = (parse_upid(entry["upid"]) for entry in entries)
+    mine = [
+        upid
+        for upid in upids
+        if (upid.type, upid.id, upid.user) == (task_type, task_id, client.identity)
+        and upid.start >= since
+        and upid.text not in client.own_upids
+    ]
+    return max(mine, key=lambda upid: upid.start, default=None)
