@@ -16,6 +16,8 @@ RUNNING = "running"
 PAUSED = "paused"
 HIBERNATED = "hibernated"
 STOPPED = "stopped"
+# Where PVE's own web interface offers Resume (pve-manager, qemu/Config.js).
+_RESUMABLE = ("paused", "suspended", "prelaunch")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def parse_status(data: t.Mapping[str, t.Any]) -> Status:
 def _condition(data: t.Mapping[str, t.Any]) -> str:
     # A paused guest is status running, a hibernated one is stopped and locked (PVE::QemuServer::vmstatus).
     if data.get("status") == RUNNING:
-        return PAUSED if data.get("qmpstatus") in ("paused", "suspended") else RUNNING
+        return PAUSED if data.get("qmpstatus") in _RESUMABLE else RUNNING
     return HIBERNATED if data.get("lock") == "suspended" else STOPPED
 
 

@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .._pve.commands import Command
+from .._pve.client import PveClient
+from .._pve.commands import Command, run_command
+from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, Meaning, Refused, TimedOut
 from .._pve.guests import LXC, Guest, GuestHandle, Selector
+from .._pve.tasks import Task
 from .facts import (
     HIBERNATED,
     PAUSED,
@@ -32,9 +35,10 @@ STOP_METHODS = ("shutdown", "stop", "shutdown_then_stop")
 WAIT_FOR = ("agent", "ip")
 # A guest can die right after a start that went well; PVE's own status then lags a moment behind.
 SETTLE_SECONDS = 5.0
-SETTLE_PAUSE_SECONDS = 0.2
+# The task of a reboot ends with the shutdown: PVE's clean-up starts the guest afterwards (qm cleanup).
+REBOOT_SETTLE_SECONDS = 60.0
 
-# The condition that a state ends in; several where more than one will do.
+# The condition that a state, or an action of PVE, ends in; several where more than one will do.
 _ENDS_IN: dict[str, tuple[str, ...]] = {
     "started": (RUNNING,),
     "restarted": (RUNNING,),
@@ -42,6 +46,13 @@ _ENDS_IN: dict[str, tuple[str, ...]] = {
     "stopped": (STOPPED, HIBERNATED),
     "paused": (PAUSED,),
     "hibernated": (HIBERNATED,),
+    "start": (RUNNING,),
+    "resume": (RUNNING,),
+    "reboot": (RUNNING,),
+    "stop": (STOPPED, HIBERNATED),
+    "shutdown": (STOPPED, HIBERNATED),
+    "pause": (PAUSED,),
+    "hibernate": (HIBERNATED,),
 }
 _CONTAINER_STATES = ("started", "stopped", "restarted")
 
@@ -56,6 +67,28 @@ class PowerRequest:
     shutdown_timeout: int = 180
     wait_for: tuple[str, ...] = ()
     wait_timeout: int = 300
+
+
+@dataclass(frozen=True)
+class PowerStep(Step):
+    """A step whose effect is seen in the condition of the guest.
+
+    The task of an HA guest ends before anything has happened, so this step goes on until something has.
+    """
+
+    ends_in: tuple[str, ...] = ()
+    through_ha: bool = False
+
+    def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:
+        if handle is None:
+            raise TypeError("a power step is about a guest")
+        command = self.command
+        if not command.once:
+            command = replace(command, done=lambda: read_status(handle).condition in self.ends_in)
+        task = run_command(client, command, handle)
+        if self.through_ha:
+            await_condition(handle, self.ends_in, client.deadline, through_ha=True)
+        return task
 
 
 def power_request(parameters: t.Mapping[str, t.Any]) -> PowerRequest:
@@ -95,9 +128,12 @@ def bring_into_state(applier: Applier, handle: GuestHandle, status: Status, requ
 
     Returns the new status; None when nothing was sent. Raises a PveError.
     """
-    if applier.apply(plan_power(request, handle.guest, status), handle):
-        return _await_condition(handle, request, status)
-    return None
+    plan = plan_power(request, handle.guest, status)
+    if not applier.apply(plan, handle):
+        return None
+    rebooted = any(isinstance(step, PowerStep) and "reboot" in step.command.tail for step in plan.steps)
+    watch = applier.client.deadline.within(REBOOT_SETTLE_SECONDS if rebooted else SETTLE_SECONDS)
+    return await_condition(handle, _ENDS_IN[request.state], watch)
 
 
 def plan_power(request: PowerRequest, guest: Guest, status: Status) -> Plan:
@@ -111,7 +147,7 @@ def plan_power(request: PowerRequest, guest: Guest, status: Status) -> Plan:
         changes = (Change("power", status.condition, request.state),)
     else:
         changes = (Change("power", status.condition, ends_in),)
-    return Plan(tuple(_step(guest, action, form) for action, form in actions), changes)
+    return Plan(tuple(_step(guest, status, action, form) for action, form in actions), changes)
 
 
 def _check_possible(request: PowerRequest, guest: Guest, status: Status) -> None:
@@ -133,7 +169,7 @@ _Action = tuple[str, t.Mapping[str, t.Any]]
 
 
 def _actions(request: PowerRequest, condition: str) -> t.Iterator[_Action]:
-    """Yield PVE's actions, in order."""
+    """Yield the actions, in order."""
     up = condition in (RUNNING, PAUSED)
     if request.state == "started":
         if condition != RUNNING:
@@ -148,10 +184,10 @@ def _actions(request: PowerRequest, condition: str) -> t.Iterator[_Action]:
         yield ("reset", {})
     elif request.state == "paused":
         if condition == RUNNING:
-            yield ("suspend", {})
+            yield ("pause", {})
     elif condition != HIBERNATED:
         yield from _resume_if(condition)
-        yield ("suspend", {"todisk": 1})
+        yield ("hibernate", {"todisk": 1})
 
 
 def _resume_if(condition: str) -> t.Iterator[_Action]:
@@ -180,51 +216,54 @@ def _restart(request: PowerRequest, condition: str) -> t.Iterator[_Action]:
         yield ("start", {})
 
 
-_TITLES = {
-    "start": "start",
-    "stop": "stop hard",
-    "shutdown": "shut down",
-    "reboot": "reboot",
-    "reset": "reset",
-    "suspend": "pause",
-    "resume": "resume",
+_TITLES = {"stop": "stop hard", "shutdown": "shut down"}
+# PVE calls both suspend, but not their tasks (PVE::API2::Qemu vm_suspend).
+_PVE_NAMES = {"pause": "suspend", "hibernate": "suspend"}
+_TASK_NAMES = {"hibernate": "suspend"}
+# Through HA even a shutdown is a stop (PVE::API2::Qemu vm_shutdown); what is not here goes to the guest itself.
+_HA_TASKS = {"start": "hastart", "stop": "hastop", "shutdown": "hastop"}
+# A stopped container refuses to be stopped, a virtual machine does not.
+_ACCEPTS = {
+    "start": frozenset({Meaning.ALREADY_RUNNING}),
+    "stop": frozenset({Meaning.NOT_RUNNING}),
+    "shutdown": frozenset({Meaning.NOT_RUNNING}),
 }
-_ACCEPTS = {"start": frozenset({Meaning.ALREADY_RUNNING})}
+_ONCE = ("reboot", "reset")
 
 
-def _step(guest: Guest, action: str, form: t.Mapping[str, t.Any]) -> Step:
-    title = "hibernate" if "todisk" in form else _TITLES[action]
+def _step(guest: Guest, status: Status, action: str, form: t.Mapping[str, t.Any]) -> PowerStep:
+    # PVE::HA::Config service_is_ha_managed: an ignored guest is not HA's.
+    through_ha = status.ha_managed and status.ha_state != "ignored" and action in _HA_TASKS
+    own_task = ("vz" if guest.kind == LXC else "qm") + _TASK_NAMES.get(action, action)
     command = Command(
         "POST",
-        (guest.kind, guest.vmid, "status", action),
+        (guest.kind, guest.vmid, "status", _PVE_NAMES.get(action, action)),
         form,
         node=guest.node,
-        task_type=("qm" if guest.kind != LXC else "vz") + action,
+        task_type=_HA_TASKS[action] if through_ha else own_task,
         task_id=str(guest.vmid),
         accepts=_ACCEPTS.get(action, frozenset()),
+        once=action in _ONCE,
     )
-    return Step(f"{title} {guest.label}", command)
+    title = _TITLES.get(action, action)
+    return PowerStep(f"{title} {guest.label}", command, ends_in=_ENDS_IN[action], through_ha=through_ha)
 
 
-def _await_condition(handle: GuestHandle, request: PowerRequest, before: Status) -> Status:
-    """Read the status until it is the one asked for: the tasks of HA guests end before anything has happened."""
-    wanted = _ENDS_IN[request.state]
-    deadline = handle.client.deadline
-    watch = deadline if before.ha_managed else deadline.within(SETTLE_SECONDS)
+def await_condition(handle: GuestHandle, wanted: tuple[str, ...], watch: Deadline, through_ha: bool = False) -> Status:
+    """Read the status until the guest's condition is one of those wanted; raises Refused or TimedOut."""
+    tries = watch.tries(watch.seconds)
     while True:
         status = read_status(handle)
         if status.condition in wanted:
             return status
-        if before.ha_managed and status.ha_state == "error":
+        if through_ha and status.ha_state == "error":
             raise Refused(f"{handle.guest.label} is in the HA state error: look at it with ha-manager status")
-        if watch.expired:
+        if not tries.again():
             break
-        watch.pause(SETTLE_PAUSE_SECONDS)
-    kind = TimedOut if before.ha_managed else Refused
-    raise kind(
-        f"{handle.guest.label} on node {handle.guest.node} is {status.condition} and not {request.state}, "
-        f"although PVE's task ended well: look at the guest's own console and the node's log"
-    )
+    where = f"{handle.guest.label} on node {handle.guest.node} is {status.condition} and not {wanted[0]}"
+    if through_ha:
+        raise TimedOut(f"{where} after {watch.seconds:.0f} s: HA was asked for it, look at it with ha-manager status")
+    raise Refused(f"{where}, although PVE's task ended well: look at the guest's own console and the node's log")
 
 
 def _wait_for(handle: GuestHandle, request: PowerRequest) -> Addresses | None:

@@ -10,7 +10,7 @@ import typing as t
 
 from .._pve.client import PveClient
 from .._pve.errors import Ambiguous, InvalidRequest
-from .._pve.guests import Guest, GuestHandle, Selector, get_guest
+from .._pve.guests import BIRTH_LOCKS, Guest, GuestHandle, Selector, get_guest
 from .facts import Status, read_status
 
 MIN_VMID = 100
@@ -41,7 +41,7 @@ def select_guest(client: PveClient, selector: Selector) -> tuple[GuestHandle, St
     """
     handle = GuestHandle(client, get_guest(client, selector))
     status = read_status(handle)
-    if status.lock:
+    if status.lock in BIRTH_LOCKS:
         handle.wait_until_born(status.lock)
         status = read_status(handle)
     check_name(handle.guest, status.name, selector)

@@ -7,15 +7,16 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 import typing as t
 from dataclasses import dataclass
 
 from .._pve.deadline import Deadline
-from .._pve.errors import InvalidRequest, PveError, Refused, TimedOut
+from .._pve.errors import InvalidRequest, Refused, TimedOut
 from .._pve.guests import LXC, GuestHandle
 
-# A silent agent holds one of the node's three workers for 3 s at each call, so there are few.
-PAUSE_SECONDS = 1.0
+# A silent agent holds one of the node's three workers for 3 s at each call: the pauses are as long as the calls.
+PAUSE_SECONDS = 0.5
 NO_AGENT = "No QEMU guest agent configured"
 
 
@@ -35,7 +36,7 @@ class Addresses:
 
 def wait_for_agent(handle: GuestHandle, watch: Deadline) -> None:
     """Wait until the guest's agent answers; raises TimedOut, or InvalidRequest when none is configured."""
-    _poll(handle, watch, "its guest agent", lambda: handle.read("agent", "info"))
+    _poll(handle, watch, "an answer of the guest agent", lambda: handle.read("agent", "info"))
 
 
 def wait_for_addresses(handle: GuestHandle, watch: Deadline) -> Addresses:
@@ -86,25 +87,28 @@ _Found = t.TypeVar("_Found")
 
 
 def _poll(handle: GuestHandle, watch: Deadline, what: str, look: t.Callable[[], _Found]) -> _Found:
+    why = ""
     while True:
+        began = time.monotonic()
         try:
             found = look()
         except Refused as error:
-            if NO_AGENT in error.cause.pve_message:
+            why = f": {error.cause.pve_message}"
+            if NO_AGENT in why:
                 raise InvalidRequest(
                     f"{handle.guest.label} has no guest agent configured, so nobody can wait for {what}: "
                     f"set agent and restart the guest",
                     error.cause,
                 ) from error
-            last: PveError | None = error
+        except TimedOut:
+            pass  # The operation's time ends before that of this wait; the sentence below says more.
         else:
-            last = None
+            why = ""
             if found:
                 return found
-        if watch.remaining <= PAUSE_SECONDS:
-            why = f": {last.cause.pve_message}" if last else ""
+        if watch.expired:
             raise TimedOut(
-                f"{handle.guest.label} on node {handle.guest.node} runs, but {what} did not come "
-                f"within {watch.seconds:g} s{why}"
+                f"{what} of {handle.guest.label} on node {handle.guest.node} did not come within "
+                f"{watch.seconds:g} s{why}"
             )
-        watch.pause(PAUSE_SECONDS)
+        watch.pause(max(PAUSE_SECONDS, time.monotonic() - began))
