@@ -41,11 +41,13 @@ def test_resources_lag_behind(pve_cluster, api):
     pve_cluster.resources_lag = 0.4
     assert api.task("POST", "/nodes/pve1/qemu/9000/clone", newid=102, name="fresh") == "OK"
     api.data("PUT", "/nodes/pve1/qemu/100/config", name="renamed")
+    assert api.task("POST", "/nodes/pve1/qemu/100/status/start") == "OK"
     assert resource(api, 102) == {"id": "qemu/102", "type": "qemu", "node": "pve1", "vmid": 102, "status": "unknown"}
-    assert resource(api, 100)["name"] == "web"
+    assert (resource(api, 100)["name"], resource(api, 100)["status"]) == ("web", "stopped")
     assert "fresh" in [guest["name"] for guest in api.data("GET", "/nodes/pve1/qemu")]
     time.sleep(0.45)
     assert (resource(api, 102)["name"], resource(api, 100)["name"]) == ("fresh", "renamed")
+    assert resource(api, 100)["status"] == "running"
 
 
 def test_guests_live_on_one_node(pve_cluster, api):

@@ -27,9 +27,11 @@ class ApiClient:
 
     def __call__(self, method: str, path: str, **form: Any) -> requests.Response:
         """DELETE and GET carry their parameters in the query."""
-        where = "params" if method in ("GET", "DELETE") else "data"
-        names = {name.replace("__", "-"): value for name, value in form.items()}
-        return self.session.request(method, self.base + path, timeout=30, **{where: names or None})
+        named = {name.replace("__", "-"): value for name, value in form.items()} or None
+        url = self.base + path
+        if method in ("GET", "DELETE"):
+            return self.session.request(method, url, params=named, timeout=30)
+        return self.session.request(method, url, data=named, timeout=30)
 
     def data(self, method: str, path: str, **form: Any) -> Any:
         answer = self(method, path, **form)

@@ -126,8 +126,8 @@ class Clone(Create, Config):
         volume, props = split_drive(value)
         if is_cloudinit(volume):
             storage = str(values.get("storage") or volume_ref(volume)[0])
-            fmt = "qcow2" if _is_file(self.storages[storage]) else "raw"
-            volid = self.allocate(storage, new.vmid, CLOUDINIT_SIZE, new.node, fmt, "cloudinit")
+            drive_format = "qcow2" if _is_file(self.storages[storage]) else "raw"
+            volid = self.allocate(storage, new.vmid, CLOUDINIT_SIZE, new.node, drive_format, "cloudinit")
             made.append(volid)
             return str(join_drive(volid, dict(props, size="4M")))
         storage, name = volume_ref(volume)
@@ -135,7 +135,8 @@ class Clone(Create, Config):
             return value
         size = self.volume_size(volume, props)
         known = self._volumes(storage).get(name) or {}
-        destination = values.get("storage") or storage
+        destination = str(values.get("storage") or storage)
+        fmt: str | None
         if full:
             fmt = values.get("format") or (known.get("format") if _is_file(self.storages[destination]) else None)
             volid = self.allocate(destination, new.vmid, size, new.node, fmt)

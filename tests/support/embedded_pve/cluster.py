@@ -24,6 +24,12 @@ GIB = 1024**3
 BRIDGE_TYPES = {"bridge": "bridge", "any_bridge": "bridge", "any_local_bridge": "bridge", "include_sdn": "bridge"}
 
 
+def former_or(vm: Any, name: str) -> str:
+    """What /cluster/resources still shows, or the truth once it got there."""
+    former = getattr(vm, f"former_{name}", None)
+    return str(former[0] if former and time.monotonic() < former[1] else getattr(vm, name))
+
+
 class Cluster(Snapshots):
     def __init__(self, host: str, port: int, knobs: Knobs) -> None:
         super().__init__(host, port, knobs)
@@ -55,6 +61,19 @@ class Cluster(Snapshots):
             vm.former_name = (vm.name, time.monotonic() + self.knobs.resources_lag)
         vm.name = name
 
+    def run_guest(self, vm: Any) -> None:
+        self._note_status(vm)
+        super().run_guest(vm)
+
+    def halt_guest(self, vm: Any) -> None:
+        self._note_status(vm)
+        super().halt_guest(vm)
+
+    def _note_status(self, vm: Any) -> None:
+        """pvestatd tells the cluster every ten seconds who runs."""
+        if self.knobs.resources_lag:
+            vm.former_status = (vm.status, time.monotonic() + self.knobs.resources_lag)
+
     async def _resources(self, request: Any) -> web.Response:
         kind = self._verify(request, await request_parameters(request)).get("type")
         user = request[USER]
@@ -80,10 +99,10 @@ class Cluster(Snapshots):
         if born is not None and time.monotonic() - born < self.knobs.resources_lag:
             return item
         online = self.nodes.get(vm.node, {}).get("online", True)
-        item["name"] = self._name_shown(vm)
+        item["name"] = former_or(vm, "name")
         item["template"] = 1 if vm.template else 0
         if online:
-            item["status"] = vm.status
+            item["status"] = former_or(vm, "status")
         item.update(self._vm_usage(vm))
         return item
 
@@ -96,13 +115,6 @@ class Cluster(Snapshots):
             for unlisted in ("pool", "lock"):
                 members[-1].pop(unlisted, None)
         return members
-
-    @staticmethod
-    def _name_shown(vm: Any) -> str:
-        former = getattr(vm, "former_name", None)
-        if former and time.monotonic() < former[1]:
-            return str(former[0])
-        return str(vm.name)
 
     def _node_resource(self, name: str) -> dict[str, Any]:
         online = self.nodes[name].get("online", True)

@@ -97,10 +97,11 @@ class StrictHttp(EmbeddedBase):
             refusal = bare(501, "for data too large")
         if refusal is not None:
             return self._finish(request, number, refusal)
-        self._run_hooks(request.method, path)
-        for delay in self.faults.take(request.method, path, lambda entry: entry.kind == "delay"):
+        shown = urllib.parse.unquote(path)
+        self._run_hooks(request.method, shown)
+        for delay in self.faults.take(request.method, shown, lambda entry: entry.kind == "delay"):
             await asyncio.sleep(delay.seconds)
-        planted = self.faults.take(request.method, path, lambda entry: entry.kind != "delay", most=1)
+        planted = self.faults.take(request.method, shown, lambda entry: entry.kind != "delay", most=1)
         fault = planted[0] if planted else None
         early = await self._fault_before(request, number, fault)
         if early is not None:
