@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from .handle import PveHandle
 from .knobs import Knobs
 from .recorder import Exchange
-from .runner import PveHandle, running_embedded_pve
+from .runner import running_embedded_pve
 from .seed import standard_guests
 from .server import EmbeddedPve
 

@@ -17,7 +17,8 @@ import signal
 import threading
 from pathlib import Path
 
-from .runner import HOST, PveHandle, running_embedded_pve
+from .handle import PveHandle
+from .runner import HOST, running_embedded_pve
 from .seed import standard_guests
 
 

@@ -14,53 +14,28 @@ from typing import Any
 
 from aiohttp import web
 from fakepve import schema as pve_schema
-from fakepve.lxc import split_props
 from fakepve.model import PveError, TaskError
-from fakepve.qemu import DRIVE_KEY, is_cdrom, split_drive, with_mac
+from fakepve.qemu import DRIVE_KEY, is_cdrom, split_drive
 from fakepve.server import USER, ok
 
 from .base import EmbeddedBase, is_true, no_quorum_write, parameter_error
+from .options import (
+    AT_ONCE,
+    DEFAULT_HOTPLUG,
+    HOTPLUG_BRIDGE,
+    HOTPLUG_FEATURES,
+    NOT_OPTIONS,
+    PATH,
+    ROOT_ONLY,
+    SPLIT,
+    check_cpu,
+    in_a_task,
+    normal_options,
+    same_volume,
+    split_names,
+)
 from .parameters import request_parameters
 from .volumes import UNUSED_KEY, Volumes, is_cloudinit
-
-SPLIT = re.compile(r"[,;\s\0]+")
-# $fast_plug_option of PVE::QemuServer, and options a running guest takes through QMP or its cgroup.
-AT_ONCE = re.compile(
-    "lock|name|onboot|shares|startup|description|protection|vmstatestorage|hookscript|tags"
-    "|migrate_downtime|migrate_speed|cpuunits|cpulimit"
-)
-NOT_OPTIONS = frozenset(("node", "vmid", "delete", "revert", "digest", "skiplock", "force", "background_delay"))
-NOT_OPTIONS_CREATE = NOT_OPTIONS | {
-    "archive", "storage", "unique", "live-restore", "pool", "bwlimit", "start", "ha-managed", "import-working-storage",
-}  # fmt: skip
-ROOT_ONLY = ("lock", "args", "affinity", "hookscript")
-DEFAULT_HOTPLUG = "network,disk,usb"
-HOTPLUG_FEATURES = ((r"net\d+", "network"), (r"usb\d+", "usb"), (r"(scsi|virtio)\d+", "disk"))
-# PVE::QemuServer::CPUConfig, as of qemu-server 9.2.
-CPU_MODELS = frozenset(
-    """486 athlon Broadwell Broadwell-IBRS Broadwell-noTSX Broadwell-noTSX-IBRS Cascadelake-Server
-    Cascadelake-Server-noTSX Cascadelake-Server-v2 Cascadelake-Server-v4 Cascadelake-Server-v5 ClearwaterForest Conroe
-    Cooperlake Cooperlake-v2 core2duo coreduo EPYC EPYC-v3 EPYC-v4 EPYC-Genoa EPYC-IBPB EPYC-Milan EPYC-Milan-v2
-    EPYC-Rome EPYC-Rome-v2 EPYC-Rome-v3 EPYC-Rome-v4 EPYC-Turin GraniteRapids Haswell Haswell-IBRS Haswell-noTSX
-    Haswell-noTSX-IBRS host Icelake-Client Icelake-Client-noTSX Icelake-Server Icelake-Server-noTSX Icelake-Server-v3
-    Icelake-Server-v4 Icelake-Server-v5 Icelake-Server-v6 IvyBridge IvyBridge-IBRS KnightsMill kvm32 kvm64 max Nehalem
-    Nehalem-IBRS Opteron_G1 Opteron_G2 Opteron_G3 Opteron_G4 Opteron_G5 Penryn pentium pentium2 pentium3 phenom qemu32
-    qemu64 SandyBridge SandyBridge-IBRS SapphireRapids SapphireRapids-v2 SierraForest Skylake-Client
-    Skylake-Client-IBRS Skylake-Client-noTSX-IBRS Skylake-Client-v4 Skylake-Server Skylake-Server-IBRS
-    Skylake-Server-noTSX-IBRS Skylake-Server-v4 Skylake-Server-v5 Westmere Westmere-IBRS x86-64-v2 x86-64-v2-AES
-    x86-64-v3 x86-64-v4""".split()
-)
-PATH = "/nodes/{node}/qemu/{vmid}/config"
-HOTPLUG_BRIDGE = "network script /usr/libexec/qemu-server/pve-bridge-hotplug failed with status 512"
-
-
-def split_names(text: Any) -> list[str]:
-    return [name for name in SPLIT.split(str(text or "")) if name]
-
-
-def normal_tags(value: str) -> str:
-    """Tags as the cluster option `ordering: alphabetical`, case-insensitive, stores them."""
-    return ";".join(sorted({tag.lower() for tag in SPLIT.split(value) if tag}))
 
 
 class Config(Volumes, EmbeddedBase):
@@ -140,7 +115,7 @@ class Config(Volumes, EmbeddedBase):
             raise parameter_error(skiplock="Only root may use this option.")
         if not changes and not deletes and not reverts:
             raise PveError(500, "no options specified")
-        self.check_cpu(changes)
+        check_cpu(changes)
         self._check_names(changes, deletes, reverts)
         for key in sorted(changes):
             if DRIVE_KEY.match(key):
@@ -155,7 +130,7 @@ class Config(Volumes, EmbeddedBase):
         if not self.quorate:
             raise PveError(500, no_quorum_write(vm.vmid, vm.node))
         self._check_protection(vm, deletes)
-        return vm, self.normal_options(changes), deletes, reverts
+        return vm, normal_options(changes), deletes, reverts
 
     @staticmethod
     def _check_names(changes: dict[str, Any], deletes: list[str], reverts: list[str]) -> None:
@@ -182,25 +157,6 @@ class Config(Volumes, EmbeddedBase):
         for key in deletes:
             if (DRIVE_KEY.match(key) or UNUSED_KEY.fullmatch(key)) and is_true(vm.config.get("protection", 0)):
                 raise PveError(500, f"can't remove drive '{key}' - protection mode enabled")
-
-    @staticmethod
-    def check_cpu(options: dict[str, Any]) -> None:
-        first, props = split_props(str(options.get("cpu", "kvm64")))
-        model = first or props.get("cputype", "kvm64")
-        if not model.startswith("custom-") and model not in CPU_MODELS:
-            text = f"Built-in cputype '{model}' is not defined (missing 'custom-' prefix?)"
-            raise parameter_error(cpu=f"invalid format - {text}\n")
-
-    @staticmethod
-    def normal_options(changes: dict[str, Any]) -> dict[str, Any]:
-        """Values as PVE writes them; a NIC without MAC gets a new one at every write."""
-        normal = dict(changes)
-        for key, value in changes.items():
-            if re.fullmatch(r"net\d+", key):
-                normal[key] = with_mac(str(value))
-            elif key == "tags":
-                normal[key] = normal_tags(str(value))
-        return normal
 
     async def _under_lock(self, vm: Any, changes: dict[str, Any], deletes: list[str], reverts: list[str]) -> None:
         await self.acquire(vm, "config")
@@ -362,15 +318,3 @@ class Config(Volumes, EmbeddedBase):
     def missing_bridge(self, node: str, net: str) -> str | None:
         """Overridden by the cluster part, which knows each node's bridges."""
         return None
-
-
-def same_volume(old: str, new: str) -> bool:
-    return bool(split_drive(old)[0] == split_drive(new)[0])
-
-
-def in_a_task(problem: PveError) -> str:
-    """A parameter error as the last line of a task shows it (21-config.json: hotplug nic missing bridge POST)."""
-    if not problem.errors:
-        return str(problem.message)
-    fields = "".join(f"{name}: {text}" for name, text in problem.errors.items())
-    return f"400 Parameter verification failed. {fields}".rstrip("\n") + " "

@@ -15,7 +15,8 @@ from fakepve.model import FakeVm, PveError, TaskError
 from fakepve.qemu import DRIVE_KEY, QEMU_VERSION, boot_order, drives_of, split_drive
 
 from .base import is_true, missing_config, no_quorum_write, parameter_error
-from .config import NOT_OPTIONS_CREATE, Config
+from .config import Config
+from .options import NOT_OPTIONS_CREATE, check_cpu, normal_options
 from .volumes import UNUSED_KEY
 
 
@@ -25,7 +26,7 @@ class Create(Config):
         pool, default = values.get("pool"), values.get("storage")
         self._check_create_privileges(values, user, vmid, pool, default)
         options = {key: value for key, value in values.items() if key not in NOT_OPTIONS_CREATE}
-        self.check_cpu(options)
+        check_cpu(options)
         for key in self.drive_keys(options):
             self.check_drive(user, vmid, key, str(options[key]), default)
         self.need_quorum()
@@ -37,7 +38,7 @@ class Create(Config):
         vm = self.new_guest(vmid, node, str(options.get("name") or f"VM {vmid}"), "create")
 
         async def body() -> str | None:
-            return self._fill(vm, self.normal_options(options), values, prefix)
+            return self._fill(vm, normal_options(options), values, prefix)
 
         return await self.task(node, "qmcreate", vmid, user, body, vm=vm)
 

@@ -16,7 +16,8 @@ from fakepve.routing import die
 from fakepve.storage import _is_file
 
 from .base import missing_config, parameter_error
-from .config import Config, split_names
+from .config import Config
+from .options import split_names
 from .volumes import UNUSED_KEY, is_cloudinit
 
 CLOUDINIT_KEYS = re.compile(r"^(ci(user|password|type|upgrade|custom)|sshkeys|nameserver|searchdomain|ipconfig\d+)$")

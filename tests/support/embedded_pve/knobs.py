@@ -20,7 +20,7 @@ class Knobs:
     default_task_seconds: float = 0.0
     task_seconds: dict[str, float] = field(default_factory=dict)
     resources_lag: float = 0.0
-    """Seconds /cluster/resources needs to know a new guest, a new name, a new status (pvestatd broadcasts every 10 s)."""
+    """Seconds /cluster/resources needs to know a new guest, name or status (pvestatd broadcasts every 10 s)."""
     lock_wait: float = 10.0
     """Seconds a task or a configuration write waits for another one's lock on the guest."""
     ha_seconds: float = 0.0

@@ -2,41 +2,29 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An embedded PVE on its own thread and loop, handled from the test's thread."""
+"""Building, serving and stopping an embedded PVE."""
 
 from __future__ import annotations
 
-import asyncio
 import atexit
-import concurrent.futures
-import copy
 import dataclasses
 import functools
-import hashlib
-import re
 import shutil
-import ssl
 import tempfile
-import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 from fakepve.certs import make_cert
 
 from . import seed
 from .base import TOKEN_ID
-from .faults import KINDS, Fault, Hook
+from .handle import TOKEN_SECRET, PveHandle
 from .knobs import Knobs
-from .recorder import Exchange
 from .server import EmbeddedPve
-from .tasks import Outcome
 
 Result = TypeVar("Result")
 HOST = "127.0.0.1"
-TOKEN_SECRET = "3f4bd2a6-9c1e-4f0b-8d53-6f0f1c2e7a90"
-START_TIMEOUT = 30
 
 
 @functools.lru_cache(maxsize=8)
@@ -46,274 +34,6 @@ def certificate(*names: str) -> tuple[str, str]:
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     certfile, keyfile, _der = make_cert(directory, hosts=names)
     return str(certfile), str(keyfile)
-
-
-def fingerprint_of(certfile: str) -> str:
-    """SHA-256 as PVE prints it."""
-    der = ssl.PEM_cert_to_DER_cert(Path(certfile).read_text(encoding="ascii"))
-    digest = hashlib.sha256(der).hexdigest().upper()
-    return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
-
-
-class PveHandle:
-    """The embedded PVE as tests see it; every method may be called from any thread."""
-
-    def __init__(self, server: EmbeddedPve, certfile: str) -> None:
-        self.server = server
-        self.knobs = server.knobs
-        self.cafile = certfile
-        self.fingerprint = fingerprint_of(certfile)
-        self.token_id = TOKEN_ID
-        self.token_secret = TOKEN_SECRET
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-
-    # ---- the knobs tests turn most
-
-    @property
-    def task_seconds(self) -> dict[str, float]:
-        return self.knobs.task_seconds
-
-    @property
-    def resources_lag(self) -> float:
-        return self.knobs.resources_lag
-
-    @resources_lag.setter
-    def resources_lag(self, seconds: float) -> None:
-        self.knobs.resources_lag = seconds
-
-    # ---- where it is
-
-    @property
-    def host(self) -> str:
-        return str(self.server.host)
-
-    @property
-    def port(self) -> int:
-        return int(self.server.port)
-
-    @property
-    def url(self) -> str:
-        return f"https://{self.host}:{self.port}"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        user, _, token = self.token_id.partition("!")
-        return {
-            "PROXMOX_HOST": self.host,
-            "PROXMOX_PORT": str(self.port),
-            "PROXMOX_USER": user,
-            "PROXMOX_TOKEN_ID": token,
-            "PROXMOX_TOKEN_SECRET": self.token_secret,
-            "PROXMOX_CA_PATH": self.cafile,
-        }
-
-    # ---- running it
-
-    def start(self, certfile: str, keyfile: str) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="embedded-pve", daemon=True)
-        self._thread.start()
-        future = asyncio.run_coroutine_threadsafe(self.server.start(certfile, keyfile), self._loop)
-        future.result(START_TIMEOUT)
-
-    def _serve(self) -> None:
-        assert self._loop is not None
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-
-    def stop(self) -> None:
-        if self._loop is None or self._thread is None:
-            return
-        asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(START_TIMEOUT)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(START_TIMEOUT)
-        self._loop.close()
-        self._loop = None
-
-    def call(self, function: Callable[[], Result]) -> Result:
-        """Run the function in the server's thread (at once when already there, as in a hook)."""
-        if self._loop is None or threading.current_thread() is self._thread:
-            return function()
-        done: concurrent.futures.Future[Result] = concurrent.futures.Future()
-
-        def run() -> None:
-            try:
-                done.set_result(function())
-            except BaseException as problem:  # noqa: BLE001
-                done.set_exception(problem)
-
-        self._loop.call_soon_threadsafe(run)
-        return done.result(START_TIMEOUT)
-
-    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Run the coroutine in the server's loop and wait for it; not from a hook."""
-        assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(START_TIMEOUT)
-
-    # ---- guests
-
-    def add_guest(self, vmid: int, name: str, **options: Any) -> Any:
-        """A VM; options: node, status, config, storage, disk, agent, ha_state, qmpstatus, pool, lock."""
-        return self.call(lambda: seed.add_guest(self.server, vmid, name, **options))
-
-    def add_template(self, vmid: int = 9000, name: str = "debian-template", **options: Any) -> Any:
-        return self.call(lambda: seed.add_template(self.server, vmid, name, **options))
-
-    def add_container(self, vmid: int, name: str, **options: Any) -> Any:
-        return self.call(lambda: seed.add_container(self.server, vmid, name, **options))
-
-    def guest(self, vmid: int) -> Any:
-        """The model object of a VM or container, or None."""
-        return self.call(lambda: self.server.guest(vmid))
-
-    def remove_guest(self, vmid: int) -> None:
-        self.call(lambda: self.server.forget_guest(self.server.guest(vmid)))
-
-    def move_guest(self, vmid: int, node: str) -> None:
-        """The guest lives elsewhere from now on, as after an HA move."""
-        self.call(lambda: setattr(self.server.guest(vmid), "node", node))
-
-    def lock_guest(self, vmid: int, lock: str | None) -> None:
-        self.call(lambda: self.server.set_lock(self.server.guest(vmid), lock))
-
-    def config(self, vmid: int) -> dict[str, Any]:
-        """The live configuration as stored (no digest, nothing pending)."""
-        return self.call(lambda: copy.deepcopy(self.server.guest(vmid).config))
-
-    def pending(self, vmid: int) -> dict[str, Any]:
-        return self.call(lambda: copy.deepcopy(self.server.guest(vmid).pending))
-
-    def status(self, vmid: int) -> str:
-        return self.call(lambda: str(self.server.guest(vmid).status))
-
-    def snapshots(self, vmid: int) -> dict[str, dict[str, Any]]:
-        return self.call(lambda: copy.deepcopy(self.server.guest(vmid).snapshots))
-
-    def vmids(self) -> list[int]:
-        return self.call(lambda: sorted(guest.vmid for guest in [*self.server.vms, *self.server.cts]))
-
-    def volumes(self, storage: str) -> list[str]:
-        """Volume ids allocated on the storage."""
-        return self.call(lambda: sorted(f"{storage}:{name}" for name in self.server._volumes(storage)))
-
-    def tasks(self, task_type: str | None = None) -> list[dict[str, Any]]:
-        """Every task so far, oldest first."""
-        every = self.call(lambda: copy.deepcopy(self.server.tasklog))
-        return [task for task in every if task_type in (None, task["type"])]
-
-    # ---- what goes wrong
-
-    def fault(
-        self,
-        method: str,
-        path_regex: str,
-        kind: str,
-        times: int | None = 1,
-        after: int = 0,
-        status: int | None = None,
-        message: str | None = None,
-        seconds: float = 0.0,
-        errors: dict[str, str] | None = None,
-    ) -> None:
-        """Plant a fault: the path (without /api2/json) is searched for the regex; method "*" is any."""
-        if kind not in KINDS:
-            raise ValueError(f"unknown fault {kind!r}; known: {', '.join(KINDS)}")
-        pattern = re.compile(path_regex)
-        self.server.faults.add(Fault(method, pattern, kind, times, after, status, message, seconds, errors))
-
-    def before(
-        self, method: str, path_regex: str, callback: Callable[[], object], times: int | None = 1, after: int = 0
-    ) -> None:
-        """Run the callback before such a request is carried out."""
-        self.server.hooks.add(Hook(method, re.compile(path_regex), callback, times, after))
-
-    def next_task_fails(
-        self, task_type: str, text: str, log: Iterable[str] = (), vmid: int | None = None, times: int = 1
-    ) -> None:
-        self.call(lambda: self.server.outcomes.append(Outcome(task_type, text, list(log), 0, vmid, times)))
-
-    def next_task_warns(self, task_type: str, *warnings: str, vmid: int | None = None, times: int = 1) -> None:
-        """The task does its work and ends with `WARNINGS: n`."""
-        log = [f"WARN: {text}" for text in warnings]
-        self.call(lambda: self.server.outcomes.append(Outcome(task_type, "", log, max(1, len(log)), vmid, times)))
-
-    def lock_timeouts(self, vmid: int, times: int = 1) -> None:
-        """The next tasks or direct changes of the guest fail with the lock file time-out."""
-        self.call(lambda: self.server.lock_timeouts.__setitem__(vmid, times))
-
-    def fill_storage(self, storage: str, available: int = 0) -> None:
-        self.call(lambda: self.server.storages[storage].__setitem__("avail", available))
-
-    def set_bridges(self, node: str, *bridges: str) -> None:
-        self.call(lambda: self.server.bridges.__setitem__(node, list(bridges)))
-
-    def set_agent_interfaces(self, vmid: int, interfaces: list[dict[str, Any]]) -> None:
-        self.call(lambda: setattr(self.server.guest(vmid), "agent", {"interfaces": interfaces}))
-
-    def silence_agent(self, vmid: int) -> None:
-        """The agent is configured but does not answer."""
-        self.call(lambda: setattr(self.server.guest(vmid), "agent", None))
-
-    def set_ha_state(self, vmid: int, state: str | None) -> None:
-        self.call(lambda: setattr(self.server.guest(vmid), "ha_state", state))
-
-    def set_node_facts(self, node: str, **facts: float) -> None:
-        """mem, maxmem, cpu, maxcpu, disk, maxdisk, uptime of a node."""
-        self.call(lambda: self.server.node_facts.setdefault(node, {}).update(facts))
-
-    def set_storage_usage(self, node: str, storage: str, total: int, used: int) -> None:
-        """What one node reports of a storage; allocation does not look at it (see fill_storage)."""
-        self.call(lambda: self.server.storage_usage.__setitem__((node, storage), (total, used)))
-
-    def lose_quorum(self) -> None:
-        self.call(self.server.lose_quorum)
-
-    def regain_quorum(self) -> None:
-        self.call(self.server.regain_quorum)
-
-    def set_node_offline(self, node: str, offline: bool = True) -> None:
-        self.call(lambda: self.server.set_node_offline(node, offline))
-
-    def add_pool(self, name: str, *vmids: int) -> None:
-        def make() -> None:
-            self.server.pools.setdefault(name, set())
-            for vmid in vmids:
-                self.server._pool_join(name, vmid)
-
-        self.call(make)
-
-    def add_token(self, token_id: str, secret: str, privilege_separation: bool = False) -> None:
-        self.call(lambda: self.server.add_token(token_id, secret, privilege_separation))
-
-    def grant(self, user: str, path: str, *privileges: str) -> None:
-        self.call(lambda: self.server.grant(user, path, *privileges))
-
-    # ---- what was asked
-
-    @property
-    def exchanges(self) -> list[Exchange]:
-        return self.server.recorder.exchanges()
-
-    @property
-    def connection_count(self) -> int:
-        return self.server.recorder.connection_count
-
-    def reset_record(self) -> None:
-        self.server.recorder.reset()
-
-    def summary(self) -> list[str]:
-        """ "GET /cluster/resources", … in the order of arrival."""
-        return [exchange.summary for exchange in self.exchanges]
-
-    def forms(self, method: str, path_regex: str) -> list[dict[str, Any]]:
-        """The form (or query) of each such request."""
-        pattern = re.compile(path_regex)
-        return [
-            {**exchange.query, **exchange.form}
-            for exchange in self.exchanges
-            if exchange.method == method and pattern.search(exchange.path)
-        ]
 
 
 def build(nodes: Iterable[str] = ("pve1",), host: str = HOST, port: int = 0, **knobs: Any) -> EmbeddedPve:
