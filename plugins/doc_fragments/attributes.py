@@ -12,10 +12,10 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
+    description: Can run in C(check_mode), and predicts there what would change without changing it.
     support: full
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description: Returns what has changed, or in C(check_mode) would change, when in diff mode.
     support: full
   action_group:
     description: Use C(group/cloudbridge.proxmox.pve) in C(module_defaults) to set defaults for all these modules.
@@ -60,12 +60,12 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
+    description: Can run in C(check_mode), and predicts there what would change without changing it.
     support: full
     details:
       - This module changes nothing.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description: Returns what has changed, or in C(check_mode) would change, when in diff mode.
     support: N/A
     details:
       - This module changes nothing.

@@ -42,6 +42,8 @@ class Guest:
     @property
     def label(self) -> str:
         """How messages call the guest."""
+        if not self.vmid:
+            return f"the new guest {self.name}".rstrip()
         return f"guest {self.vmid} ({self.name})" if self.name else f"guest {self.vmid}"
 
 
@@ -62,7 +64,12 @@ class Selector:
 
 def read_guests(client: PveClient) -> list[Guest]:
     """Return all guests of the cluster that the caller may see; one request."""
-    return [_guest(entry) for entry in client.read("cluster", "resources", type="vm")]
+    return parse_guests(client.read("cluster", "resources", type="vm"))
+
+
+def parse_guests(resources: t.Iterable[t.Mapping[str, t.Any]]) -> list[Guest]:
+    """Pick the guests from the list of everything in the cluster."""
+    return [_guest(entry) for entry in resources if entry.get("type") in KIND_NAMES]
 
 
 def _guest(entry: t.Mapping[str, t.Any]) -> Guest:
@@ -81,12 +88,19 @@ def _guest(entry: t.Mapping[str, t.Any]) -> Guest:
     )
 
 
-def find_guest(client: PveClient, selector: Selector, *, fresh: bool = False) -> Guest | None:
+def find_guest(
+    client: PveClient,
+    selector: Selector,
+    *,
+    fresh: bool = False,
+    guests: t.Sequence[Guest] | None = None,
+) -> Guest | None:
     """Find the one guest that is meant, or None; fresh asks the nodes for the names even when one seems known.
 
-    Raises InvalidRequest when the vmid belongs to a guest of another kind, Ambiguous when several have the name.
+    guests are those of the cluster, if they have just been read. Raises InvalidRequest when the vmid belongs to a guest
+    of another kind, Ambiguous when several have the name.
     """
-    guests = read_guests(client)
+    guests = read_guests(client) if guests is None else guests
     if selector.vmid is not None:
         guest = next((item for item in guests if item.vmid == selector.vmid), None)
         if guest is not None and selector.kind and guest.kind != selector.kind:
@@ -98,9 +112,9 @@ def find_guest(client: PveClient, selector: Selector, *, fresh: bool = False) ->
     return _only_one(selector, _by_name(client, guests, selector, fresh))
 
 
-def get_guest(client: PveClient, selector: Selector) -> Guest:
-    """Find the one guest that is meant; raises NotFound when there is none."""
-    guest = find_guest(client, selector)
+def get_guest(client: PveClient, selector: Selector, guests: t.Sequence[Guest] | None = None) -> Guest:
+    """Find the one guest that is meant, as find_guest does; raises NotFound when there is none."""
+    guest = find_guest(client, selector, guests=guests)
     if guest is None:
         raise NotFound(f"there is no {selector} that {client.identity} can see: check the vmid, the name and VM.Audit")
     return guest
@@ -108,6 +122,7 @@ def get_guest(client: PveClient, selector: Selector) -> Guest:
 
 def _by_name(client: PveClient, guests: t.Sequence[Guest], selector: Selector, fresh: bool) -> list[Guest]:
     """Look for the name in the statistics first; ask the nodes where those cannot know it."""
+    guests = [guest for guest in guests if selector.kind in (None, guest.kind)]
     known = [guest for guest in guests if guest.name == selector.name]
     unsure = {guest.node for guest in guests if not guest.name}
     if fresh or not known:
@@ -127,7 +142,7 @@ def _by_name(client: PveClient, guests: t.Sequence[Guest], selector: Selector, f
         nameless = {guest.node for guest in guests if not guest.name}
         asked = [guest for node in silent if node in nameless for guest in _node_guests(client.read, node, guests)]
         found.update({guest.vmid: guest for guest in asked if guest.name == selector.name})
-    return [guest for guest in found.values() if selector.kind in (None, guest.kind)]
+    return list(found.values())
 
 
 def _node_guests(read: t.Callable[..., t.Any], node: str, guests: t.Sequence[Guest]) -> list[Guest]:

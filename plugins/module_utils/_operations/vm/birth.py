@@ -18,6 +18,7 @@ from ..._pve.guests import QEMU, Guest, GuestHandle, get_guest
 from ..._pve.tasks import Task
 from ..plan import Change
 from ..selection import check_name
+from .cluster import Cluster
 from .converge import config_changes, plan_changes
 from .disk_plan import disk_changes
 from .placement import choose_node, needs_of
@@ -71,18 +72,18 @@ class Birth:
         return GuestHandle(client, replace(self.expected.guest, vmid=self.vmid or 0, node=self.node))
 
 
-def plan_birth(client: PveClient, request: VmRequest) -> Birth:
+def plan_birth(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth:
     """Plan how the guest is made; reads what is needed for that, and raises a PveError when it cannot be."""
     if request.clone is not None:
-        return _plan_clone(client, request, request.clone)
-    return _plan_creation(client, request)
+        return _plan_clone(client, request, request.clone, cluster)
+    return _plan_creation(client, request, cluster)
 
 
-def _plan_creation(client: PveClient, request: VmRequest) -> Birth:
+def _plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth:
     empty = VmState(Guest(request.selector.vmid or 0, request.node or "", QEMU))
     disks = disk_changes(request.disks, request.state_disks, {}, "the new guest")
     config = config_changes(request, empty, disks)
-    node = request.node or choose_node(client, needs_of(request))
+    node = request.node or choose_node(client, needs_of(request), cluster.nodes)
     values = dict(config.set)
     # A number can be taken by somebody else while an answer is lost: the UUID tells the guest that this run made.
     values.setdefault("smbios1", f"uuid={uuid.uuid4()}")
@@ -113,8 +114,8 @@ def _plan_creation(client: PveClient, request: VmRequest) -> Birth:
     )
 
 
-def _plan_clone(client: PveClient, request: VmRequest, clone: CloneWish) -> Birth:
-    handle = GuestHandle(client, get_guest(client, clone.source))
+def _plan_clone(client: PveClient, request: VmRequest, clone: CloneWish, cluster: Cluster) -> Birth:
+    handle = GuestHandle(client, get_guest(client, clone.source, cluster.guests))
     query = {"snapshot": clone.snapshot} if clone.snapshot else {}
     source = {key: str(value) for key, value in handle.read("config", **query).items() if key != "digest"}
     _check_source(handle.guest, source, clone)

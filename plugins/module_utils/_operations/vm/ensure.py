@@ -9,16 +9,18 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
+from ..._pve.client import PveClient
 from ..._pve.errors import Ambiguous, Meaning, NotFound, PveError, Refused
-from ..._pve.guests import GuestHandle, Selector, find_guest, is_absent
+from ..._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, read_guests
 from ..plan import Applier, Outcome, Plan, outcome
 from ..power import PowerRequest, bring_into_state
 from ..selection import check_name
 from .birth import plan_birth
+from .cluster import Cluster, read_cluster
 from .converge import plan_changes
 from .removal import remove_vm
 from .request import VmRequest
-from .state import Origin, VmState, read_state, state_result
+from .state import Origin, VmState, newborn_status, read_state, state_result
 from .unfinished import wait_for_unfinished
 
 MOST_CONFLICTS = 1
@@ -29,10 +31,11 @@ def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
 
     Raises a PveError; what was done before that is noted in the applier.
     """
-    found = _find(applier, request)
+    cluster = read_cluster(applier.client)
+    found = _find(applier, request, cluster)
     if request.state == "absent":
         return _ensure_absent(applier, request, found)
-    handle, state = found or _give_birth(applier, request)
+    handle, state = found or _give_birth(applier, request, cluster)
     if handle is None:
         applier.apply(plan_changes(request, state))
     else:
@@ -42,33 +45,48 @@ def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
     return outcome(applier, guest, **facts)
 
 
-def _find(applier: Applier, request: VmRequest) -> tuple[GuestHandle, VmState] | None:
+def _find(applier: Applier, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle, VmState] | None:
     """Find and read the guest that is meant; None when there is none, or when it vanishes while it is being made."""
-    selector, client = request.selector, applier.client
-    for fresh in (False, True):
-        guest = find_guest(client, selector, fresh=fresh)
-        while guest is None:
-            if selector.vmid is not None or request.state == "absent" or not wait_for_unfinished(client):
-                return None
-            guest = find_guest(client, selector, fresh=True)
-        handle = GuestHandle(client, guest)
-        try:
-            state = read_state(handle)
-        except PveError as error:
-            if is_absent(error):
-                continue
-            raise
-        name = state.status.name if state.status else ""
-        if selector.vmid is not None:
-            if not request.rename:
-                check_name(handle.guest, name, selector)
-            return handle, state
-        if name == selector.name:
-            return handle, state
-        # The statistics still had the old name of a guest that was renamed a moment ago.
-    if selector.vmid is not None:
-        return None
-    raise Ambiguous(f"which guest is named {selector.name!r} changed twice while it was looked up: try again")
+    if request.selector.vmid is not None:
+        return _find_by_vmid(applier.client, request, cluster)
+    return _find_by_name(applier.client, request, cluster)
+
+
+def _find_by_vmid(client: PveClient, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle, VmState] | None:
+    guest = find_guest(client, request.selector, guests=cluster.guests)
+    found = None if guest is None else _read_unless_gone(client, guest)
+    if found is not None and not request.rename:
+        handle, state = found
+        check_name(handle.guest, _name(state), request.selector)
+    return found
+
+
+def _find_by_name(client: PveClient, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle, VmState] | None:
+    guest = find_guest(client, request.selector, guests=cluster.guests)
+    guests = cluster.guests
+    while guest is None and request.state != "absent" and wait_for_unfinished(client, guests):
+        guests = tuple(read_guests(client))
+        guest = find_guest(client, request.selector, fresh=True, guests=guests)
+    found = None if guest is None else _read_unless_gone(client, guest)
+    if found is None or _name(found[1]) == request.selector.name:
+        return found
+    # The statistics still had the old name of a guest that was renamed a moment ago.
+    guest = find_guest(client, request.selector, fresh=True)
+    return None if guest is None else _read_unless_gone(client, guest)
+
+
+def _read_unless_gone(client: PveClient, guest: Guest) -> tuple[GuestHandle, VmState] | None:
+    handle = GuestHandle(client, guest)
+    try:
+        return handle, read_state(handle)
+    except PveError as error:
+        if is_absent(error):
+            return None
+        raise
+
+
+def _name(state: VmState) -> str:
+    return state.status.name if state.status else ""
 
 
 def _ensure_absent(applier: Applier, request: VmRequest, found: tuple[GuestHandle, VmState] | None) -> Outcome:
@@ -80,15 +98,15 @@ def _ensure_absent(applier: Applier, request: VmRequest, found: tuple[GuestHandl
     return outcome(applier, guest)
 
 
-def _give_birth(applier: Applier, request: VmRequest) -> tuple[GuestHandle | None, VmState]:
+def _give_birth(applier: Applier, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle | None, VmState]:
     """Make the guest; in check mode there is no handle, only the guest as it would be."""
     while True:
-        birth = plan_birth(applier.client, request)
+        birth = plan_birth(applier.client, request, cluster)
         if not applier.apply(Plan((birth,))):
             return None, birth.expected
         handle = birth.handle(applier.client)
         try:
-            state = read_state(handle, birth.expected.origin)
+            state = read_state(handle, birth.expected.origin, newborn_status(request.selector.name or ""))
         except NotFound as error:
             raise Refused(
                 f"guest {birth.vmid} is not there although PVE's task to make it ended well: look at the node's tasks",
@@ -118,7 +136,7 @@ def _converge(applier: Applier, request: VmRequest, handle: GuestHandle, state: 
         else:
             taken.add(plan.steps[0].title)
             _follow_pool(handle, plan)
-            state = read_state(handle, Origin.WRITTEN)
+            state = read_state(handle, Origin.WRITTEN, state.status)
 
 
 def _check_progress(plan: Plan, taken: set[str], state: VmState) -> None:
@@ -143,6 +161,5 @@ def _apply_pending(applier: Applier, request: VmRequest, handle: GuestHandle, st
     if request.apply_pending != "reboot" or not state.reboot_required or state.status is None:
         return state
     reboot = PowerRequest(request.selector, "restarted", shutdown_timeout=request.shutdown_timeout)
-    if bring_into_state(applier, handle, state.status, reboot) is None:
-        return state
-    return read_state(handle)
+    status = bring_into_state(applier, handle, state.status, reboot)
+    return state if status is None else read_state(handle, Origin.WRITTEN, status)

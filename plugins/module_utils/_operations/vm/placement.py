@@ -46,12 +46,12 @@ def needs_of(request: VmRequest) -> Needs:
     )
 
 
-def choose_node(client: PveClient, needs: Needs) -> str:
+def choose_node(client: PveClient, needs: Needs, nodes: t.Sequence[Node]) -> str:
     """Choose the online node with the most free memory that has all that is needed.
 
-    Two requests, and one more for each node that lacks a bridge. Raises NotFound, saying what is missing where.
+    One request when bridges are needed, and one more for each node that lacks one. Raises NotFound, saying what is
+    missing where.
     """
-    nodes = parse_nodes(client.read("cluster", "resources"))
     if not nodes:
         raise NotFound("no node of the cluster is online, as far as PVE shows: give node, or look at pvecm status")
     missing = []

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import enum
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ..._pve.guests import Guest, GuestHandle
-from ..facts import RUNNING, Pending, Status, guest_result, pending_of, pending_result, read_status
+from ..._pve.guests import BIRTH_LOCKS, Guest, GuestHandle
+from ..facts import RUNNING, STOPPED, Pending, Status, guest_result, pending_of, pending_result, read_status, split_tags
 
 # Found in PVE's list of settings without being one.
 _NO_SETTINGS = frozenset({"digest"})
@@ -54,16 +54,22 @@ class VmState:
         return bool(self.pending) and self.status is not None and self.status.condition == RUNNING
 
 
-def read_state(handle: GuestHandle, origin: Origin = Origin.FOUND) -> VmState:
-    """Read a virtual machine; two requests, and more while it is only coming into being."""
+def read_state(handle: GuestHandle, origin: Origin = Origin.FOUND, status: Status | None = None) -> VmState:
+    """Read a virtual machine; two requests, or one when its status is known, and more while it is being made."""
     entries = handle.read("pending")
-    status = read_status(handle)
-    if status.lock:
-        handle.wait_until_born(status.lock)
-        entries, status = handle.read("pending"), read_status(handle)
-    values = values_of(entries)
+    lock = values_of(entries).get("lock", "")
+    if lock in BIRTH_LOCKS:
+        handle.wait_until_born(lock)
+        entries, status = handle.read("pending"), None
     digest = next((str(entry.get("value")) for entry in entries if entry["key"] == "digest"), "")
-    return VmState(handle.guest, values, status, pending_of(entries), digest, origin)
+    return VmState(handle.guest, values_of(entries), status or read_status(handle), pending_of(entries), digest, origin)
+
+
+def newborn_status(name: str) -> Status:
+    """The status of a guest that was made a moment ago and not started."""
+    return Status(
+        name=name, condition=STOPPED, template=False, lock="", ha_managed=False, ha_state="", uptime=0, tags=()
+    )
 
 
 def values_of(entries: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
@@ -84,7 +90,13 @@ def state_result(state: VmState) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         "reboot_required": state.reboot_required,
     }
     if state.status is not None:
-        return guest_result(state.guest, state.status), facts
+        status = replace(
+            state.status,
+            name=state.name or state.status.name,
+            template=state.template,
+            tags=split_tags(state.values.get("tags")),
+        )
+        return guest_result(state.guest, status), facts
     guest = state.guest
     expected = {"vmid": guest.vmid or None, "name": state.name or guest.name or None, "node": guest.node or None}
     return {**expected, "type": guest.kind, "template": state.template, "pool": guest.pool or None}, facts

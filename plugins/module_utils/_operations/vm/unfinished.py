@@ -10,20 +10,20 @@ import typing as t
 
 from ..._pve.client import PveClient
 from ..._pve.errors import PveError
-from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, is_absent, read_guests
+from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, is_absent
 from ..._pve.tasks import parse_upid
 
 BIRTH_TASKS = frozenset({"qmcreate", "qmclone", "qmrestore"})
 PAUSE_SECONDS = 0.5
 
 
-def wait_for_unfinished(client: PveClient) -> bool:
+def wait_for_unfinished(client: PveClient, guests: t.Iterable[Guest]) -> bool:
     """Give time to the guests that the caller itself is making and that have no name yet; False when there are none.
 
     While PVE makes a guest its configuration says nothing but that (PVE::QemuConfig, create_and_lock_config). A lock
     that no running task holds is a leftover, which nobody has to wait for.
     """
-    unfinished = [guest for guest in read_guests(client) if _may_be_unnamed(guest)]
+    unfinished = [guest for guest in guests if _may_be_unnamed(guest)]
     nodes = {guest.node for guest in unfinished if not _has_name(client, guest)}
     if not any(_makes_guests(client, node) for node in sorted(nodes)):
         return False

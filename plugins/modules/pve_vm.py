@@ -1,0 +1,716 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pve_vm
+short_description: Create, clone, configure and delete virtual machines of Proxmox VE
+version_added: 0.1.0
+author:
+  - cloudbridge.proxmox contributors (@cloudbridge)
+description:
+  - Makes a virtual machine what the task says, and leaves alone what the task does not mention.
+  - Settings are compared by meaning, so a second run changes nothing. PVE's digest guards each write.
+  - Nothing restarts by surprise. What a running guest cannot take live is returned as RV(pending).
+  - Disks only grow, and are only taken away when the task says so. Network devices keep their addresses.
+extends_documentation_fragment:
+  - cloudbridge.proxmox.connection
+  - cloudbridge.proxmox.guest
+  - cloudbridge.proxmox.attributes
+  - cloudbridge.proxmox.attributes.idempotent
+options:
+  state:
+    description:
+      - V(present) makes the guest when there is none, and otherwise changes what differs.
+      - V(template) does the same and turns the guest into a template, which cannot be undone.
+      - V(absent) deletes the guest and its disks.
+    type: str
+    choices: [present, absent, template]
+    default: present
+  name:
+    description:
+      - The guest's name, which has to be a DNS name.
+      - Without O(vmid) it says which guest is meant. Several guests of that name are an error, which lists them.
+      - With O(vmid), a guest of that number must have this name, unless O(rename) is set.
+    type: str
+  rename:
+    description: Give the guest that O(vmid) means the name O(name).
+    type: bool
+    default: false
+  node:
+    description:
+      - The node to make a new guest on. A guest that exists stays where it is, since HA may have moved it.
+      - If not set, a new guest goes to the online node with the most free memory that has the storages and the bridges,
+        and a clone goes to the node of its source.
+    type: str
+  clone:
+    description:
+      - Make a new guest from another one, and configure it with the other options in the same task.
+      - It is not looked at when the guest exists.
+    type: dict
+    suboptions:
+      source:
+        description: The number or the name of the guest or template to clone.
+        type: str
+        required: true
+      full:
+        description:
+          - Copy the disks. V(false) makes a linked clone, which needs a template.
+          - If not set, templates are linked, unless O(clone.storage) or O(clone.format) is given.
+        type: bool
+      snapshot:
+        description: Clone the state that this snapshot of the source holds.
+        type: str
+      storage:
+        description: Where to copy the disks to.
+        type: str
+      format:
+        description: The format of the copied disks.
+        type: str
+        choices: [raw, qcow2, vmdk]
+      target_node:
+        description: The same as O(node). A clone to another node needs shared storage.
+        type: str
+  cores:
+    description: CPU cores of each socket.
+    type: int
+  sockets:
+    description: CPU sockets.
+    type: int
+  vcpus:
+    description: How many of the CPUs are plugged in at the start.
+    type: int
+  cpu:
+    description: The CPU type, with PVE's flags if need be, as in V(host) or V(x86-64-v2-AES,flags=+aes).
+    type: str
+  memory:
+    description: Memory in MiB.
+    type: int
+  balloon:
+    description: The least memory in MiB that ballooning leaves to the guest. V(0) turns ballooning off.
+    type: int
+  numa:
+    description: Whether the guest sees NUMA nodes.
+    type: bool
+  machine:
+    description: The machine type, as in V(q35). A version that PVE has pinned for Windows stays.
+    type: str
+  bios:
+    description: The firmware. V(ovmf) is UEFI and wants an O(efi_disk).
+    type: str
+    choices: [seabios, ovmf]
+  ostype:
+    description: The guest's operating system.
+    type: str
+    choices: [other, wxp, w2k, w2k3, w2k8, wvista, win7, win8, win10, win11, l24, l26, solaris]
+  scsihw:
+    description: The SCSI controller.
+    type: str
+    choices: [lsi, lsi53c810, virtio-scsi-pci, virtio-scsi-single, megasas, pvscsi]
+  boot:
+    description: The devices to boot from, in order.
+    type: list
+    elements: str
+  onboot:
+    description: Whether the guest is started with its node.
+    type: bool
+  startup:
+    description: When the guest is started and stopped among the others of its node.
+    type: dict
+    suboptions:
+      order:
+        description: Guests with lower numbers start first and stop last.
+        type: int
+      up:
+        description: Seconds to wait before the next guest is started.
+        type: int
+      down:
+        description: Seconds to wait for the guest's shutdown.
+        type: int
+  protection:
+    description: Whether PVE refuses to delete the guest and its disks.
+    type: bool
+  agent:
+    description: Whether PVE talks to the QEMU guest agent.
+    type: bool
+  vga:
+    description: The display, with PVE's options if need be, as in V(serial0) or V(virtio,memory=64).
+    type: str
+  serial_ports:
+    description: The serial ports V(serial0) to V(serial3). Each is V(socket), or a device of the node.
+    type: dict
+  tablet:
+    description: Whether the pointer is a tablet, which keeps it where the viewer's is.
+    type: bool
+  description:
+    description: The notes on the guest.
+    type: str
+  hotplug:
+    description: What can be changed while the guest runs. An empty list is nothing.
+    type: list
+    elements: str
+    choices: [network, disk, usb, memory, cpu, cloudinit]
+  tags:
+    description: The guest's tags. Their order and case do not matter.
+    type: list
+    elements: str
+  tags_mode:
+    description: Whether O(tags) are all the tags, V(set), or to be there among others, V(add).
+    type: str
+    choices: [set, add]
+    default: set
+  pool:
+    description: The pool of the guest. An empty string takes it out of its pool.
+    type: str
+  disks:
+    description:
+      - Disks and CD-ROM drives, by slot. Slots that are not named stay as they are, as do options that are not given.
+    type: list
+    elements: dict
+    suboptions:
+      slot:
+        description: The bus and number, as in V(scsi0), V(virtio1), V(sata2) or V(ide2).
+        type: str
+        required: true
+      state:
+        description:
+          - V(detached) takes the disk out of the guest and keeps its volume, as an unused disk.
+          - V(absent) deletes the disk with its volume.
+        type: str
+        choices: [present, detached, absent]
+        default: present
+      storage:
+        description: The storage. A disk that is on another one is moved there, and its old volume is deleted.
+        type: str
+      size:
+        description:
+          - The size, as in V(32G). A number alone is GiB.
+          - A smaller disk is grown. A larger one is an error, since PVE cannot shrink disks.
+        type: str
+      format:
+        description: The format of the image. A disk with another one is converted.
+        type: str
+        choices: [raw, qcow2, vmdk]
+      import_from:
+        description: The volume that a new disk is filled with, as in V(local:import/debian.qcow2).
+        type: str
+      volume:
+        description: An existing volume to attach, as in V(local-lvm:vm-100-disk-2).
+        type: str
+      iso:
+        description: The image in a CD-ROM drive, as in V(local:iso/debian.iso). V(none) empties the drive.
+        type: str
+      aio:
+        description: How the disk is read and written.
+        type: str
+        choices: [native, threads, io_uring]
+      backup:
+        description: Whether backups take the disk in.
+        type: bool
+      cache:
+        description: How the node caches the disk.
+        type: str
+        choices: [none, writethrough, writeback, unsafe, directsync]
+      discard:
+        description: Whether the guest can give blocks back.
+        type: bool
+      iothread:
+        description: Whether the disk has a thread of its own. Only for C(scsi) and C(virtio) disks.
+        type: bool
+      replicate:
+        description: Whether replication takes the disk in.
+        type: bool
+      ro:
+        description: Whether the disk can only be read. Only for C(scsi) and C(virtio) disks.
+        type: bool
+      serial:
+        description: The serial number that the guest sees.
+        type: str
+      ssd:
+        description: Whether the guest takes the disk for an SSD. Not for C(virtio) disks.
+        type: bool
+      mbps:
+        description: The most MB per second. V(0) is no limit.
+        type: float
+      mbps_rd:
+        description: The most MB per second to read. V(0) is no limit.
+        type: float
+      mbps_wr:
+        description: The most MB per second to write. V(0) is no limit.
+        type: float
+      iops:
+        description: The most operations per second. V(0) is no limit.
+        type: float
+      iops_rd:
+        description: The most reads per second. V(0) is no limit.
+        type: float
+      iops_wr:
+        description: The most writes per second. V(0) is no limit.
+        type: float
+  networks:
+    description:
+      - Network devices, by slot. Slots that are not named stay as they are, as do options that are not given.
+    type: list
+    elements: dict
+    suboptions:
+      slot:
+        description: The device, V(net0) to V(net31).
+        type: str
+        required: true
+      state:
+        description: Whether the device is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      model:
+        description: The model. A new device is V(virtio) unless this is given.
+        type: str
+        choices:
+          - e1000
+          - e1000-82540em
+          - e1000-82544gc
+          - e1000-82545em
+          - e1000e
+          - i82551
+          - i82557b
+          - i82559er
+          - ne2k_isa
+          - ne2k_pci
+          - pcnet
+          - rtl8139
+          - virtio
+          - vmxnet3
+      mac:
+        description: The address. If not set, a device keeps its address, and PVE makes one for a new device.
+        type: str
+      bridge:
+        description: The bridge or the vnet.
+        type: str
+      vlan:
+        description: The VLAN tag, up to V(4094). V(0) is untagged.
+        type: int
+      trunks:
+        description: The VLANs that pass, as numbers and ranges. An empty list lets all pass.
+        type: list
+        elements: str
+      rate:
+        description: The most MB per second. V(0) is no limit.
+        type: float
+      firewall:
+        description: Whether PVE's firewall looks after the device.
+        type: bool
+      mtu:
+        description: The MTU. V(1) is that of the bridge, and V(0) is the default.
+        type: int
+      link_down:
+        description: Whether the cable is pulled.
+        type: bool
+      queues:
+        description: The number of queues. V(0) is the default.
+        type: int
+  efi_disk:
+    description: The disk that UEFI keeps its variables on. It is made once, and only its storage can be changed.
+    type: dict
+    suboptions:
+      storage:
+        description: The storage.
+        type: str
+        required: true
+      type:
+        description: The size of the variable store.
+        type: str
+        choices: [2m, 4m]
+        default: 4m
+      pre_enrolled_keys:
+        description: Whether the keys for Secure Boot are there from the start.
+        type: bool
+        default: false
+      format:
+        description: The format of a new disk.
+        type: str
+        choices: [raw, qcow2, vmdk]
+  tpm:
+    description: The state of a TPM. It is made once, and only its storage can be changed.
+    type: dict
+    suboptions:
+      storage:
+        description: The storage.
+        type: str
+        required: true
+      version:
+        description: The version of the TPM.
+        type: str
+        choices: [v1.2, v2.0]
+        default: v2.0
+  cloud_init:
+    description: What cloud-init configures in the guest at its next start.
+    type: dict
+    suboptions:
+      storage:
+        description: The storage of the drive that carries it. A guest without such a drive gets one.
+        type: str
+      slot:
+        description: The slot of a new drive, V(ide2) unless this is given.
+        type: str
+      user:
+        description: The user who may log in.
+        type: str
+      password:
+        description: The user's password. PVE never tells it, so it cannot be compared.
+        type: str
+      update_password:
+        description:
+          - V(on_create) sets the password of a new guest, and of one that has none.
+          - V(always) sets it at each run, which is a change each time.
+        type: str
+        choices: [on_create, always]
+        default: on_create
+      ssh_keys:
+        description: The public keys that may log in.
+        type: list
+        elements: str
+      ipconfig:
+        description: The addresses of the network devices. What is given for a device is all that it gets.
+        type: list
+        elements: dict
+        suboptions:
+          slot:
+            description: The network device, as in V(net0).
+            type: str
+            required: true
+          ip:
+            description: V(dhcp), or an address as in V(192.0.2.10/24).
+            type: str
+          gateway:
+            description: The gateway for O(cloud_init.ipconfig[].ip).
+            type: str
+          ip6:
+            description: V(dhcp), V(auto), or an address as in V(2001:db8::10/64).
+            type: str
+          gateway6:
+            description: The gateway for O(cloud_init.ipconfig[].ip6).
+            type: str
+      nameservers:
+        description: The DNS servers.
+        type: list
+        elements: str
+      search_domain:
+        description: The DNS search domain.
+        type: str
+      upgrade:
+        description: Whether the guest's packages are upgraded at its first start.
+        type: bool
+      custom:
+        description: Files of your own, as volumes, in place of what PVE generates.
+        type: dict
+        suboptions:
+          user:
+            description: The user data, as in V(local:snippets/user.yaml).
+            type: str
+          network:
+            description: The network data.
+            type: str
+          meta:
+            description: The meta data.
+            type: str
+          vendor:
+            description: The vendor data.
+            type: str
+  usb:
+    description: USB devices, by slot.
+    type: list
+    elements: dict
+    suboptions:
+      slot:
+        description: The slot, V(usb0) to V(usb13).
+        type: str
+        required: true
+      state:
+        description: Whether the device is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      host:
+        description: The device of the node, as vendor and product or as bus and port, or V(spice).
+        type: str
+      mapping:
+        description: The name of a mapping of the cluster.
+        type: str
+      usb3:
+        description: Whether the device is a USB 3 one.
+        type: bool
+  hostpci:
+    description: PCI devices of the node, by slot.
+    type: list
+    elements: dict
+    suboptions:
+      slot:
+        description: The slot, V(hostpci0) to V(hostpci15).
+        type: str
+        required: true
+      state:
+        description: Whether the device is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      host:
+        description: The device's address, as in V(0000:01:00.0).
+        type: str
+      mapping:
+        description: The name of a mapping of the cluster.
+        type: str
+      mdev:
+        description: The type of mediated device.
+        type: str
+      pcie:
+        description: Whether the device is on the PCI Express bus, which needs the machine V(q35).
+        type: bool
+      rombar:
+        description: Whether the guest sees the device's ROM.
+        type: bool
+      romfile:
+        description: A ROM file of the node.
+        type: str
+      primary_gpu:
+        description: Whether the device is the guest's display.
+        type: bool
+  config:
+    description:
+      - Any other setting, by PVE's own name and in PVE's own words.
+      - Disks, network devices, name, tags, passwords and SSH keys are not, since they have options that take care.
+    type: dict
+  remove:
+    description: Settings and network devices to unset, by PVE's own names. Those that are not set are no change.
+    type: list
+    elements: str
+  apply_pending:
+    description:
+      - V(reboot) reboots a running guest for which changes are pending, be it from this task or from before.
+      - V(never) leaves that to you, and returns RV(reboot_required).
+    type: str
+    choices: [never, reboot]
+    default: never
+  shutdown_timeout:
+    description: Seconds that the guest's system has for its shutdown when O(apply_pending=reboot).
+    type: int
+    default: 180
+  force:
+    description: For O(state=absent), pull the plug of a guest that runs, which otherwise is an error.
+    type: bool
+    default: false
+  purge:
+    description: For O(state=absent), remove the guest from backup jobs, replication and HA, too.
+    type: bool
+    default: false
+  destroy_unreferenced_disks:
+    description: For O(state=absent), delete also volumes with the guest's number that its configuration does not name.
+    type: bool
+    default: false
+  timeout:
+    description: Seconds that the whole operation may take, PVE's tasks included.
+    type: int
+    default: 1800
+seealso:
+  - module: cloudbridge.proxmox.pve_vm_power
+  - module: cloudbridge.proxmox.pve_snapshot
+"""
+
+EXAMPLES = r"""
+- name: Clone a template and configure it
+  cloudbridge.proxmox.pve_vm:
+    name: app1
+    clone:
+      source: debian-template
+    cores: 2
+    memory: 2048
+    tags: [app, prod]
+    disks:
+      - slot: scsi0
+        size: 16G
+    networks:
+      - slot: net0
+        bridge: vmbr0
+        vlan: 20
+    cloud_init:
+      user: admin
+      ssh_keys:
+        - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExampleEx admin@example
+      ipconfig:
+        - slot: net0
+          ip: 192.0.2.10/24
+          gateway: 192.0.2.1
+
+- name: Make a virtual machine that installs from an ISO image
+  cloudbridge.proxmox.pve_vm:
+    name: installer
+    memory: 4096
+    cores: 2
+    ostype: l26
+    scsihw: virtio-scsi-single
+    boot: [scsi0, ide2]
+    disks:
+      - slot: scsi0
+        storage: local-lvm
+        size: 32G
+        discard: true
+        ssd: true
+      - slot: ide2
+        iso: local:iso/debian.iso
+    networks:
+      - slot: net0
+        bridge: vmbr0
+        firewall: true
+
+- name: Give a guest more memory, and restart it if that has to be
+  cloudbridge.proxmox.pve_vm:
+    vmid: 101
+    memory: 4096
+    apply_pending: reboot
+
+- name: Detach a disk and unset a setting
+  cloudbridge.proxmox.pve_vm:
+    vmid: 100
+    disks:
+      - slot: scsi1
+        state: detached
+    remove: [description]
+
+- name: Delete a guest, but only if number and name both fit
+  cloudbridge.proxmox.pve_vm:
+    vmid: 100
+    name: web
+    state: absent
+    purge: true
+"""
+
+RETURN = r"""
+guest:
+  description:
+    - The guest as it is now. Of a guest that was deleted, as it was before.
+    - In check mode a guest that would be made has only what is known of it.
+  returned: success, unless there is no guest
+  type: dict
+  contains:
+    vmid:
+      description: The guest's number.
+      type: int
+    name:
+      description: The guest's name.
+      type: str
+    node:
+      description: The node that the guest is on.
+      type: str
+    type:
+      description: Always V(qemu).
+      type: str
+    status:
+      description: One of V(running), V(paused), V(hibernated) and V(stopped).
+      type: str
+    template:
+      description: Whether the guest is a template.
+      type: bool
+    lock:
+      description: What PVE has locked the guest for, or none.
+      type: str
+    tags:
+      description: The guest's tags.
+      type: list
+      elements: str
+    pool:
+      description: The pool that the guest is in, or none.
+      type: str
+    ha_managed:
+      description: Whether the guest is an HA resource.
+      type: bool
+    ha_state:
+      description: The guest's state in HA, or none.
+      type: str
+    uptime:
+      description: Seconds since the guest was started.
+      type: int
+  sample: {vmid: 105, name: app1, node: pve1, type: qemu, status: stopped}
+vmid:
+  description: The guest's number.
+  returned: success, unless there is no guest
+  type: int
+node:
+  description: The node that the guest is on.
+  returned: success, unless there is no guest
+  type: str
+config:
+  description: The guest's settings in PVE's words, with pending changes made. Passwords are masked by PVE.
+  returned: success, unless O(state=absent)
+  type: dict
+  sample: {cores: "2", memory: "2048", net0: "virtio=BC:24:11:00:00:01,bridge=vmbr0,tag=20"}
+pending:
+  description: Settings that take effect at the next start only.
+  returned: success, unless O(state=absent)
+  type: list
+  elements: dict
+  contains:
+    key:
+      description: PVE's name of the setting.
+      type: str
+    current:
+      description: The value in effect.
+      type: raw
+    pending:
+      description: The value to come.
+      type: raw
+    delete:
+      description: Whether the setting will be unset.
+      type: bool
+reboot_required:
+  description: Whether the guest runs and has to be restarted for what is pending.
+  returned: success, unless O(state=absent)
+  type: bool
+steps:
+  description: What was done, or in check mode would be done, in order.
+  returned: always
+  type: list
+  elements: str
+  sample: ["set cores, memory of guest 101 (db)"]
+tasks:
+  description: The tasks that PVE ran.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    upid:
+      description: PVE's name of the task.
+      type: str
+    exit_status:
+      description: How the task ended.
+      type: str
+    warnings:
+      description: The warnings in the task's log.
+      type: list
+      elements: str
+error:
+  description: The failure as data, with C(kind), PVE's C(message), C(status), C(upid), C(log_tail) and more.
+  returned: failure
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._ansible.argument_spec import connection_spec, guest_spec, timeout_spec
+from ..module_utils._ansible.runner import run_module
+from ..module_utils._operations.vm.ensure import ensure_vm
+from ..module_utils._operations.vm.request import vm_request
+from ..module_utils._operations.vm.spec import vm_spec
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={**connection_spec(), **guest_spec(), **timeout_spec(1800), **vm_spec()},
+        supports_check_mode=True,
+    )
+    run_module(module, vm_request, ensure_vm)
+
+
+if __name__ == "__main__":
+    main()
