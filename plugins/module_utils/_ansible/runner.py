@@ -26,6 +26,24 @@ def run_module(
     operation: Operation,
 ) -> t.NoReturn:
     """Check the parameters, run the operation, and exit with its outcome as the module's result."""
+    _run(module, request_from, operation, result_of)
+
+
+def run_info_module(
+    module: AnsibleModule,
+    request_from: t.Callable[[Parameters], t.Any],
+    operation: Operation,
+) -> t.NoReturn:
+    """Do the same for a module that only looks, whose result has neither steps nor a diff."""
+    _run(module, request_from, operation, info_of)
+
+
+def _run(
+    module: AnsibleModule,
+    request_from: t.Callable[[Parameters], t.Any],
+    operation: Operation,
+    render: t.Callable[[Outcome], dict[str, t.Any]],
+) -> t.NoReturn:
     client: PveClient | None = None
     applier: Applier | None = None
     try:
@@ -34,7 +52,7 @@ def run_module(
         request = request_from(module.params)
         client = PveClient(connection_options(module.params), Deadline(module.params["timeout"]))
         applier = Applier(client, check_mode=module.check_mode)
-        result = result_of(operation(applier, request))
+        result = render(operation(applier, request))
     except PveError as error:
         fail(module, error, applier)
     finally:
@@ -60,14 +78,17 @@ def fail(module: AnsibleModule, error: PveError, applier: Applier | None = None)
 
 def result_of(outcome: Outcome) -> dict[str, t.Any]:
     """The outcome as a module's result; its warnings are under _warnings."""
-    result: dict[str, t.Any] = {
-        "changed": outcome.changed,
+    return {
         "steps": list(outcome.steps),
         "tasks": [task.as_result() for task in outcome.tasks],
         "diff": diff_of(outcome.changes),
-        "_warnings": list(outcome.warnings),
-        **outcome.facts,
+        **info_of(outcome),
     }
+
+
+def info_of(outcome: Outcome) -> dict[str, t.Any]:
+    """What was found, without what was done."""
+    result: dict[str, t.Any] = {"changed": outcome.changed, "_warnings": list(outcome.warnings), **outcome.facts}
     if outcome.guest is not None:
         result.update(guest=dict(outcome.guest), vmid=outcome.guest.get("vmid"), node=outcome.guest.get("node"))
     return result

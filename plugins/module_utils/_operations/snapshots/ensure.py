@@ -61,6 +61,7 @@ def _await_start(applier: Applier, handle: GuestHandle, since: int) -> Status:
         upid = None if followed else find_own_task(client, guest.node, task_type, str(guest.vmid), since)
         if upid is not None:
             followed = True
+            client.own_upids.add(upid.text)
             applier.tasks.append(wait_for_task(client, upid))
             continue
         if status.ha_managed and not client.deadline.expired:

@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Look at guests: one with its fresh status, or all of the cluster that fit, from one request."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, replace
+
+from .._pve.client import PveClient
+from .._pve.errors import PermissionDenied, PveError, Refused, TransportError
+from .._pve.guests import GuestHandle, Selector, find_guest, is_absent, read_guests
+from .facts import (
+    HIBERNATED,
+    PAUSED,
+    RUNNING,
+    STOPPED,
+    guest_result,
+    listed_result,
+    pending_result,
+    read_pending,
+    read_status,
+)
+from .plan import Applier, Outcome
+from .selection import selector_from
+from .snapshots.facts import read_snapshots, select_snapshots
+from .waiting import read_addresses
+
+STATUSES = (RUNNING, HIBERNATED, STOPPED)
+GATHER = ("config", "pending", "snapshots", "agent")
+
+GuestFacts = dict[str, t.Any]
+
+
+@dataclass(frozen=True)
+class GuestsRequest:
+    """Which guests, and what to read of each; None and () are no condition."""
+
+    selector: Selector | None = None
+    node: str | None = None
+    pool: str | None = None
+    tags: tuple[str, ...] = ()
+    status: str | None = None
+    kind: str | None = None
+    template: bool | None = None
+    gather: tuple[str, ...] = ()
+
+    def fits(self, guest: GuestFacts) -> bool:
+        """Whether the guest meets all conditions; what is not known of it meets none."""
+        tags = {tag.lower() for tag in guest["tags"]}
+        return (
+            self.node in (None, guest["node"])
+            and self.pool in (None, guest["pool"])
+            and self.kind in (None, guest["type"])
+            and self.template in (None, guest["template"])
+            and self.status in (None, RUNNING if guest["status"] == PAUSED else guest["status"])
+            and all(tag.lower() in tags for tag in self.tags)
+        )
+
+    def unknown_of(self, guest: GuestFacts) -> list[str]:
+        """The conditions that PVE cannot tell of a guest that meets all others."""
+        asked = {"status": self.status is not None, "template": self.template is not None}
+        unknown = [name for name in asked if asked[name] and guest[name] is None]
+        return unknown if replace(self, status=None, template=None).fits(guest) else []
+
+
+def guests_request(parameters: t.Mapping[str, t.Any]) -> GuestsRequest:
+    """Check the options of a look at guests; raises InvalidRequest."""
+    kind = parameters.get("guest_type")
+    selected = parameters.get("vmid") is not None or parameters.get("name")
+    return GuestsRequest(
+        selector=selector_from({**parameters, "guest_type": None}) if selected else None,
+        node=parameters.get("node"),
+        pool=parameters.get("pool"),
+        tags=tuple(parameters.get("tags") or ()),
+        status=parameters.get("status"),
+        kind=None if kind in (None, "auto") else kind,
+        template=parameters.get("template"),
+        gather=tuple(name for name in GATHER if name in (parameters.get("gather") or ())),
+    )
+
+
+def look_at_guests(applier: Applier, request: GuestsRequest) -> Outcome:
+    """Return the guests that fit, by vmid; raises a PveError.
+
+    One request for a list, two for one guest that is selected, and one more for each guest and thing to gather.
+    """
+    client = applier.client
+    guests: list[GuestFacts] = []
+    warnings: list[str] = []
+    if request.selector is None:
+        listed = sorted(read_guests(client), key=lambda guest: guest.vmid)
+        found = [(GuestHandle(client, guest), listed_result(guest)) for guest in listed]
+    else:
+        selected = _selected(client, request.selector)
+        found = [selected] if selected else []
+    for handle, facts in found:
+        unknown = request.unknown_of(facts)
+        if unknown:
+            warnings.append(f"{handle.guest.label} was left out: PVE does not know its {' and '.join(unknown)} now")
+        elif request.fits(facts):
+            guests += _gathered(handle, facts, request.gather, warnings)
+    return Outcome(changed=False, warnings=tuple(warnings), facts={"guests": guests})
+
+
+def _selected(client: PveClient, selector: Selector) -> tuple[GuestHandle, GuestFacts] | None:
+    """Find one guest and read its status; None when there is none."""
+    for fresh in (False, True):
+        guest = find_guest(client, selector, fresh=fresh)
+        if guest is None:
+            return None
+        handle = GuestHandle(client, guest)
+        try:
+            status = read_status(handle)
+        except PveError as error:
+            if is_absent(error):
+                return None
+            raise
+        if selector.name in (None, status.name):
+            return handle, guest_result(handle.guest, status)
+        if selector.vmid is not None:
+            return None
+    return None
+
+
+def _gathered(
+    handle: GuestHandle, facts: GuestFacts, gather: tuple[str, ...], warnings: list[str]
+) -> t.Iterator[GuestFacts]:
+    """Read what is asked for besides; yields nothing when the guest is gone meanwhile."""
+    found = dict(facts)
+    try:
+        if "config" in gather:
+            found["config"] = handle.read("config")
+        if "pending" in gather:
+            found["pending"] = pending_result(read_pending(handle))
+        if "snapshots" in gather:
+            found["snapshots"] = read_snapshots(handle).as_result()
+    except PveError as error:
+        if is_absent(error):
+            return
+        raise
+    if "agent" in gather:
+        found["addresses"] = _addresses(handle, facts, warnings)
+    yield found
+
+
+def _addresses(handle: GuestHandle, facts: GuestFacts, warnings: list[str]) -> dict[str, list[str]] | None:
+    """Ask for the addresses; None of a guest that does not run, or that does not answer."""
+    if facts["status"] in (STOPPED, HIBERNATED):
+        return None
+    try:
+        return read_addresses(handle).as_result()
+    except (Refused, PermissionDenied, TransportError) as error:
+        why = error.cause.pve_message or str(error)
+        warnings.append(f"the addresses of {handle.guest.label} on node {handle.guest.node} are not known: {why}")
+        return None
+
+
+def snapshots_request(parameters: t.Mapping[str, t.Any]) -> Selector:
+    """Check which guest is meant; raises InvalidRequest."""
+    return selector_from(parameters)
+
+
+def look_at_snapshots(applier: Applier, selector: Selector) -> Outcome:
+    """Return the snapshots of a guest; two requests. Raises a PveError."""
+    target = select_snapshots(applier.client, selector)
+    held = target.snapshots
+    return Outcome(
+        changed=False,
+        guest=listed_result(target.handle.guest, held.running),
+        facts={"snapshots": held.as_result(), "current": {"parent": held.current_parent or None}},
+    )
