@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
+import requests
 
 MODULE = "pve_snapshot"
 LIST = "GET /nodes/pve1/qemu/100/snapshot"
@@ -264,6 +266,56 @@ def test_a_rollback_whose_start_comes_to_nothing_is_a_failure(pve, snapshot):
     assert result["steps"] == ["roll guest 100 (web) back to snapshot 'clean'"]
 
 
+@pytest.fixture
+def start_in_a_task_of_its_own(pve):
+    """As PVE does it: the rollback ends well, and a second task starts the guest."""
+
+    def plant():
+        run_guest = pve.server.run_guest
+        pve.call(lambda: setattr(pve.server, "run_guest", lambda vm: None))
+        headers = {"Authorization": f"PVEAPIToken={pve.token_id}={pve.token_secret}"}
+
+        def post():
+            url = f"{pve.url}/api2/json/nodes/pve1/qemu/100/status/start"
+            requests.post(url, headers=headers, verify=pve.cafile, timeout=10)
+
+        def start():
+            pve.server.run_guest = run_guest
+            threading.Thread(target=post).start()
+
+        pve.before("GET", "/qemu/100/status/current", start)
+
+    return plant
+
+
+def test_the_task_that_starts_the_guest_is_waited_for(pve, snapshot, start_in_a_task_of_its_own):
+    snapshot(snapshot="clean")
+    pve.knobs.task_seconds["qmstart"] = 0.5
+    start_in_a_task_of_its_own()
+    result = snapshot(snapshot="clean", state="rolled_back", start_after=True)
+    assert not result.failed, result
+    assert result["guest"]["status"] == "running"
+    assert [task["type"] for task in result["tasks"]] == ["qmrollback", "qmstart"]
+
+
+def test_a_start_that_fails_says_why(pve, snapshot, start_in_a_task_of_its_own):
+    snapshot(snapshot="clean")
+    pve.next_task_fails("qmstart", "start failed: QEMU exited with code 1")
+    start_in_a_task_of_its_own()
+    result = snapshot(snapshot="clean", state="rolled_back", start_after=True)
+    assert result.msg == "task qmstart of 100 on node pve1 failed: start failed: QEMU exited with code 1"
+    assert result.changed is True
+    assert result["steps"] == ["roll guest 100 (web) back to snapshot 'clean'"]
+
+
+def test_an_ha_guest_is_waited_for(pve, snapshot):
+    pve.add_guest(110, "ha", ha_state="stopped")
+    snapshot(vmid=110, snapshot="clean")
+    result = snapshot(vmid=110, snapshot="clean", state="rolled_back", start_after=True)
+    assert not result.failed, result
+    assert result["guest"]["status"] == "running"
+
+
 @pytest.mark.parametrize("check", [True, False])
 def test_a_rollback_to_what_is_not_there(pve, snapshot, with_snapshots, check):
     with_snapshots("a1", "a2")
@@ -457,3 +509,13 @@ def test_a_guest_that_is_not_there(snapshot):
     result = snapshot(vmid=555, snapshot="clean")
     assert result.failed
     assert result.msg.startswith("there is no guest 555 that ")
+
+
+def test_no_time_is_lost_beside_pve_s_own(pve, snapshot):
+    pve.knobs.task_seconds["qmsnapshot"] = 1.0
+    assert snapshot(snapshot="clean").changed
+    when = {exchange.summary: exchange.when for exchange in pve.exchanges}
+    began, ended = (
+        when[line] for line in ("POST /nodes/pve1/qemu/100/snapshot", "GET /nodes/pve1/qemu/100/status/current")
+    )
+    assert ended - began < 1.0 + 0.3
