@@ -50,7 +50,7 @@ _MEANINGS: tuple[tuple[Meaning, t.Pattern[str]], ...] = (
     ),
     (Meaning.LOCK_TIMEOUT, re.compile(r"can't lock file .* - got timeout|cfs-lock .* error: got lock request timeout")),
     (Meaning.LOCKED, re.compile(r"(VM|CT) is locked")),
-    (Meaning.CONFLICT, re.compile(r"checksum mismatch|detected modified configuration")),
+    (Meaning.CONFLICT, re.compile(r"checksum mismatch \(file change|detected modified configuration")),
     (Meaning.NOT_RUNNING, re.compile(r"(VM|CT) \d+ (is )?not running")),
     (Meaning.ALREADY_RUNNING, re.compile(r"(VM|CT) \d+ already running")),
     (Meaning.NO_QUORUM, re.compile(r"no quorum|/etc/pve/\S+\.tmp\.\d+' - Permission denied")),

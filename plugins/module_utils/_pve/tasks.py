@@ -7,16 +7,15 @@
 from __future__ import annotations
 
 import re
-import time
 import typing as t
 from dataclasses import dataclass
 
 from .client import PveClient
-from .errors import Cause, InvalidRequest, Refused, TaskFailed, TimedOut, TransportError, one_line
+from .errors import Cause, InvalidRequest, PveError, Refused, TaskFailed, TimedOut, TransportError, one_line
 
 # A node does not know a task yet whose UPID it has only just given out.
 BIRTH_SECONDS = 2.0
-LOG_LINES = 500
+EMPTY_LOG = "no content"  # PVE::Tools::dump_logfile
 LOG_TAIL = 10
 
 # PVE::Tools::upid_decode
@@ -90,10 +89,11 @@ def read_task(client: PveClient, upid: Upid) -> Task:
     )
 
 
-def read_log(client: PveClient, upid: Upid, lines: int = LOG_LINES) -> list[str]:
-    """Return the first lines of a task's log."""
-    entries = client.read("nodes", upid.node, "tasks", upid.text, "log", limit=lines)
-    return [str(entry.get("t", "")) for entry in entries]
+def read_log(client: PveClient, upid: Upid) -> list[str]:
+    """Return the lines of a task's log, however many there are: its end says how the task ended."""
+    entries = client.read("nodes", upid.node, "tasks", upid.text, "log", limit=0)
+    lines = [str(entry.get("t", "")) for entry in entries]
+    return [] if lines == [EMPTY_LOG] else lines
 
 
 def pause_after(waited: float) -> float:
@@ -110,18 +110,17 @@ def wait_for_task(client: PveClient, upid: Upid) -> Task:
     Raises TaskFailed with the tail of the log as soon as it has failed, TimedOut at the client's deadline, and
     TransportError when the news of it stay away; of the latter two PVE goes on with the task.
     """
-    began = time.monotonic()
+    left = client.deadline.remaining
     what = f"task {upid.type} of {upid.id or upid.node}"
     try:
         while True:
-            task = _read_visible_task(client, upid, began)
+            task = _read_visible_task(client, upid, left)
             if task is not None and not task.running:
                 return ended_task(client, upid, task)
-            client.deadline.pause(pause_after(time.monotonic() - began))
+            client.deadline.pause(pause_after(left - client.deadline.remaining))
     except TimedOut as error:
-        waited = time.monotonic() - began
         raise TimedOut(
-            f"{what} still runs after {waited:.0f} s, and the time of {client.deadline.seconds:g} s is over: "
+            f"{what} still runs after {left:.0f} s, and the time of {client.deadline.seconds:g} s is over: "
             f"PVE goes on with it, look at {upid.text}",
             Cause(upid=upid.text),
         ) from error
@@ -131,12 +130,12 @@ def wait_for_task(client: PveClient, upid: Upid) -> Task:
         ) from error
 
 
-def _read_visible_task(client: PveClient, upid: Upid, began: float) -> Task | None:
+def _read_visible_task(client: PveClient, upid: Upid, left: float) -> Task | None:
     """Read the task; None while its node does not know it yet."""
     try:
         return read_task(client, upid)
     except Refused as error:
-        young = time.monotonic() - began < BIRTH_SECONDS
+        young = left - client.deadline.remaining < BIRTH_SECONDS
         if young and error.cause.field_errors.get("upid") == "no such task":
             return None
         raise
@@ -146,7 +145,10 @@ def ended_task(client: PveClient, upid: Upid, task: Task) -> Task:
     """Return a task that ended well, with its warnings; raise TaskFailed for any other."""
     if task.exit_status == "OK":
         return task
-    log = read_log(client, upid)
+    try:
+        log = read_log(client, upid)
+    except PveError:
+        log = []  # How the task ended is known, and must not be lost with its log.
     if task.exit_status.startswith("WARNINGS"):
         warnings = tuple(line for line in log if line.startswith("WARN"))
         return Task(**{**task.__dict__, "warnings": warnings or (task.exit_status,)})
