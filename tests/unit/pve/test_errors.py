@@ -1,0 +1,216 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PVE's refusals, as recorded from PVE 9.2: which error each is, what it means, and the sentence the user reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve import errors
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import (
+    AlreadyExists,
+    AnswerLost,
+    AuthenticationFailed,
+    Conflict,
+    Locked,
+    Meaning,
+    NotFound,
+    PermissionDenied,
+    PveError,
+    Refused,
+    Unreachable,
+    error_from_answer,
+    meaning_of,
+)
+
+WHO = "root@pam!ci"
+WHAT = "GET /nodes/pve1/qemu/100/config"
+PARAMETERS = "Parameter verification failed."
+
+# status, message (the reason phrase is its first line), error, meaning
+REFUSALS = [
+    (500, "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist", NotFound, Meaning.GUEST_ABSENT),
+    (500, "unable to find configuration file for VM 999 on node 'pve1'", NotFound, Meaning.GUEST_ABSENT),
+    (500, "snapshot 'nope' does not exist", NotFound, Meaning.SNAPSHOT_ABSENT),
+    (500, "no such cluster node 'pve9'", NotFound, Meaning.NODE_ABSENT),
+    (
+        500,
+        "hostname lookup 'pve9' failed - failed to get address info for: pve9: Temporary failure in name resolution",
+        NotFound,
+        Meaning.NODE_ABSENT,
+    ),
+    (500, "unable to create VM 100 - VM 100 already exists on node 'pve1'", AlreadyExists, Meaning.EXISTS),
+    (500, "unable to create VM 200: config file already exists", AlreadyExists, Meaning.EXISTS),
+    (500, "VM is locked (backup)", Locked, Meaning.LOCKED),
+    (500, "VM is locked (suspended)", Locked, Meaning.LOCKED),
+    (500, "can't lock file '/var/lock/qemu-server/lock-101.conf' - got timeout", Locked, Meaning.LOCK_TIMEOUT),
+    (500, "checksum mismatch (file change by other user?)", Conflict, Meaning.CONFLICT),
+    (500, "VM 100 not running", Refused, Meaning.NOT_RUNNING),
+    (500, "VM 100 is not running", Refused, Meaning.NOT_RUNNING),
+    (500, "VM 100 already running", Refused, Meaning.ALREADY_RUNNING),
+    (500, "cluster not ready - no quorum?", Refused, Meaning.NO_QUORUM),
+    (500, "generating token failed: cfs-lock 'file-user_cfg' error: no quorum!", Refused, Meaning.NO_QUORUM),
+    (
+        500,
+        "unable to open file '/etc/pve/nodes/pve1/qemu-server/240.conf.tmp.179' - Permission denied",
+        Refused,
+        Meaning.NO_QUORUM,
+    ),
+    (500, "QEMU guest agent is not running", Refused, Meaning.OTHER),
+    (500, "No QEMU guest agent configured", Refused, Meaning.OTHER),
+    (500, "VM is paused - cannot shutdown", Refused, Meaning.OTHER),
+    (500, "storage 'nope' does not exist", Refused, Meaning.OTHER),
+    (500, "volume 'local:iso/absent.iso' does not exist", Refused, Meaning.OTHER),
+    (500, "disk 'scsi9' does not exist", Refused, Meaning.OTHER),
+    (500, "no options specified", Refused, Meaning.OTHER),
+    (500, "only root can set 'args' config", Refused, Meaning.OTHER),
+    (500, "can't remove VM 100 - protection mode enabled", Refused, Meaning.OTHER),
+    (500, "unable to remove VM 120 - used in HA resources and purge parameter not set.", Refused, Meaning.OTHER),
+    (501, "Method 'GET /nope' not implemented", Refused, Meaning.OTHER),
+    (400, "Bad Request", Refused, Meaning.OTHER),
+]
+
+# What only the exit status of a task says.
+TASK_TEXTS = [
+    ("VM quit/powerdown failed - got timeout", Meaning.OTHER),
+    ("bridge 'vmbr9' does not exist", Meaning.OTHER),
+    ("checksum mismatch: got 'c59d' != expect '0000'", Meaning.OTHER),
+    ("snapshot name 'clean' already used", Meaning.EXISTS),
+    ("VM is locked (migrate)", Meaning.LOCKED),
+    ("CT is locked (snapshot)", Meaning.LOCKED),
+    ("CT 200 not running", Meaning.NOT_RUNNING),
+    ("received interrupt", Meaning.OTHER),
+]
+
+# message, privilege, path
+DENIALS = [
+    ("Permission check failed (/vms/100, VM.Audit)", "VM.Audit", "/vms/100"),
+    ("Permission check failed (/nodes/pve1, Sys.Audit)", "Sys.Audit", "/nodes/pve1"),
+    ("Permission check failed (/sdn/zones/localnetwork/vmbr0, SDN.Use)", "SDN.Use", "/sdn/zones/localnetwork/vmbr0"),
+    (
+        "Permission check failed (/storage/local, Datastore.Audit|Datastore.AllocateSpace)",
+        "Datastore.Audit|Datastore.AllocateSpace",
+        "/storage/local",
+    ),
+    ("Permission check failed", "", ""),
+    ("Permission check failed (, Sys.Audit)", "", ""),
+    ("Permission check failed (pool 'nope' does not exist)", "", ""),
+    (
+        "Permission check failed (URI '/access/ticket' not available with API token, need proper ticket.\n)",
+        "",
+        "",
+    ),
+]
+
+
+def answer(status, message, body=None, **fields):
+    reason = message.splitlines()[0]
+    return error_from_answer(WHAT, status, reason, {"message": message + "\n", **fields} if body is None else body, WHO)
+
+
+@pytest.mark.parametrize(("status", "message", "kind", "meaning"), REFUSALS)
+def test_a_refusal_is_told_by_its_message(status, message, kind, meaning):
+    for error in (answer(status, message), answer(status, message, body={})):
+        assert type(error) is kind
+        assert error.meaning is meaning
+        assert error.cause.status == status
+        assert error.details()["message"] == message
+        assert str(error) == f"PVE refused {WHAT}: {message}"
+
+
+@pytest.mark.parametrize(("text", "meaning"), TASK_TEXTS)
+def test_the_meaning_of_a_tasks_end(text, meaning):
+    assert meaning_of(text) is meaning
+
+
+@pytest.mark.parametrize(("message", "privilege", "path"), DENIALS)
+def test_a_denial_names_the_privilege_and_the_path(message, privilege, path):
+    error = answer(403, message)
+    assert type(error) is PermissionDenied
+    details = error.details()
+    assert (details["privilege"], details["path"]) == (privilege, path)
+    assert WHO in str(error)
+    assert "\n" not in str(error)
+    if privilege:
+        assert privilege.replace("|", " or ") in str(error)
+        assert f" on {path} " in str(error)
+    else:
+        assert "Permission check failed" in str(error)
+
+
+@pytest.mark.parametrize("reason", ["No ticket", "Authentication failed!", "Permission denied - invalid csrf token"])
+def test_a_401_has_no_body_and_says_who(reason):
+    error = error_from_answer(WHAT, 401, reason, None, WHO)
+    assert type(error) is AuthenticationFailed
+    assert WHO in str(error)
+    assert reason in str(error)
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        (
+            {"type": "value 'nope' does not have a value in the enumeration 'vm, storage, node, sdn'"},
+            "type: value 'nope'",
+        ),
+        ({"upid": "no such task"}, "upid: no such task"),
+        ({"vmid": "invalid format - value does not look like a valid VM ID\n"}, "vmid: invalid format"),
+        (
+            {"ide0": "invalid format - format error\nide0.file: invalid format\n\n", "scsi9": "x\n"},
+            "ide0: invalid format - format error ide0.file: invalid format; scsi9: x",
+        ),
+    ],
+)
+def test_the_reason_for_each_field_reaches_the_user(errors, words):
+    error = answer(400, PARAMETERS, errors=errors)
+    assert type(error) is Refused
+    assert words in str(error)
+    assert "\n" not in str(error)
+    assert error.details()["errors"] == {name: text.strip() for name, text in errors.items()}
+
+
+def test_595_means_that_nothing_was_done():
+    for reason in ("No route to host", "Connection refused"):
+        error = error_from_answer(WHAT, 595, reason, None, WHO)
+        assert type(error) is Unreachable
+        assert reason in str(error)
+
+
+@pytest.mark.parametrize("status", [596, 597, 598, 599, 502, 503, 504])
+def test_other_transport_codes_mean_that_it_may_yet_be_done(status):
+    error = error_from_answer(WHAT, status, "Connection timed out", None, WHO)
+    assert type(error) is AnswerLost
+    assert error.late
+    assert WHAT in str(error)
+
+
+@pytest.mark.parametrize("body", [{"errors": "x"}, {"errors": None}, {"message": None}, {"message": ""}, {}])
+def test_a_body_in_another_form_does_no_harm(body):
+    error = error_from_answer(WHAT, 500, "some reason", body, WHO)
+    assert str(error) == f"PVE refused {WHAT}: some reason"
+
+
+def test_an_answer_without_words_shows_its_status():
+    assert str(error_from_answer(WHAT, 500, "", None, WHO)) == f"PVE refused {WHAT}: 500"
+
+
+def test_every_error_has_a_kind_of_its_own():
+    kinds = [item.kind for item in vars(errors).values() if isinstance(item, type) and issubclass(item, PveError)]
+    assert len(kinds) == len(set(kinds))
+
+
+def test_details_are_plain_data():
+    details = answer(500, "VM is locked (backup)").details()
+    assert details == {
+        "kind": "locked",
+        "status": 500,
+        "message": "VM is locked (backup)",
+        "errors": {},
+        "request": WHAT,
+        "upid": "",
+        "log_tail": [],
+        "privilege": "",
+        "path": "",
+    }
