@@ -90,6 +90,19 @@ def test_a_snapshot_that_is_there_takes_two_requests_on_one_connection(pve, snap
     assert "pending" not in result.result
 
 
+def test_taking_one_takes_seven_requests(pve, snapshot):
+    snapshot(snapshot="clean")
+    *look, task_status, status, again, pending = pve.summary()
+    assert look == ["GET /cluster/resources", LIST, "POST /nodes/pve1/qemu/100/snapshot"]
+    assert task_status.startswith("GET /nodes/pve1/tasks/UPID:")
+    assert [status, again, pending] == [
+        "GET /nodes/pve1/qemu/100/status/current",
+        LIST,
+        "GET /nodes/pve1/qemu/100/pending",
+    ]
+    assert pve.connection_count == 1
+
+
 def test_by_name_it_takes_two_requests_too_and_a_change_confirms_the_name(pve, run_module):
     run_module(MODULE, {"name": "web", "snapshot": "clean"})
     pve.reset_record()
@@ -509,6 +522,15 @@ def test_a_guest_that_is_not_there(snapshot):
     result = snapshot(vmid=555, snapshot="clean")
     assert result.failed
     assert result.msg.startswith("there is no guest 555 that ")
+
+
+def test_an_ha_guest_that_does_not_start_in_time(pve, snapshot):
+    pve.add_guest(110, "ha", ha_state="stopped")
+    snapshot(vmid=110, snapshot="clean")
+    pve.call(lambda: setattr(pve.server, "run_guest", lambda vm: None))
+    result = snapshot(vmid=110, snapshot="clean", state="rolled_back", start_after=True, timeout=2)
+    assert result["error"]["kind"] == "timed_out"
+    assert result.msg.startswith("guest 110 (ha) on node pve1 was rolled back but is stopped")
 
 
 def test_no_time_is_lost_beside_pve_s_own(pve, snapshot):

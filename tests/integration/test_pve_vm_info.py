@@ -78,6 +78,11 @@ def test_several_guests_of_one_name(pve, look):
     assert result["error"]["kind"] == "ambiguous"
 
 
+def test_the_kind_says_which_of_two_guests_of_one_name(pve, look):
+    pve.add_container(201, "db")
+    assert vmids(look(name="db", guest_type="lxc")) == [201]
+
+
 def test_a_name_that_has_gone_to_another_guest_is_found_there(pve, look):
     pve.knobs.resources_lag = 30
 

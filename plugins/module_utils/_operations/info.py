@@ -68,15 +68,19 @@ class GuestsRequest:
 
 def guests_request(parameters: t.Mapping[str, t.Any]) -> GuestsRequest:
     """Check the options of a look at guests; raises InvalidRequest."""
-    kind = parameters.get("guest_type")
-    selected = parameters.get("vmid") is not None or parameters.get("name")
+    kind = None if parameters.get("guest_type") in (None, "auto") else parameters["guest_type"]
+    selector = None
+    if parameters.get("vmid") is not None or parameters.get("name"):
+        selector = selector_from(parameters)
+        # A vmid of the other kind is no error here: there is no such guest.
+        selector = replace(selector, kind=kind if selector.vmid is None else None)
     return GuestsRequest(
-        selector=selector_from({**parameters, "guest_type": None}) if selected else None,
+        selector=selector,
         node=parameters.get("node"),
         pool=parameters.get("pool"),
         tags=tuple(parameters.get("tags") or ()),
         status=parameters.get("status"),
-        kind=None if kind in (None, "auto") else kind,
+        kind=kind,
         template=parameters.get("template"),
         gather=tuple(name for name in GATHER if name in (parameters.get("gather") or ())),
     )

@@ -64,9 +64,9 @@ def _await_start(applier: Applier, handle: GuestHandle, since: int) -> Status:
             client.own_upids.add(upid.text)
             applier.tasks.append(wait_for_task(client, upid))
             continue
-        if status.ha_managed and not client.deadline.expired:
+        if status.ha_managed:
             watch = client.deadline
-        if watch.expired:
+        if watch.remaining <= PAUSE_SECONDS:
             break
         watch.pause(PAUSE_SECONDS)
     kind = TimedOut if status.ha_managed else Refused
