@@ -1,0 +1,234 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Wrong requests are refused with one sentence that names the option; right ones become what PVE wants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Step
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.converge import plan_changes
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.request import vm_request
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.state import Origin, VmState
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import QEMU, Guest
+from tests.support.vm_model import vm_parameters
+
+GUEST = Guest(100, "pve1", QEMU, "web")
+
+
+def network(**options: Any) -> dict[str, Any]:
+    return {"networks": [{"slot": "net0", **options}]}
+
+
+def disk(**options: Any) -> dict[str, Any]:
+    return {"disks": [{"slot": "scsi0", **options}]}
+
+
+def cloud_init(**options: Any) -> dict[str, Any]:
+    return {"cloud_init": options}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"vmid": 99}, "vmid must be from 100 to 999999999, not 99"),
+        ({"vmid": 1_000_000_000}, "vmid must be from 100 to 999999999, not 1000000000"),
+        ({"vmid": None}, "say which guest is meant by vmid or by name"),
+        ({"name": "my vm"}, "name 'my vm' is not a DNS name"),
+        ({"name": "-web"}, "name '-web' is not a DNS name"),
+        ({"name": "a" * 254}, "is not a DNS name"),
+        ({"rename": True}, "rename needs both vmid, the guest that is meant, and name"),
+        ({"shutdown_timeout": 0}, "shutdown_timeout must be more than 0 seconds, not 0"),
+        ({"cores": 0}, "cores must be from 1 to 512, not 0"),
+        ({"memory": 8}, "memory must be from 16 to"),
+        ({"tags": ["two words"]}, "tags: 'two words' is no tag"),
+        ({"tags": ["Ünicode"]}, "tags: 'Ünicode' is no tag"),
+        ({"serial_ports": {"serial4": "socket"}}, "serial_ports: 'serial4' is no serial port"),
+        ({"serial_ports": {"serial0": "tcp"}}, "serial_ports: serial0 must be socket or a device"),
+        ({"config": {"digest": "x"}}, "config: 'digest' is no setting"),
+        ({"config": {"Bad Key": 1}}, "config: 'Bad Key' is no setting"),
+        ({"config": {"scsi0": "local-lvm:4"}}, "config: scsi0 is a disk: use disks"),
+        ({"config": {"net0": "virtio"}}, "config: net0 is a network device: use networks"),
+        ({"config": {"cipassword": "x"}}, "config: cipassword has an option of its own"),
+        ({"config": {"cores": 2}, "cores": 2}, "config: cores is given by an option of its own, too"),
+        ({"config": {"args": None}}, "config: args has no value: name it in remove"),
+        ({"remove": ["scsi0"]}, "remove: scsi0 is a disk: set its state"),
+        ({"remove": ["name"]}, "remove: a guest keeps its name"),
+        ({"remove": ["no such"]}, "remove: 'no such' is no setting"),
+        ({"remove": ["memory"], "memory": 512}, "remove: memory is to be set by another option"),
+        ({"remove": ["net0"], **network(bridge="vmbr0")}, "remove: net0 is to be set by another option"),
+        ({"networks": [{"slot": "net32"}]}, "networks: 'net32' is no slot"),
+        ({"networks": [{"slot": "eth0"}]}, "networks: 'eth0' is no slot"),
+        ({"networks": [{"slot": "net0"}, {"slot": "net0"}]}, "networks names net0 twice"),
+        (network(vlan=5000), "networks: net0: vlan must be from 0 to 4094, not 5000"),
+        (network(mac="01:00:00:00:00:00"), "networks: net0: mac '01:00:00:00:00:00' is not a unicast address"),
+        (network(mac="nonsense"), "networks: net0: mac 'nonsense' is not a unicast address"),
+        (network(bridge="vmbr0,tag=1"), "networks: net0: bridge 'vmbr0,tag=1' is not the name of a bridge"),
+        (network(trunks=["10-20-30"]), "networks: net0: trunks '10-20-30' is neither a VLAN nor a range"),
+        (network(trunks=["5000"]), "networks: net0: trunks must be from 1 to 4094, not 5000"),
+        (network(rate=-1.0), "networks: net0: rate must be from 0"),
+        (network(state="absent", bridge="vmbr0"), "networks: net0 is absent, so bridge cannot be set"),
+        ({"disks": [{"slot": "scsi31"}]}, "disks: 'scsi31' is no slot"),
+        ({"disks": [{"slot": "nvme0"}]}, "disks: 'nvme0' is no slot"),
+        ({"disks": [{"slot": "ide0"}, {"slot": "ide0"}]}, "disks names ide0 twice"),
+        (disk(size="large"), "disks: scsi0: size 'large' is not a size"),
+        (disk(size="0"), "disks: scsi0: size must be more than 0"),
+        (disk(storage="no such"), "disks: scsi0: storage 'no such' is not the name of a storage"),
+        (disk(iso="local:iso/a.iso", volume="a:b"), "disks: scsi0: volume and iso exclude each other"),
+        (disk(iso="local:iso/a.iso", size="1G"), "disks: scsi0: iso makes a CD-ROM drive"),
+        (disk(volume="a:b", storage="c1"), "disks: scsi0: volume names the whole disk"),
+        (disk(iso="local:iso/a.iso,media=disk"), "disks: scsi0: iso 'local:iso/a.iso,media=disk' is no volume"),
+        (disk(import_from="image.qcow2"), "disks: scsi0: import_from 'image.qcow2' is no volume"),
+        (disk(state="absent", size="1G"), "disks: scsi0 shall be absent, so size cannot be set"),
+        ({"disks": [{"slot": "ide0", "iothread": True}]}, "disks: ide0: iothread is only for scsi and virtio disks"),
+        ({"disks": [{"slot": "virtio0", "ssd": True}]}, "disks: virtio0: ssd is only for ide and sata and scsi disks"),
+        (cloud_init(slot="net0"), "cloud_init: slot 'net0' is no ide, sata or scsi slot"),
+        (cloud_init(nameservers=["ns1"]), "cloud_init: nameservers: 'ns1' is not an address"),
+        (cloud_init(ipconfig=[{"slot": "net32", "ip": "dhcp"}]), "ipconfig: 'net32' is no network device"),
+        (cloud_init(ipconfig=[{"slot": "net0", "ip": "192.0.2.1"}]), "'192.0.2.1' is neither dhcp nor an address"),
+        (
+            cloud_init(ipconfig=[{"slot": "net0", "ip": "dhcp", "gateway": "192.0.2.1"}]),
+            "ipconfig: net0: gateway needs an address in ip",
+        ),
+        (cloud_init(custom={"user": "a:b,vendor=c:d"}), "user cannot be 'a:b,vendor=c:d'"),
+        ({"usb": [{"slot": "usb14", "host": "spice"}]}, "usb: 'usb14' is no slot"),
+        ({"usb": [{"slot": "usb0", "host": "1-1", "mapping": "m"}]}, "usb: usb0: host and mapping exclude each other"),
+        ({"hostpci": [{"slot": "pci0", "host": "01:00"}]}, "hostpci: 'pci0' is no slot"),
+        ({"clone": {"source": "5"}}, "clone.source must be from 100"),
+        ({"clone": {"source": "a b"}}, "clone.source 'a b' is not a DNS name"),
+        (
+            {"clone": {"source": "9000", "full": False, "storage": "s1"}},
+            "clone: storage and format are only for full",
+        ),
+        ({"clone": {"source": "9000", "target_node": "pve2"}, "node": "pve1"}, "node is pve1 and clone.target_node is"),
+    ],
+)
+def test_a_wrong_request_is_refused_by_name(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        vm_request(vm_parameters(**{"vmid": 100, **options}))
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def plan(values: dict[str, str], origin: Origin = Origin.FOUND, **options: Any) -> list[Step]:
+    request = vm_request(vm_parameters(vmid=100, **options))
+    steps = plan_changes(request, VmState(GUEST, values, origin=origin, digest="d" * 40)).steps
+    return [step for step in steps if isinstance(step, Step)]
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        ({"scsi0": "a:vm-100-disk-0,size=8G"}, disk(size="4G"), "disks: scsi0: size 4G is less than the 8G that guest"),
+        ({}, disk(storage="a1"), "disks: scsi0 is not there yet: give storage and size"),
+        ({}, disk(size="4G"), "disks: scsi0 is not there yet: give storage and size"),
+        ({"scsi0": "none,media=cdrom"}, disk(size="4G"), "disks: scsi0 of guest 100 (web) is a CD-ROM drive"),
+        ({"scsi0": "a:b,size=1G"}, disk(iso="none"), "disks: scsi0 of guest 100 (web) is a disk"),
+        ({"scsi0": "a:b,size=1G"}, disk(volume="a:c"), "disks: scsi0 of guest 100 (web) holds the volume a:b"),
+        (
+            {"ide2": "a:b,size=1G"},
+            cloud_init(storage="a1"),
+            "the slot ide2 of guest 100 (web) is taken by a:b",
+        ),
+        ({"efidisk0": "a:b,efitype=2m"}, {"efi_disk": {"storage": "a"}}, "efi_disk of guest 100 (web) has efitype 2m"),
+        ({"tpmstate0": "a:b"}, {"tpm": {"storage": "a"}}, "tpm of guest 100 (web) has version v1.2, not v2.0"),
+        ({}, {"usb": [{"slot": "usb0", "usb3": True}]}, "usb0 is not there yet: say which device"),
+    ],
+)
+def test_what_does_not_fit_the_guest_is_refused_before_anything_is_sent(
+    values: dict[str, str], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        plan(values, **options)
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "form"),
+    [
+        ({}, network(bridge="vmbr0"), {"net0": "virtio,bridge=vmbr0"}),
+        (
+            {"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0,tag=5,firewall=1"},
+            network(vlan=0),
+            {"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1"},
+        ),
+        ({"net0": "virtio=BC:24:11:00:00:01"}, network(state="absent"), {"delete": "net0"}),
+        ({}, disk(storage="local", size="1.5G", format="qcow2"), {"scsi0": "local:1.5,format=qcow2"}),
+        ({}, disk(storage="lvm", size="32"), {"scsi0": "lvm:32"}),
+        (
+            {},
+            disk(storage="lvm", import_from="local:import/a.qcow2", size="8G"),
+            {"scsi0": "lvm:0,import-from=local:import/a.qcow2"},
+        ),
+        (
+            {"scsi0": "local:iso/a.iso,media=cdrom,size=17M"},
+            disk(iso="local:iso/b.iso"),
+            {"scsi0": "local:iso/b.iso,media=cdrom"},
+        ),
+        ({"scsi0": "a:b,size=1G"}, disk(state="detached"), {"delete": "scsi0"}),
+        ({"agent": "1,fstrim_cloned_disks=1"}, {"agent": False}, {"agent": "0,fstrim_cloned_disks=1"}),
+        ({"tags": "a;b"}, {"tags": ["C"], "tags_mode": "add"}, {"tags": "C;a;b"}),
+        ({"tags": "a;b"}, {"tags": ["c"]}, {"tags": "c"}),
+        ({"description": "x"}, {"remove": ["description", "args"]}, {"delete": "description"}),
+        ({}, cloud_init(custom={"user": "a:b"}), {"cicustom": "user=a:b"}),
+        ({"nameserver": "192.0.2.1"}, cloud_init(nameservers=[]), {"delete": "nameserver"}),
+        ({}, {"config": {"kvm": False}}, {"kvm": "0"}),
+        ({"usb0": "host=1-1"}, {"usb": [{"slot": "usb0", "mapping": "m1"}]}, {"usb0": "mapping=m1"}),
+    ],
+)
+def test_one_write_says_what_differs_and_carries_the_digest(
+    values: dict[str, str], options: dict[str, Any], form: dict[str, str]
+) -> None:
+    (step,) = plan(values, **options)[:1]
+    assert dict(step.command.form) == {**form, "digest": "d" * 40}
+
+
+def test_a_write_that_makes_disks_is_a_task_and_another_one_is_not() -> None:
+    assert plan({}, cores=2)[0].command.method == "PUT"
+    assert plan({}, **disk(storage="lvm", size="1G"))[0].command.method == "POST"
+
+
+@pytest.mark.parametrize(
+    ("origin", "values", "update", "is_written"),
+    [
+        (Origin.FOUND, {}, "on_create", True),
+        (Origin.FOUND, {"cipassword": "**********"}, "on_create", False),
+        (Origin.FOUND, {"cipassword": "**********"}, "always", True),
+        (Origin.CLONED, {"cipassword": "**********"}, "on_create", True),
+        (Origin.WRITTEN, {"cipassword": "**********"}, "always", False),
+    ],
+)
+def test_a_password_is_written_when_it_is_due_and_never_shown(
+    origin: Origin, values: dict[str, str], update: str, is_written: bool
+) -> None:
+    steps = plan(values, origin, **cloud_init(password="correct horse", update_password=update))
+    assert [step.command.form.get("cipassword") for step in steps] == (["correct horse"] if is_written else [])
+    assert "correct horse" not in repr([step.changes for step in steps])
+    assert "correct horse" not in repr([step.title for step in steps])
+
+
+def test_steps_come_in_the_order_that_pve_can_take_them() -> None:
+    values = {"scsi0": "lvm:vm-100-disk-0,size=1G", "scsi1": "lvm:vm-100-disk-1,size=1G"}
+    steps = plan(
+        values,
+        state="template",
+        cores=2,
+        pool="lab",
+        disks=[{"slot": "scsi0", "storage": "ceph", "size": "2G"}, {"slot": "scsi1", "state": "absent"}],
+    )
+    assert [step.command.tail[-1] for step in steps] == ["config", "unlink", "move_disk", "resize", "pools", "template"]
+    assert [bool(step.command.form.get("digest")) for step in steps] == [True, False, False, False, False, False]
+
+
+def test_a_running_guest_does_not_become_a_template() -> None:
+    from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.facts import parse_status
+
+    status = parse_status({"status": "running", "qmpstatus": "running"})
+    request = vm_request(vm_parameters(vmid=100, state="template"))
+    with pytest.raises(InvalidRequest, match="runs, and a template cannot: stop it first"):
+        plan_changes(request, VmState(GUEST, {}, status))
