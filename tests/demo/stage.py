@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the demo needs besides its acts: a PVE, a shell, and a narrator."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from tests.support.collection_tree import REPOSITORY, link_collection
+from tests.support.processes import child_environment
+
+PATIENCE = 10
+WIDTH = 100
+NOISE = re.compile(r"^(PLAY \[.*|\s*)$")
+# ansible-core 2.19 and newer show where in the playbook an error comes from.
+ORIGIN = re.compile(r"^(Origin: .*|\d+ .*|\d+|\s+\^ column \d+)$")
+# Node, three numbers, and then the type of the task.
+UPID = re.compile(r"UPID:[^:/]+(?::\w+){3}:(\w+):[^/]*")
+
+
+@dataclass(frozen=True)
+class World:
+    """What there is on PVE, and what it was asked since the last look."""
+
+    guests: Mapping[str, Mapping[str, Any]]
+    requests: Sequence[tuple[str, str]]
+    connections: int
+
+    @property
+    def writes(self) -> list[str]:
+        return [f"{method} {path}" for method, path in self.requests if method != "GET"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One command that was run."""
+
+    returncode: int
+    output: str
+
+    @property
+    def changed(self) -> int | None:
+        found = re.search(r"changed=(\d+)", self.output)
+        return int(found[1]) if found else None
+
+
+class Pve:
+    """The process tests.demo.pve, spoken to over its standard input and output."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.connection: dict[str, str] = self._ask("connection")
+
+    def _ask(self, command: str) -> dict[str, Any]:
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(f"{command}\n")
+        stdin.flush()
+        answer: dict[str, Any] = json.loads(stdout.readline())
+        return answer
+
+    def look(self, command: str = "look") -> World:
+        return World(**self._ask(command))
+
+
+@contextmanager
+def running_pve() -> Iterator[Pve]:
+    # A session of its own: Ctrl-C reaches the demo only, which then stops everything in order.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.demo.pve"],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield Pve(process)
+    finally:
+        stop(process, signal.SIGTERM)
+
+
+def stop(process: subprocess.Popen[str], first: signal.Signals) -> None:
+    """End the process and what it started, first in peace."""
+    if process.poll() is None:
+        process.send_signal(first)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(PATIENCE)
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+
+
+class Shell:
+    """Runs the user's commands with PROXMOX_* set, the collection in place, and a home of their own."""
+
+    def __init__(self, home: Path, connection: Mapping[str, str]) -> None:
+        settings = {
+            "ANSIBLE_COLLECTIONS_PATH": str(link_collection()),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_HOME": str(home / "ansible"),
+            "ANSIBLE_LOCAL_TEMP": str(home / "tmp"),
+            "ANSIBLE_REMOTE_TEMP": str(home / "tmp"),
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.home = home
+        self.environment = child_environment(home, settings, connection)
+
+    def run(self, command: Sequence[str]) -> Run:
+        """Show the output as it comes."""
+        program = Path(sys.executable).parent / command[0]
+        process = subprocess.Popen(
+            [str(program), *command[1:]],
+            env=self.environment,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        lines = []
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                show_output(line.rstrip())
+        finally:
+            if process.poll() is None:
+                # Ansible ends its own workers on SIGINT; at the end of its output it is about to end anyway.
+                if sys.exc_info()[0] is not None:
+                    stop(process, signal.SIGINT)
+                process.wait(PATIENCE)
+            process.stdout.close()
+        return Run(process.returncode, "".join(lines))
+
+
+@contextmanager
+def shell(connection: Mapping[str, str]) -> Iterator[Shell]:
+    with tempfile.TemporaryDirectory(prefix="cloudbridge-demo-", ignore_cleanup_errors=True) as home:
+        yield Shell(Path(home), connection)
+
+
+# ---- the narrator
+
+
+def bold(text: str) -> str:
+    return f"\033[1m{text}\033[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
+
+
+def say(text: str = "") -> None:
+    print(text, flush=True)
+
+
+def show_command(command: Sequence[str]) -> None:
+    """As the user would type it, over several lines when it is long."""
+    lines, current = [], "$"
+    for word in _words(command):
+        if len(current) + len(word) > WIDTH:
+            lines.append(f"{current} \\")
+            current = "     "
+        current += f" {word}"
+    say(bold("\n".join(f"    {line}" for line in [*lines, current])))
+
+
+def _words(command: Sequence[str]) -> Iterator[str]:
+    """An option stays on a line with its value."""
+    words = iter(command)
+    for word in words:
+        yield f"{word} {shlex.quote(next(words))}" if word in ("-e", "-m", "-a") else shlex.quote(word)
+
+
+def show_output(line: str) -> None:
+    if not NOISE.match(line) and not ORIGIN.match(line):
+        say(f"    | {line.rstrip('* ') if line.startswith(('TASK [', 'PLAY RECAP')) else line}")
+
+
+def show_requests(world: World) -> None:
+    say(f"    PVE saw {counted(len(world.requests), 'request')} on {counted(world.connections, 'connection')}:")
+    for text, same in groupby(f"{method:6} {UPID.sub(short_upid, path)}" for method, path in world.requests):
+        count = len(list(same))
+        say(f"      {text}" + (f"  ({count} times)" if count > 1 else ""))
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def short_upid(upid: re.Match[str]) -> str:
+    return f"UPID:...:{upid[1]}:..."
