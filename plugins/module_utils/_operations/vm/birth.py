@@ -59,7 +59,9 @@ class Birth:
                     raise
                 if self.vmid_is_given:
                     raise AlreadyExists(
-                        f"guest {vmid} was made by somebody else in the meantime: nothing was changed", error.cause
+                        f"guest {vmid} exists: it was made in the meantime, or {client.identity} lacks VM.Audit "
+                        f"to see it; nothing was changed",
+                        error.cause,
                     ) from error
                 client.deadline.pause(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
             else:

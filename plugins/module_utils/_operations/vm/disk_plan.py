@@ -109,12 +109,17 @@ def _converge_place(changes: DiskChanges, wish: DiskWish, drive: Drive) -> None:
 
 
 def _converge_size(changes: DiskChanges, wish: DiskWish, drive: Drive, label: str) -> None:
-    if wish.size is None or drive.size is None or wish.size == drive.size:
+    if wish.size is None or wish.size == drive.size:
+        return
+    if drive.size is None:
+        # Only of a disk that is still to be imported nobody knows the size.
+        if drive.is_order:
+            changes.resize[wish.slot] = wish.size
         return
     if wish.size < drive.size:
         raise InvalidRequest(
             f"disks: {wish.slot}: size {format_size(wish.size)} is less than the {format_size(drive.size)} "
-            f"that {label} has: PVE cannot shrink a disk, and nothing was changed"
+            f"that {label} has: PVE cannot shrink a disk"
         )
     changes.resize[wish.slot] = wish.size
 

@@ -149,6 +149,8 @@ class Drive:
     file: str
     size: int | None
     is_cdrom: bool
+    # The value is an order to make the disk, not the name of one that is there.
+    is_order: bool = False
 
     @property
     def storage(self) -> str | None:
@@ -175,4 +177,5 @@ def parse_drive(text: str) -> Drive:
         file=values.get("file", ""),
         size=parse_size(size) if size else None,
         is_cdrom=values.get("media") == "cdrom",
+        is_order="import-from" in values,
     )
