@@ -44,7 +44,7 @@ def test_a_config_write_is_stored_as_pve_stores_it(pve, api):
 
 def test_a_nic_without_mac_gets_a_new_one_at_every_write(pve, api):
     macs = set()
-    for _ in range(3):
+    for _poll in range(3):
         api.data("PUT", WEB + "/config", net0="virtio,bridge=vmbr0")
         macs.add(pve.config(100)["net0"])
     assert len(macs) == 3

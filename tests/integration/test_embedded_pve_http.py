@@ -45,7 +45,7 @@ def test_empty_fragments_of_a_path_do_not_matter(pve, path):
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_content_is_refused_where_none_belongs(pve, method):
-    answer, body, _ = raw(pve, method, WEB, "purge=1")
+    answer, body, _headers = raw(pve, method, WEB, "purge=1")
     assert (answer.status, answer.reason, body) == (501, f"Unexpected content for method '{method}'", b"")
 
 
@@ -77,7 +77,7 @@ def test_an_idle_connection_is_closed():
 
 
 def test_large_answers_are_compressed_for_those_who_ask(pve):
-    answer, body, _ = raw(pve, "GET", "/cluster/resources", **{"Accept-Encoding": "gzip"})
+    answer, body, _headers = raw(pve, "GET", "/cluster/resources", **{"Accept-Encoding": "gzip"})
     assert answer.headers["Content-Encoding"] == "gzip"
     assert json.loads(gzip.decompress(body))["data"]
 
@@ -92,7 +92,7 @@ def test_large_answers_are_compressed_for_those_who_ask(pve):
     ],
 )
 def test_a_401_has_no_body_and_closes(pve, headers, reason):
-    answer, body, _ = raw(pve, "GET", "/version", **headers)
+    answer, body, _headers = raw(pve, "GET", "/version", **headers)
     assert (answer.status, answer.reason, body) == (401, reason, b"")
     assert answer.headers["Connection"] == "close"
 
@@ -162,7 +162,7 @@ def test_planted_status_html_and_delay(pve, api):
     pve.fault("GET", "/version", "html", after=1)
     pve.fault("GET", "/version", "delay", seconds=0.1, times=None)
     began = time.monotonic()
-    answers = [api("GET", "/version") for _ in range(4)]
+    answers = [api("GET", "/version") for _call in range(4)]
     assert time.monotonic() - began >= 0.4
     assert [answer.status_code for answer in answers] == [200, 500, 502, 200]
     assert answers[1].json()["message"] == "boom\n"

@@ -130,12 +130,12 @@ def _is_ipv6(text: str) -> bool:
 def _user_and_token(user: str | None, token_id: str | None) -> tuple[str, str | None]:
     """Accept the token as its name alone or as PVE prints it, user@realm!name."""
     if token_id and "!" in token_id:
-        owner, _, token_id = token_id.partition("!")
+        owner, dummy, token_id = token_id.partition("!")
         if user and user not in (owner, f"{owner}!{token_id}"):
             raise InvalidRequest(f"api_user {user!r} and the user of api_token_id {owner!r} differ")
         user = owner
     if user and "!" in user:
-        owner, _, name = user.partition("!")
+        owner, dummy, name = user.partition("!")
         if token_id and token_id != name:
             raise InvalidRequest(f"api_user {user!r} and api_token_id {token_id!r} name different tokens")
         user, token_id = owner, name

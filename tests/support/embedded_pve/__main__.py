@@ -23,7 +23,7 @@ from .seed import standard_guests
 
 
 def task_seconds(text: str) -> tuple[str, float]:
-    name, _, seconds = text.partition("=")
+    name, _equals, seconds = text.partition("=")
     return name, float(seconds)
 
 

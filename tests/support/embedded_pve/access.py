@@ -33,7 +33,7 @@ class Access(EmbeddedBase):
             return None
         header = request.headers.get("Authorization", "")
         if header.startswith(("PVEAPIToken=", "PVEAPIToken ")):
-            token_id, _, secret = header[len("PVEAPIToken=") :].partition("=")
+            token_id, _equals, secret = header[len("PVEAPIToken=") :].partition("=")
             if not secret or self.apitokens.get(token_id) != secret:
                 raise PveError(401, "Authentication failed!")
             return token_id

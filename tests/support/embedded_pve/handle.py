@@ -79,7 +79,7 @@ class PveHandle:
 
     @property
     def environment(self) -> dict[str, str]:
-        user, _, token = self.token_id.partition("!")
+        user, _mark, token = self.token_id.partition("!")
         return {
             "PROXMOX_HOST": self.host,
             "PROXMOX_PORT": str(self.port),

@@ -77,7 +77,7 @@ class Snapshots(Power):
     def _state_volume(self, vm: Any, name: str) -> str:
         storages = [volume_ref(volume)[0] for _key, volume, _props in drives_of(vm.config, skip_cdrom=True)]
         storage = next((s for s in storages if s), "local-lvm")
-        memory = int(str(vm.config.get("memory", 512)).split("=")[-1]) * 1024**2
+        memory = int(str(vm.config.get("memory", 512)).rpartition("=")[2]) * 1024**2
         return self.allocate(storage, vm.vmid, memory * 2, vm.node, "raw", f"state-{name}")
 
     async def _qm_snapshot_delete(self, values: dict[str, Any], user: str) -> str:

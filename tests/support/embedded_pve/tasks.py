@@ -186,7 +186,7 @@ class Tasks(EmbeddedBase):
     def _task_view(self, task: dict[str, Any], listing: bool = False) -> dict[str, Any]:
         """`user` and `tokenid` apart; the list has the exit status in `status`."""
         view = {key: value for key, value in task.items() if key != "log"}
-        view["user"], _, token = task["user"].partition("!")
+        view["user"], _mark, token = task["user"].partition("!")
         if token:
             view["tokenid"] = token
         if not listing:

@@ -92,7 +92,7 @@ class Pve:
 
     def read(self, *path, **query):
         self.asked.append(path)
-        if self.unreadable is not None:
+        if isinstance(self.unreadable, Exception):
             raise self.unreadable
         while self.later and self.later[0] <= self.clock.now:
             self.later.pop(0)
@@ -323,7 +323,7 @@ def test_a_task_under_way_is_never_started_again(trouble):
     pve.unreadable = trouble
     with pytest.raises(TransportError, match="was started and may still run") as caught:
         run(pve)
-    assert type(caught.value) is TransportError
+    assert caught.value.__class__ is TransportError
     assert caught.value.cause.upid == upid_of(1)
     assert len(pve.sent) == 1
 

@@ -113,7 +113,7 @@ def answer(status, message, body=None, **fields):
 @pytest.mark.parametrize(("status", "message", "kind", "meaning"), REFUSALS)
 def test_a_refusal_is_told_by_its_message(status, message, kind, meaning):
     for error in (answer(status, message), answer(status, message, body={})):
-        assert type(error) is kind
+        assert error.__class__ is kind
         assert error.meaning is meaning
         assert error.cause.status == status
         assert error.details()["message"] == message
@@ -128,7 +128,7 @@ def test_the_meaning_of_a_tasks_end(text, meaning):
 @pytest.mark.parametrize(("message", "privilege", "path"), DENIALS)
 def test_a_denial_names_the_privilege_and_the_path(message, privilege, path):
     error = answer(403, message)
-    assert type(error) is PermissionDenied
+    assert error.__class__ is PermissionDenied
     details = error.details()
     assert (details["privilege"], details["path"]) == (privilege, path)
     assert WHO in str(error)
@@ -143,7 +143,7 @@ def test_a_denial_names_the_privilege_and_the_path(message, privilege, path):
 @pytest.mark.parametrize("reason", ["No ticket", "Authentication failed!", "Permission denied - invalid csrf token"])
 def test_a_401_has_no_body_and_says_who(reason):
     error = error_from_answer(WHAT, 401, reason, None, WHO)
-    assert type(error) is AuthenticationFailed
+    assert error.__class__ is AuthenticationFailed
     assert WHO in str(error)
     assert reason in str(error)
 
@@ -165,7 +165,7 @@ def test_a_401_has_no_body_and_says_who(reason):
 )
 def test_the_reason_for_each_field_reaches_the_user(errors, words):
     error = answer(400, PARAMETERS, errors=errors)
-    assert type(error) is Refused
+    assert error.__class__ is Refused
     assert words in str(error)
     assert "\n" not in str(error)
     assert error.details()["errors"] == {name: text.strip() for name, text in errors.items()}
@@ -174,14 +174,14 @@ def test_the_reason_for_each_field_reaches_the_user(errors, words):
 def test_595_means_that_nothing_was_done():
     for reason in ("No route to host", "Connection refused"):
         error = error_from_answer(WHAT, 595, reason, None, WHO)
-        assert type(error) is Unreachable
+        assert error.__class__ is Unreachable
         assert reason in str(error)
 
 
 @pytest.mark.parametrize("status", [596, 597, 598, 599, 502, 503, 504])
 def test_other_transport_codes_mean_that_it_may_yet_be_done(status):
     error = error_from_answer(WHAT, status, "Connection timed out", None, WHO)
-    assert type(error) is AnswerLost
+    assert error.__class__ is AnswerLost
     assert error.late
     assert WHAT in str(error)
 
