@@ -99,9 +99,9 @@ def read_log(client: PveClient, upid: Upid) -> list[str]:
 def pause_after(waited: float) -> float:
     """Seconds until the next look at a task that was waited for so long.
 
-    Its end is noticed within a quarter of a second, or within a hundredth of the time that it took.
+    Its end is noticed within a fifth of a second, or within a hundredth of the time that it took.
     """
-    return min(max(0.1, 0.1 * waited), max(0.25, 0.01 * waited), 2.0)
+    return min(max(0.1, 0.1 * waited), max(0.2, 0.01 * waited), 2.0)
 
 
 def wait_for_task(client: PveClient, upid: Upid) -> Task:

@@ -48,7 +48,6 @@ except ImportError:
 IDLE_SECONDS = 4.0
 TICKET_SECONDS = 3600.0  # a ticket lives two hours, PVE::AccessControl
 CONNECT_SECONDS = 10.0
-HTTP_OK = 200
 
 
 def require_libraries() -> None:
@@ -128,43 +127,21 @@ class _TicketAuth(ProxmoxHTTPAuthBase):
         self._csrf_token = ""
         self._born = 0.0
 
-    def log_in(self, session: requests.Session, base_url: str, timeout: tuple[float, float]) -> None:
-        """Get a ticket unless there is a fresh one."""
-        if self._ticket and time.monotonic() - self._born < TICKET_SECONDS:
-            return
+    @property
+    def is_fresh(self) -> bool:
+        return self._ticket is not None and time.monotonic() - self._born < TICKET_SECONDS
+
+    def log_in(self, resource: ProxmoxResource) -> None:
+        """Get a ticket from access/ticket."""
         # A half expired ticket is a valid password (PVE::API2::AccessControl create_ticket).
-        form = {"username": self._options.user, "password": self._ticket or self._options.password}
-        self._ticket, data = None, self._ask(session, base_url, form, timeout)
+        password = self._ticket or self._options.password
+        data = resource.post(username=self._options.user, password=password)
         if data.get("NeedTFA"):
             if not self._options.otp:
                 raise AuthenticationFailed(f"{self._options.user} has a second factor: give api_otp")
-            form = {
-                "username": self._options.user,
-                "tfa-challenge": data["ticket"],
-                "password": f"totp:{self._options.otp}",
-            }
-            data = self._ask(session, base_url, form, timeout)
+            form = {"tfa-challenge": data["ticket"], "password": f"totp:{self._options.otp}"}
+            data = resource.post(username=self._options.user, **form)
         self._ticket, self._csrf_token, self._born = data["ticket"], data["CSRFPreventionToken"], time.monotonic()
-
-    def _ask(
-        self,
-        session: requests.Session,
-        base_url: str,
-        form: t.Mapping[str, t.Any],
-        timeout: tuple[float, float],
-    ) -> dict[str, t.Any]:
-        response = session.request("POST", base_url + "/access/ticket", data=dict(form), timeout=timeout)
-        serializer = _Serializer()
-        if response.status_code != HTTP_OK:
-            raise error_from_answer(
-                "POST /access/ticket",
-                response.status_code,
-                response.reason,
-                serializer.loads_errors(response),
-                self._options.identity,
-            )
-        answer: dict[str, t.Any] = serializer.loads(response)
-        return answer
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._ticket:
@@ -238,15 +215,31 @@ class Transport:
         if time.monotonic() - self._last_used > IDLE_SECONDS:
             self._session.close()
         timeout = (min(CONNECT_SECONDS, seconds), seconds)
-        session, name, url = self._session, f"{method} {path}", self.endpoint.url
-        base_url = url + "/api2/json"
+        self._auth.timeout = timeout
+        if isinstance(self._auth, _TicketAuth) and not self._auth.is_fresh:
+            self._log_in(self._auth, f"{method} {path}", timeout)
+        request = getattr(self._resource(path), method.lower())
+        return self._exchange(f"{method} {path}", timeout, lambda: request(**form))
+
+    def _log_in(self, auth: _TicketAuth, name: str, timeout: tuple[float, float]) -> None:
+        resource = self._resource("/access/ticket")
+        try:
+            self._exchange("POST /access/ticket", timeout, lambda: auth.log_in(resource))
+        except AnswerLost as error:
+            if name.startswith("GET "):
+                raise
+            raise Unreachable(f"{error}; so {name} was not sent", error.cause) from error
+
+    def _resource(self, path: str) -> ProxmoxResource:
+        base_url = f"{self.endpoint.url}/api2/json{path}"
+        return ProxmoxResource(base_url=base_url, session=self._session, serializer=_Serializer())
+
+    def _exchange(self, name: str, timeout: tuple[float, float], request: t.Callable[[], t.Any]) -> t.Any:
+        """Carry a request out; every failure becomes a PveError that says whether PVE can have got it."""
+        url, cause = self.endpoint.url, Cause(request=name)
         self._adapter.connecting = False
         try:
-            self._auth.timeout = timeout
-            if isinstance(self._auth, _TicketAuth):
-                self._auth.log_in(session, base_url, timeout)
-            resource = ProxmoxResource(base_url=base_url + path, session=session, serializer=_Serializer())
-            answer = getattr(resource, method.lower())(**form)
+            answer = request()
         except ResourceException as error:
             self.reached = True
             raise error_from_answer(
@@ -254,10 +247,10 @@ class Transport:
             ) from error
         except _UnreadableError as error:
             if not self.reached and not error.is_json:
-                raise Unreachable(f"{url} is not PVE's API: {error}", Cause(request=name)) from error
-            raise AnswerLost(f"{url} gave no usable answer to {name}: {error}", Cause(request=name)) from error
+                raise Unreachable(f"{url} is not PVE's API: {error}", cause) from error
+            raise AnswerLost(f"{url} gave no usable answer to {name}: {error}", cause) from error
         except requests.exceptions.TooManyRedirects as error:
-            raise Unreachable(f"{url} is not PVE's API: it redirects elsewhere", Cause(request=name)) from error
+            raise Unreachable(f"{url} is not PVE's API: it redirects elsewhere", cause) from error
         except requests.exceptions.RequestException as error:
             raise self._transport_error(error, name, timeout) from error
         finally:
