@@ -25,6 +25,14 @@ def truth(text: str) -> str:
     return "1" if word in _TRUE else "0" if word in _FALSE else text
 
 
+def number(text: str) -> t.Hashable:
+    """Read a number, whichever way it is written; other words stay."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 @dataclass(frozen=True)
 class PropertyFormat:
     """How one kind of property string is written, and what its values mean."""
@@ -93,7 +101,7 @@ class PropertyFormat:
         if name in self.sizes:
             return parse_size(value)
         if name in self.numbers:
-            return float(value)
+            return number(value)
         if name in self.caseless:
             return value.upper()
         if name in self.sets:

@@ -14,7 +14,7 @@ import typing as t
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from .properties import PropertyFormat, truth
+from .properties import PropertyFormat, number, truth
 
 DISK_BUSES = {"ide": 4, "sata": 6, "scsi": 31, "virtio": 16}
 DRIVE_KEY = re.compile(r"(ide|sata|scsi|virtio)(\d+)|efidisk0|tpmstate0")
@@ -118,14 +118,7 @@ def _boolean(absent: str) -> Meaning:
 
 
 def _number(absent: str | None) -> Meaning:
-    return Meaning(_as_number, absent)
-
-
-def _as_number(text: str) -> t.Hashable:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    return Meaning(number, absent)
 
 
 def _properties(form: PropertyFormat) -> Meaning:

@@ -15,7 +15,8 @@ from ..._pve.vm_config import DRIVE, meaning_of
 from .devices import StateDiskWish
 from .disks import DiskWish, Drive, parse_drive
 
-EMPTY = "none"
+# Storages round a size up: LVM to extents of 4 MiB, ZFS to blocks.
+ROUNDING = 4 * 1024**2
 
 
 @dataclass
@@ -115,6 +116,8 @@ def _converge_size(changes: DiskChanges, wish: DiskWish, drive: Drive, label: st
         # Only of a disk that is still to be imported nobody knows the size.
         if drive.is_order:
             changes.resize[wish.slot] = wish.size
+        return
+    if wish.size < drive.size < wish.size + ROUNDING:
         return
     if wish.size < drive.size:
         raise InvalidRequest(

@@ -225,6 +225,10 @@ def test_steps_come_in_the_order_that_pve_can_take_them() -> None:
     assert [bool(step.command.form.get("digest")) for step in steps] == [True, False, False, False, False, False]
 
 
+def test_a_disk_that_its_storage_has_rounded_up_is_as_large_as_asked_for() -> None:
+    assert plan({"scsi0": "lvm:vm-100-disk-0,size=1028M"}, **disk(size="1026M")) == []
+
+
 def test_a_running_guest_does_not_become_a_template() -> None:
     from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.facts import parse_status
 
