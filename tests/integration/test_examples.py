@@ -1,0 +1,269 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the documentation shows works: the examples of every module, and every block of README.md and docs/."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.guides import Block, Command, blocks, documents, privileges
+from tests.support.api_client import ApiClient
+from tests.support.collection_tree import REPOSITORY, link_collection
+from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, seed, standard_guests
+from tests.support.processes import child_environment
+from tests.tooling.working_copy import update_copy
+
+COLLECTION = "cloudbridge.proxmox."
+MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob("*.py"))
+# What these ask for happens each time.
+REPEATED = {"rolled_back", "restarted", "reset"}
+SECRET = "b1f7a4b2-5d0c-4c38-9c56-2f8f2d6f1c11"
+MAKE_TARGETS = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+REPOSITORY_URL = yaml.safe_load((REPOSITORY / "galaxy.yml").read_text(encoding="utf-8"))["repository"]
+
+
+# ---- the worlds that the examples are about
+
+
+def familiar_guests(server: EmbeddedPve) -> None:
+    """The usual guests, with what the examples say of them."""
+    standard_guests(server)
+    web = server.guest(100)
+    web.config.update(agent="1", tags="prod;web", description="old notes")
+    web.config["scsi1"] = "local-lvm:vm-100-disk-1,size=4G"
+    seed.allocate_volumes(server, web)
+    server.store_file("local", "debian.iso", 700 * 1024**2)
+
+
+def agents_answer(pve: PveHandle) -> None:
+    """The agent of each guest is there as soon as the guest starts."""
+
+    def answer() -> None:
+        for vm in pve.server.vms:
+            vm.agent = {}
+
+    pve.before("POST", "/status/(start|reboot)$", answer, times=None)
+
+
+def start_web(pve: PveHandle) -> None:
+    ApiClient(pve).task("POST", "/nodes/pve1/qemu/100/status/start")
+
+
+def add_snapshots(pve: PveHandle) -> None:
+    db = pve.guest(101)
+    for number in range(4):
+        db.snapshots[f"test-{number}"] = {**db.config, "snaptime": 1795000000 + number}
+
+
+def begin_a_task(pve: PveHandle) -> None:
+    pve.task_seconds["qmsnapshot"] = 6
+    ApiClient(pve).data("POST", "/nodes/pve1/qemu/101/snapshot", snapname="slow")
+
+
+# Modules whose examples are about guests in another state than the usual one.
+STAGES: Mapping[str, tuple[Callable[[PveHandle], None], ...]] = {
+    "pve_snapshot": (start_web, add_snapshots),
+    "pve_vm_info": (start_web,),
+    "pve_task_info": (begin_a_task,),
+}
+
+
+def limited_to(pve: PveHandle, module: str) -> dict[str, str]:
+    """A privilege separated token that has what README.md says of the module, and nothing else."""
+    token_id = "ansible@pve!automation"
+    pve.add_token(token_id, SECRET, privilege_separation=True)
+    for purpose, names, path in privileges(REPOSITORY / "README.md"):
+        if "all modules" in purpose or f"`{module}`" in purpose:
+            for identity in ("ansible@pve", token_id):
+                pve.grant(identity, path, *names)
+    return {"PROXMOX_USER": "ansible@pve", "PROXMOX_TOKEN_ID": "automation", "PROXMOX_TOKEN_SECRET": SECRET}
+
+
+# ---- the examples of the modules
+
+
+def examples_of(module: str) -> list[dict[str, Any]]:
+    imported = importlib.import_module(f"ansible_collections.cloudbridge.proxmox.plugins.modules.{module}")
+    tasks = yaml.safe_load(imported.EXAMPLES)
+    assert isinstance(tasks, list)
+    return tasks
+
+
+def action_of(task: Mapping[str, Any]) -> str | None:
+    return next((key for key in task if key.startswith(COLLECTION)), None)
+
+
+def is_repeated(arguments: Mapping[str, Any]) -> bool:
+    return arguments.get("state") in REPEATED or arguments.get("cloud_init", {}).get("update_password") == "always"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module, play):
+    tasks = examples_of(module)
+    twice = [copy for task in tasks for copy in (task, {**task, "name": f"{task['name']} (again)"})]
+    with running_embedded_pve(familiar_guests) as pve:
+        agents_answer(pve)
+        for prepare in STAGES.get(module, ()):
+            prepare(pve)
+        result = play(yaml.safe_dump(twice, sort_keys=False), env=limited_to(pve, module), on=pve)
+    assert not result.failed, result.stdout + result.stderr
+    assert any(action_of(task) == COLLECTION + module for task in tasks)
+    for task in tasks:
+        name, action = task["name"], action_of(task)
+        if action is None:
+            continue
+        first, again = result.task(name), result.task(f"{name} (again)")
+        assert first.outcome == again.outcome == "ok", f"{module}: {name}"
+        # An example that changes nothing here is one that the world above was not prepared for.
+        assert first.changed is not action.endswith("_info"), f"{module}: {name}"
+        assert again.changed is is_repeated(task[action]), f"{module}: {name}, again"
+
+
+# ---- the blocks of the guides
+
+
+class Reader:
+    """Somebody who does what a document says, from its first block to its last."""
+
+    def __init__(self, pve: PveHandle, home: Path) -> None:
+        self.pve = pve
+        self.home = home
+        self.directory = home
+        self.roles: dict[str, list[str]] = {}
+        self.connection = dict(pve.environment)
+        self.installed = False
+
+    def read(self, block: Block) -> None:
+        if block.language == "console":
+            for command in block.commands():
+                self.type(command)
+        elif block.name:
+            (self.home / block.name).write_text(block.text, encoding="utf-8")
+        else:
+            self.run_twice(block)
+
+    def run_twice(self, block: Block) -> None:
+        content = yaml.safe_load(block.text)
+        plays = content if "hosts" in content[0] else [{"hosts": "localhost", "gather_facts": False, "tasks": content}]
+        path = self.home / "block.yml"
+        path.write_text(yaml.safe_dump(plays, sort_keys=False), encoding="utf-8")
+        for time in ("first", "second"):
+            done = self.shell(["ansible-playbook", str(path)])
+            assert done.returncode == 0, done.stdout
+            if time == "second" and not REPEATED & set(re.findall(r"state: (\w+)", block.text)):
+                assert " changed=0 " in done.stdout, done.stdout
+
+    def type(self, command: Command) -> None:
+        if command.prompt == "#":
+            self.as_root(command.words)
+            return
+        program, *words = command.words
+        if program == "export":
+            self.export(words[0])
+        elif program == "make":
+            assert words[0] in MAKE_TARGETS
+        elif program == "git":
+            assert words == ["clone", REPOSITORY_URL]
+        elif program == "cd":
+            assert words == [REPOSITORY_URL.rpartition("/")[2]]
+        elif program == "pip":
+            assert words[:2] == ["install", "-r"]
+            assert (REPOSITORY / words[2]).is_file()
+        else:
+            assert program in ("ansible", "ansible-playbook", "ansible-doc", "ansible-galaxy")
+            self.ansible(command)
+
+    def ansible(self, command: Command) -> None:
+        if command.words[:2] == ["ansible-galaxy", "collection"] and not self.installed:
+            # From here on there is no checkout, but what the document says how to install.
+            self.directory, self.installed = update_copy("examples"), True
+        done = self.shell(command.words)
+        assert done.returncode == 0, f"{command.line}\n{done.stdout}"
+        missing = command.missing_in(done.stdout)
+        assert missing is None, f"{command.line}\nhas not {missing!r} in\n{done.stdout}"
+        if command.words[:3] == ["ansible-galaxy", "collection", "install"]:
+            self.directory = self.home
+            self.check_installation()
+
+    def check_installation(self) -> None:
+        installed = self.home / ".ansible" / "collections" / "ansible_collections" / "cloudbridge" / "proxmox"
+        names = {path.name for path in installed.iterdir()}
+        assert {"plugins", "playbooks", "meta", "docs", "README.md"} <= names
+        assert not {"tests", "Makefile", ".cache"} & names
+
+    def export(self, assignment: str) -> None:
+        """Who asks is as the document says; where PVE is, and the secret, are not."""
+        name, _, value = assignment.partition("=")
+        assert name in self.connection, name
+        if name in ("PROXMOX_USER", "PROXMOX_TOKEN_ID"):
+            self.connection[name] = value
+        if name == "PROXMOX_TOKEN_SECRET":
+            self.connection[name] = SECRET
+
+    def as_root(self, words: list[str]) -> None:
+        """What pveum does, as far as the guides use it; other commands of PVE only have to be such."""
+        options = dict(itertools.pairwise(words))
+        match words:
+            case ["pveum", "role", "add", name, "--privs", _]:
+                self.roles[name] = options["--privs"].split()
+                known = set(ApiClient(self.pve).data("GET", "/access/permissions")["/"])
+                assert set(self.roles[name]) <= known
+            case ["pveum", "user", "add", _] | ["pveum", "user", "token", "permissions", *_]:
+                pass
+            case ["pveum", "acl", "modify", path, "--users", user, "--roles", role]:
+                self.pve.grant(user, path, *self.roles[role])
+            case ["pveum", "user", "token", "add", user, name, "--privsep", separated]:
+                self.pve.add_token(f"{user}!{name}", SECRET, separated == "1")
+            case _:
+                assert words[0] in ("qm", "ha-manager"), words
+
+    def shell(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        settings: dict[str, str | None] = {
+            "ANSIBLE_COLLECTIONS_PATH": None if self.installed else str(link_collection()),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            "ANSIBLE_NOCOLOR": "1",
+            "COLUMNS": "500",
+        }
+        if self.installed:
+            settings["PYTHONPATH"] = None
+        return subprocess.run(
+            [str(Path(sys.executable).parent / words[0]), *words[1:]],
+            env=child_environment(self.home, settings, self.connection),
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+
+def nothing_yet(server: EmbeddedPve) -> None:
+    """The cluster of somebody who begins."""
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: path.stem)
+def test_every_block_of_a_document_works(document, tmp_path):
+    with running_embedded_pve(nothing_yet if document.stem == "first-vm" else familiar_guests) as pve:
+        agents_answer(pve)
+        reader = Reader(pve, tmp_path)
+        for block in blocks(document):
+            assert block.language in ("yaml", "console"), f"{document.name}:{block.line} cannot be tested"
+            try:
+                reader.read(block)
+            except AssertionError as problem:
+                raise AssertionError(f"{document.name}:{block.line}: {problem}") from problem
