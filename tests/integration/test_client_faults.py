@@ -216,7 +216,7 @@ def test_an_unknown_certificate_is_refused_before_anything_is_sent(pve, run_modu
 
 @pytest.mark.parametrize(
     ("name", "days", "words"),
-    [("pve1.example.com", 1, "IP address mismatch"), (HOST, -1, "certificate has expired")],
+    [("pve1.example.com", 1, "call it by a name that the certificate holds"), (HOST, -1, "certificate has expired")],
 )
 def test_a_wrong_name_and_an_expired_certificate_are_refused(tmp_path, pve, run_module, name, days, words):
     with StrictServer(make_certificate(tmp_path, name, days), SmallPve()) as server:
@@ -482,7 +482,7 @@ def test_a_task_under_way_is_not_started_again_when_its_node_vanishes(pve, run_m
     pve.fault("GET", STATUS, "595", times=None)
     result = run_module(NAME, {"vmid": 100, "timeout": 2})
     bad(result, "transport", "task qmstart of 100 was started and may still run, look at UPID:pve1:")
-    assert result["error"]["upid"] == pve.tasks()[0]["upid"]
+    assert (result["error"]["upid"], result["changed"]) == (pve.tasks()[0]["upid"], True)
     assert len(posts(pve)) == len(pve.tasks()) == 1
 
 
@@ -609,7 +609,7 @@ def test_the_deadline_in_mid_task_names_the_task_that_goes_on(pve, run_module):
     (task,) = pve.tasks()
     bad(result, "timed_out", "task qmstart of 100 still runs", "PVE goes on with it", task["upid"])
     assert result["error"]["upid"] == task["upid"]
-    assert result["changed"] is False
+    assert (result["changed"], result["steps"]) == (True, [])
 
 
 def test_polling_keeps_the_connection_open(pve, run_module):
@@ -629,6 +629,29 @@ def test_an_idle_connection_is_opened_anew(pve, run_module):
     good(run_module(NAME, {"vmid": 101, "wait_for": ["ip"]}))
     assert pve.connection_count == 2
     assert [item.status for item in pve.exchanges] == [200] * 4
+
+
+@pytest.mark.parametrize(
+    ("vmid", "state", "method", "action"),
+    [
+        (100, "started", "shutdown", "start"),
+        (101, "stopped", "stop", "stop"),
+        (200, "started", "shutdown", "start"),
+        (201, "stopped", "stop", "stop"),
+        (201, "stopped", "shutdown", "shutdown"),
+    ],
+)
+def test_somebody_else_who_is_faster_does_no_harm(pve, run_module, vmid, state, method, action):
+    pve.add_container(201, "busy", status="running")
+
+    def be_faster():
+        guest = pve.server.guest(vmid)
+        guest.status = guest.qmpstatus = "running" if state == "started" else "stopped"
+
+    pve.before("POST", f"{vmid}/status/{action}$", be_faster)
+    result = good(run_module(NAME, {"vmid": vmid, "state": state, "stop_method": method}))
+    assert len(posts(pve)) == 1
+    assert result["guest"]["status"] == ("running" if state == "started" else "stopped")
 
 
 def test_eight_parallel_starts_are_one_start(pve, run_module):

@@ -297,6 +297,7 @@ def test_an_ha_guest_that_does_not_come_up_is_an_error_at_the_deadline(ha, run_m
     assert result.failed
     assert "guest 100 (web) on node pve1 is stopped and not running" in result.msg
     assert "ha-manager status" in result.msg
+    assert (result["changed"], result["error"]["upid"]) == (True, ha.tasks("hastart")[0]["upid"])
 
 
 def test_an_ha_error_is_told_at_once(ha, run_module):

@@ -14,7 +14,7 @@ from .._operations.plan import Applier, Change, Outcome
 from .._pve.client import PveClient
 from .._pve.connection import connection_options
 from .._pve.deadline import Deadline
-from .._pve.errors import InvalidRequest, MissingLibrary, PveError
+from .._pve.errors import InvalidRequest, MissingLibrary, PveError, TimedOut, TransportError
 
 Parameters = t.Mapping[str, t.Any]
 Operation = t.Callable[[Applier, t.Any], Outcome]
@@ -63,6 +63,11 @@ def _run(
     module.exit_json(**result)
 
 
+def _goes_on(error: PveError, applier: Applier) -> bool:
+    """PVE still works on what this run has started."""
+    return isinstance(error, (TimedOut, TransportError)) and error.cause.upid in applier.client.own_upids
+
+
 def fail(module: AnsibleModule, error: PveError, applier: Applier | None = None) -> t.NoReturn:
     """Exit with one sentence, the structured error, and what had been done before."""
     if isinstance(error, MissingLibrary):
@@ -70,7 +75,7 @@ def fail(module: AnsibleModule, error: PveError, applier: Applier | None = None)
     module.fail_json(
         msg=str(error),
         error=error.details(),
-        changed=bool(applier and applier.done),
+        changed=bool(applier and (applier.done or _goes_on(error, applier))),
         steps=list(applier.done) if applier else [],
         tasks=[task.as_result() for task in applier.tasks] if applier else [],
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from .._pve.client import PveClient
 from .._pve.commands import Command, run_command
 from .._pve.deadline import Deadline
-from .._pve.errors import InvalidRequest, Meaning, Refused, TimedOut
+from .._pve.errors import Cause, InvalidRequest, Meaning, Refused, TimedOut
 from .._pve.guests import LXC, Guest, GuestHandle, Selector
 from .._pve.tasks import Task
 from .facts import (
@@ -87,7 +87,7 @@ class PowerStep(Step):
             command = replace(command, done=lambda: read_status(handle).condition in self.ends_in)
         task = run_command(client, command, handle)
         if self.through_ha:
-            await_condition(handle, self.ends_in, client.deadline, through_ha=True)
+            await_condition(handle, self.ends_in, client.deadline, Cause(upid=task.upid) if task else Cause())
         return task
 
 
@@ -249,20 +249,27 @@ def _step(guest: Guest, status: Status, action: str, form: t.Mapping[str, t.Any]
     return PowerStep(f"{title} {guest.label}", command, ends_in=_ENDS_IN[action], through_ha=through_ha)
 
 
-def await_condition(handle: GuestHandle, wanted: tuple[str, ...], watch: Deadline, through_ha: bool = False) -> Status:
-    """Read the status until the guest's condition is one of those wanted; raises Refused or TimedOut."""
+def await_condition(
+    handle: GuestHandle, wanted: tuple[str, ...], watch: Deadline, asked_ha: Cause | None = None
+) -> Status:
+    """Read the status until the guest's condition is one of those wanted.
+
+    asked_ha names the task that asked HA for it. Raises Refused, or TimedOut when HA may still do it.
+    """
     tries = watch.tries(watch.seconds)
     while True:
         status = read_status(handle)
         if status.condition in wanted:
             return status
-        if through_ha and status.ha_state == "error":
-            raise Refused(f"{handle.guest.label} is in the HA state error: look at it with ha-manager status")
+        if asked_ha and status.ha_state == "error":
+            raise Refused(f"{handle.guest.label} is in the HA state error: look at it with ha-manager status", asked_ha)
         if not tries.again():
             break
     where = f"{handle.guest.label} on node {handle.guest.node} is {status.condition} and not {wanted[0]}"
-    if through_ha:
-        raise TimedOut(f"{where} after {watch.seconds:.0f} s: HA was asked for it, look at it with ha-manager status")
+    if asked_ha:
+        raise TimedOut(
+            f"{where} after {watch.seconds:.0f} s: HA was asked for it, look at it with ha-manager status", asked_ha
+        )
     raise Refused(f"{where}, although PVE's task ended well: look at the guest's own console and the node's log")
 
 

@@ -167,7 +167,8 @@ def find_own_task(client: PveClient, node: str, task_type: str, task_id: str, si
     since is in the server's seconds since 1970 (PveClient.server_time). Of several, which only other runs with the
     same token can have started, it is the newest.
     """
-    entries = client.read("nodes", node, "tasks", typefilter=task_type, vmid=task_id, since=since, source="all")
+    vmid = task_id if task_id.isdigit() else None
+    entries = client.read("nodes", node, "tasks", typefilter=task_type, vmid=vmid, since=since, source="all")
     upids = (parse_upid(entry["upid"]) for entry in entries)
     mine = [
         upid

@@ -292,7 +292,10 @@ def _causes(error: BaseException | None) -> t.Iterator[BaseException]:
 def _certificate_sentence(url: str, root: BaseException, options: ConnectionOptions) -> str:
     if options.fingerprint and not isinstance(root, ssl.SSLCertVerificationError):
         return f"the certificate of {url} is not the one that api_fingerprint names: {root}"
+    why = getattr(root, "verify_message", None) or str(root)
+    # urllib3 1.26 says "doesn't match", OpenSSL "mismatch".
+    cure = "call it by a name that the certificate holds" if "match" in why else "set ca_path to the cluster's CA"
     return (
-        f"the certificate of {url} is not trusted ({getattr(root, 'verify_message', None) or root}): "
-        f"set ca_path to the cluster's CA, or api_fingerprint to the certificate's SHA-256 fingerprint"
+        f"the certificate of {url} is not trusted ({why.rstrip('.')}): {cure}, "
+        f"or set api_fingerprint to the certificate's SHA-256 fingerprint"
     )
