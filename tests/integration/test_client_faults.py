@@ -32,6 +32,11 @@ def polls(pve):
     return [item for item in pve.exchanges if item.path.endswith("/status") and "/tasks/" in item.path]
 
 
+def span(pve):
+    """Seconds from the first request to the last, on the server's clock: how fast processes start does not count."""
+    return pve.exchanges[-1].when - pve.exchanges[0].when
+
+
 def good(result):
     assert not result.failed, (result.msg, result.stderr)
     return result
@@ -153,17 +158,19 @@ def test_a_token_that_may_not_is_told_what_it_lacks(pve, run_module, granted, ch
 # ---- where it is
 
 
-def free_port():
-    with socket.create_server((HOST, 0)) as listener:
-        return listener.getsockname()[1]
+@pytest.fixture
+def closed_port():
+    """A port that refuses connections: taken, but nobody listens on it."""
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        yield taken.getsockname()[1]
 
 
-def test_an_unreachable_host_is_told_at_once(pve, run_module):
+def test_an_unreachable_host_is_told_at_once(pve, run_module, closed_port):
     began = time.monotonic()
-    port = free_port()
-    result = run_module(NAME, {"vmid": 100, "api_host": f"{HOST}:{port}"})
-    bad(result, "unreachable", f"cannot connect to https://{HOST}:{port}", "refused")
-    assert time.monotonic() - began < 5
+    result = run_module(NAME, {"vmid": 100, "api_host": f"{HOST}:{closed_port}"})
+    bad(result, "unreachable", f"cannot connect to https://{HOST}:{closed_port}", "refused")
+    assert time.monotonic() - began < 20, "patience is for hosts that were there"
 
 
 def test_an_unknown_name_is_told(pve, run_module):
@@ -171,15 +178,15 @@ def test_an_unknown_name_is_told(pve, run_module):
     bad(result, "unreachable", "cannot connect to https://no-such-host.invalid:")
 
 
-def test_the_first_host_that_answers_is_used(pve, run_module):
-    hosts = f"{HOST}:{free_port()},no-such-host.invalid,{pve.host}:{pve.port},{HOST}:{free_port()}"
+def test_the_first_host_that_answers_is_used(pve, run_module, closed_port):
+    hosts = f"{HOST}:{closed_port},no-such-host.invalid,{pve.host}:{pve.port},{HOST}:{closed_port}"
     good(run_module(NAME, {"vmid": 100, "api_host": hosts}))
     assert pve.connection_count == 1
 
 
-def test_when_every_host_is_down_the_last_one_is_told(pve, run_module):
-    hosts = [f"{HOST}:{free_port()}" for _number in range(2)]
-    bad(run_module(NAME, {"vmid": 100, "api_host": ",".join(hosts)}), "unreachable", hosts[1])
+def test_when_every_host_is_down_the_last_one_is_told(pve, run_module, closed_port):
+    hosts = f"no-such-host.invalid,{HOST}:{closed_port}"
+    bad(run_module(NAME, {"vmid": 100, "api_host": hosts}), "unreachable", f"https://{HOST}:{closed_port}")
 
 
 def test_a_host_that_hangs_is_left_for_the_next(strict, pve, run_module):
@@ -196,8 +203,8 @@ def test_a_host_that_hangs_is_left_for_the_next(strict, pve, run_module):
     assert len(pve.exchanges) == 6
 
 
-def test_an_ipv6_address_in_each_form_is_asked(pve, run_module):
-    port = free_port()
+def test_an_ipv6_address_in_each_form_is_asked(pve, run_module, closed_port):
+    port = closed_port
     for text in ("::1", "[::1]", f"[::1]:{port}", f"https://[::1]:{port}"):
         result = run_module(NAME, {"vmid": 100, "api_host": text, "api_port": port})
         bad(result, "unreachable", f"cannot connect to https://[::1]:{port}")
@@ -295,11 +302,10 @@ def test_a_connection_that_breaks_before_tls_is_up_was_never_used(strict, pve, r
         return number not in (2, 3)
 
     with StrictServer(strict, SmallPve(running=False), greet, per_connection=2) as server:
-        began = time.monotonic()
         good(run_module(NAME, {"vmid": 100}, env=server.environment))
     assert spoilt == [2, 3]
     assert [request.method for request in server.requests].count("POST") == 1
-    assert time.monotonic() - began < 2.5
+    assert len(server.requests) == 6, "nothing had to be looked up"
 
 
 def test_a_server_that_only_accepts_is_told_as_one(strict, pve, run_module):
@@ -376,10 +382,9 @@ def test_a_read_that_fails_for_a_moment_is_repeated(pve, run_module, kind, optio
 
 def test_a_read_that_keeps_failing_ends_with_the_time(pve, run_module):
     pve.fault("GET", "status/current$", "595", times=None)
-    began = time.monotonic()
     result = run_module(NAME, {"vmid": 100, "timeout": 2})
     bad(result, "unreachable", "could not reach the node", "No route to host")
-    assert time.monotonic() - began < 4
+    assert span(pve) < 2
 
 
 def test_a_node_that_is_down_is_told(pve_cluster, run_module):
@@ -392,9 +397,8 @@ def test_a_name_is_found_although_another_node_is_down(pve_cluster, run_module):
     pve_cluster.set_node_offline("pve2")
     pve_cluster.call(lambda: setattr(pve_cluster.server.guest(101), "born_at", time.monotonic()))
     pve_cluster.knobs.resources_lag = 60.0
-    began = time.monotonic()
     good(run_module(NAME, {"name": "web"}))
-    assert time.monotonic() - began < 5
+    assert span(pve_cluster) < 10
     result = run_module(NAME, {"name": "nobody", "timeout": 1})
     bad(result, "unreachable", "No route to host")
 
@@ -441,9 +445,8 @@ def test_a_lost_answer_means_one_effect(pve, run_module, vmid, state, method, ac
 @pytest.mark.parametrize(("vmid", "state", "method", "action", "task"), [CHANGES[0], CHANGES[2], CHANGES[5]])
 def test_what_was_dropped_before_it_was_done_is_sent_again(pve, run_module, vmid, state, method, action, task):
     pve.fault("POST", f"status/{action}$", "drop")
-    began = time.monotonic()
     good(run_module(NAME, {"vmid": vmid, "state": state, "stop_method": method}))
-    assert time.monotonic() - began < 6
+    assert span(pve) < 6
     assert len(posts(pve, action)) == 2
     assert [item["type"] for item in pve.tasks()] == [task]
 
@@ -603,9 +606,8 @@ def test_a_task_that_its_node_never_knows_is_told(pve, run_module):
 
 def test_the_deadline_in_mid_task_names_the_task_that_goes_on(pve, run_module):
     pve.knobs.task_seconds["qmstart"] = 5.0
-    began = time.monotonic()
     result = run_module(NAME, {"vmid": 100, "timeout": 1})
-    assert time.monotonic() - began < 4
+    assert span(pve) < 1
     (task,) = pve.tasks()
     bad(result, "timed_out", "task qmstart of 100 still runs", "PVE goes on with it", task["upid"])
     assert result["error"]["upid"] == task["upid"]
