@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -24,7 +25,7 @@ from typing import Any
 from tests.support.collection_tree import REPOSITORY, link_collection
 from tests.support.processes import child_environment
 
-PATIENCE = 10
+PATIENCE = 3
 WIDTH = 100
 NOISE = re.compile(r"^(PLAY \[.*|\s*)$")
 # ansible-core 2.19 and newer show where in the playbook an error comes from.
@@ -97,17 +98,30 @@ def running_pve() -> Iterator[Pve]:
 
 
 def stop(process: subprocess.Popen[str], first: signal.Signals) -> None:
-    """End the process and what it started, first in peace."""
+    """End the process and all that it started: in peace, or else by force."""
     if process.poll() is None:
+        # Ansible's workers have sessions of their own, and a signal can reach them too early to be heeded.
+        others = descendants(process.pid)
         process.send_signal(first)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(PATIENCE)
+        for pid in [*descendants(process.pid), *others, process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(PATIENCE)
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()
+
+
+def descendants(ancestor: int) -> list[int]:
+    """The processes below one, its children first."""
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(pid): int(parent) for pid, parent in (line.split() for line in listing.splitlines())}
+    found = [ancestor]
+    for parent in found:
+        found += [pid for pid in parents if parents[pid] == parent]
+    return found[1:]
 
 
 class Shell:
@@ -150,10 +164,10 @@ class Shell:
                 show_output(line.rstrip())
         finally:
             if process.poll() is None:
-                # Ansible ends its own workers on SIGINT; at the end of its output it is about to end anyway.
+                # At the end of its output it is about to end anyway.
                 if sys.exc_info()[0] is not None:
                     stop(process, signal.SIGINT)
-                process.wait(PATIENCE)
+                process.wait()
             process.stdout.close()
         return Run(process.returncode, "".join(lines))
 
