@@ -67,6 +67,7 @@ class _Run:
         self.handle = handle
         self.followed = False
         self.sent_again = False
+        self.since = 0
         self.tries: dict[type[PveError], Tries] = {}
 
     @property
@@ -86,18 +87,19 @@ class _Run:
 
     def _send(self) -> Upid | None:
         """Send the change and return its task; None when it is done without one."""
-        since = self.client.server_time
+        if not self.sent_again:
+            self.since = self.client.server_time
         try:
             answer = self.client.write(self.command.method, *self.command.path(self.node), **self.command.form)
         except AnswerLost as error:
-            return self._look(since, error)
+            return self._look(error)
         return parse_upid(answer) if isinstance(answer, str) and answer.startswith("UPID:") else None
 
     def _wait(self, upid: Upid) -> Task:
         self.client.own_upids.add(upid.text)
         return wait_for_task(self.client, upid)
 
-    def _look(self, since: int, lost: AnswerLost) -> Upid | None:
+    def _look(self, lost: AnswerLost) -> Upid | None:
         """Look whether the change was made after all: return its task, or None when it is done without one.
 
         Raises AnswerLost when neither shows, and TransportError when nobody can tell.
@@ -106,19 +108,24 @@ class _Run:
         tries = self.client.deadline.tries(seconds)
         try:
             while True:
-                upid = self._own_task(since)
+                upid = self._own_task()
                 if upid is not None or self.command.done():
                     return upid
                 if not tries.again():
                     break
         except (TransportError, TimedOut) as error:
             raise TransportError(f"{lost}; whether PVE did it could not be found out: {error}", lost.cause) from error
-        raise AnswerLost(f"{lost}; PVE does not show within {tries.deadline.seconds:.0f} s that it did it", lost.cause)
+        raise AnswerLost(
+            f"{lost}; PVE does not show within {tries.deadline.seconds:.0f} s that it did it: "
+            f"look at it before running this again",
+            lost.cause,
+        )
 
-    def _own_task(self, since: int) -> Upid | None:
-        if not self.command.task_type or not self.node or not since:
+    def _own_task(self) -> Upid | None:
+        # Before the server's first answer nobody knows since when a task can be one's own.
+        if not self.command.task_type or not self.node or not self.since:
             return None
-        return find_own_task(self.client, self.node, self.command.task_type, self.command.task_id, since)
+        return find_own_task(self.client, self.node, self.command.task_type, self.command.task_id, self.since)
 
     def _is_done_all_the_same(self, error: PveError) -> bool:
         """A refusal that says that the effect is there: by somebody else, or by what was sent before."""

@@ -174,6 +174,21 @@ def test_it_is_not_sent_a_third_time():
     assert len(pve.sent) == 2
 
 
+def test_the_first_one_is_still_known_when_the_second_is_lost_as_well():
+    pve = Pve(["lost before PVE had it", "lost before PVE had it"])
+    look = pve.read
+
+    def read(*path, **query):
+        pve.server_time = NOW + int(pve.clock.now)
+        if len(pve.sent) == 2 and not pve.tasks:
+            pve.new_task()
+        return look(*path, **query)
+
+    pve.read = read
+    assert run(pve).upid == upid_of(1)
+    assert len(pve.sent) == 2
+
+
 def test_what_must_not_be_done_twice_is_not_sent_again():
     pve = Pve(["lost before PVE had it", "done"])
     with pytest.raises(AnswerLost):
