@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,7 +116,9 @@ def stop(process: subprocess.Popen[str], first: signal.Signals) -> None:
 
 
 def descendants(ancestor: int) -> list[int]:
-    """The processes below one, its children first."""
+    """The processes below one, its children first; none where there is no ps."""
+    if shutil.which("ps") is None:
+        return []
     listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     parents = {int(pid): int(parent) for pid, parent in (line.split() for line in listing.splitlines())}
     found = [ancestor]

@@ -1,0 +1,297 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The documentation is whole, agrees with itself, and speaks of nothing that is not there.
+
+That options and argument specs agree is for ansible-test to see; that examples work, for test_examples.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.meta
+import pytest
+import yaml
+from fakepve.shapes import PRIVILEGES
+
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve import errors
+from tests.integration.guides import FENCE, blocks, documents, privileges
+from tests.support.collection_tree import REPOSITORY
+
+PACKAGE = "ansible_collections.cloudbridge.proxmox.plugins"
+README = REPOSITORY / "README.md"
+FIRST_VM = REPOSITORY / "docs" / "first-vm.md"
+TROUBLESHOOTING = REPOSITORY / "docs" / "troubleshooting.md"
+MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob("*.py"))
+FRAGMENTS = sorted(path.stem for path in (REPOSITORY / "plugins" / "doc_fragments").glob("*.py"))
+PLAYBOOKS = sorted((REPOSITORY / "playbooks").glob("*.yml"))
+DOCUMENTS = documents()
+# The guest that most modules return; a module may leave a description in other words, but not a key out.
+RETURNED_GUEST = {
+    "vmid": "int",
+    "name": "str",
+    "node": "str",
+    "type": "str",
+    "status": "str",
+    "template": "bool",
+    "lock": "str",
+    "tags": "list",
+    "pool": "str",
+    "ha_managed": "bool",
+    "ha_state": "str",
+    "uptime": "int",
+}
+# What is written as code in the guides, and is neither a name of this collection nor a file of it.
+WORDS_OF_OTHERS = {
+    *("ansible_python_interpreter", "changed", "connection", "localhost", "module_defaults", "ok"),  # Ansible's
+    *("args", "got timeout", "local"),  # Proxmox VE's
+    *("false", "proxmox", "proxmoxer", "requests"),
+}
+
+
+def document_of(module: str, name: str) -> Any:
+    return yaml.safe_load(getattr(importlib.import_module(f"{PACKAGE}.modules.{module}"), name))
+
+
+def options_of(module: str) -> dict[str, Any]:
+    """A module's options, those of its fragments included."""
+    documentation = document_of(module, "DOCUMENTATION")
+    options = dict(documentation["options"])
+    for reference in documentation["extends_documentation_fragment"]:
+        fragment, _, part = reference.removeprefix("cloudbridge.proxmox.").partition(".")
+        shared = yaml.safe_load(getattr(fragment_class(fragment), (part or "documentation").upper()))
+        options = {**shared["options"], **options}
+    return options
+
+
+def fragment_class(name: str) -> type:
+    found: type = importlib.import_module(f"{PACKAGE}.doc_fragments.{name}").ModuleDocFragment
+    return found
+
+
+def entries(tree: Mapping[str, Any], deeper: tuple[str, ...], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every option or returned value of a tree of them, with the way to it."""
+    for name, entry in tree.items():
+        yield f"{path}{name}", entry
+        for key in deeper:
+            yield from entries(entry.get(key) or {}, deeper, f"{path}{name}.")
+
+
+def sentences(entry: Mapping[str, Any]) -> list[str]:
+    text = entry["description"]
+    return [text] if isinstance(text, str) else list(text)
+
+
+def without_full_stop(tree: Mapping[str, Any], deeper: tuple[str, ...]) -> list[str]:
+    return [
+        f"{path}: {text}"
+        for path, entry in entries(tree, deeper)
+        for text in sentences(entry)
+        if not text.endswith((".", ":"))
+    ]
+
+
+# ---- modules
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_everything_of_a_module_is_told_in_sentences(module):
+    assert without_full_stop(options_of(module), ("suboptions",)) == []
+    assert without_full_stop(document_of(module, "RETURN"), ("contains",)) == []
+    assert [text for text in sentences(document_of(module, "DOCUMENTATION")) if not text.endswith(".")] == []
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS)
+def test_everything_of_a_fragment_is_told_in_sentences(fragment):
+    parts = [text for name, text in vars(fragment_class(fragment)).items() if name.isupper()]
+    for part in parts:
+        content = yaml.safe_load(part)
+        assert without_full_stop(content["options"], ("suboptions",)) == []
+        assert without_full_stop(content.get("attributes") or {}, ()) == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_that_returns_guests_returns_the_same_of_them(module):
+    returned = document_of(module, "RETURN")
+    assert "error" in returned
+    for name in {"guest", "guests"} & set(returned):
+        contained = {key: entry["type"] for key, entry in returned[name]["contains"].items()}
+        assert {key: contained.get(key) for key in RETURNED_GUEST} == RETURNED_GUEST
+        assert name == "guests" or set(contained) == set(RETURNED_GUEST)
+    if "guest" in returned:
+        assert {"vmid", "node"} <= set(returned)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_named_examples_with_full_names(module):
+    tasks = document_of(module, "EXAMPLES")
+    assert all(task["name"][0].isupper() for task in tasks)
+    assert any(f"cloudbridge.proxmox.{module}" in task for task in tasks)
+    assert all(any("." in key for key in task) for task in tasks)
+
+
+def test_every_module_is_in_the_action_group():
+    runtime = yaml.safe_load((REPOSITORY / "meta" / "runtime.yml").read_text(encoding="utf-8"))
+    assert sorted(runtime["action_groups"]["pve"]) == MODULES
+
+
+def test_every_error_kind_is_explained_and_no_other():
+    kinds = {error.kind for error in subclasses(errors.PveError)}
+    text = TROUBLESHOOTING.read_text(encoding="utf-8")
+    chapter = text.partition("## Kinds of errors")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^### (\w+)$", chapter, re.MULTILINE)) == kinds
+
+
+def subclasses(kind: type[errors.PveError]) -> set[type[errors.PveError]]:
+    direct = set(kind.__subclasses__())
+    return direct.union(*(subclasses(item) for item in direct))
+
+
+def test_every_key_of_an_error_is_explained():
+    table = TROUBLESHOOTING.read_text(encoding="utf-8").partition("## Kinds of errors")[0]
+    rows = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(errors.PveError("no").details())
+
+
+# ---- playbooks
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
+def test_every_variable_of_a_playbook_is_in_its_first_lines(path):
+    text = path.read_text(encoding="utf-8")
+    header = [line for line in text.splitlines() if line.startswith("#   ")]
+    rows = [found[1] for line in header if (found := re.match(r"#   ([a-z_]+(?:, [a-z_]+)*)  +\S", line))]
+    told = {name for row in rows for name in row.split(", ")}
+    assert told == variables_of(yaml.safe_load(text)) - set(connection_spec())
+    assert f"ansible-playbook cloudbridge.proxmox.{path.stem} " in text
+
+
+def variables_of(plays: list[dict[str, Any]]) -> set[str]:
+    """The variables that a user can set: used, and not set by the playbook itself."""
+    texts, own = list[str](), {"omit", "lookup", "now"}
+    collect(plays, "", texts, own)
+    environment = jinja2.Environment(autoescape=True)
+    # Ansible's own, which only have to be known here.
+    environment.filters.update(dict.fromkeys(("bool", "combine"), str))
+    environment.tests.update(dict.fromkeys(("skipped",), bool))
+    used = set().union(*(jinja2.meta.find_undeclared_variables(environment.parse(text)) for text in texts))
+    return {name for name in used - own if not name.startswith("ansible_")}
+
+
+def collect(node: Any, key: str, texts: list[str], own: set[str]) -> None:
+    if isinstance(node, Mapping):
+        own.update([node["register"]] if "register" in node else [])
+        for name, value in node.items():
+            own.update(value if name == "vars" else ())
+            collect(value, str(name), texts, own)
+    elif isinstance(node, list):
+        for item in node:
+            collect(item, key, texts, own)
+    elif isinstance(node, str) and key in ("when", "that"):
+        texts.append(f"{{{{ {node} }}}}")
+    elif isinstance(node, str):
+        texts.append(node)
+
+
+# ---- README.md and docs/
+
+
+def prose(document: Path) -> str:
+    return FENCE.sub("", document.read_text(encoding="utf-8"))
+
+
+def cells(document: Path, heading: str) -> dict[str, list[str]]:
+    """The rows of the table below this header, by the code in their first cell."""
+    table = document.read_text(encoding="utf-8").partition(heading)[2].strip().partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines()[1:]]
+    return {row[0].partition("`")[2].partition("`")[0]: row[1:] for row in rows}
+
+
+def test_readme_lists_every_module_and_playbook():
+    assert sorted(cells(README, "| Module | What it does |")) == MODULES
+    assert sorted(cells(README, "| Playbook | What it does |")) == [path.stem for path in PLAYBOOKS]
+
+
+def test_readme_lists_every_environment_variable():
+    listed = cells(README, "| Environment variable | Option | What it is |")
+    spec = {str(option["fallback"][1][0]): name for name, option in connection_spec().items()}
+    assert {variable: row[0].strip("`") for variable, row in listed.items()} == spec
+
+
+def test_readme_speaks_of_privileges_that_proxmox_ve_has():
+    rows = privileges(README)
+    assert len(rows) > 10
+    assert {name for _purpose, names, _path in rows for name in names} <= set(PRIVILEGES)
+    named = {module for purpose, _names, _path in rows for module in re.findall(r"`(pve_\w+)`", purpose)}
+    assert named <= set(MODULES)
+
+
+def test_role_of_the_first_guide_has_every_privilege_of_the_readme():
+    (role,) = (
+        command.words[-1].split()
+        for block in blocks(FIRST_VM)
+        if block.language == "console"
+        for command in block.commands()
+        if command.words[:3] == ["pveum", "role", "add"]
+    )
+    needed = {name for _purpose, names, _path in privileges(README) for name in names}
+    # VM.Snapshot includes it.
+    assert set(role) == needed - {"VM.Snapshot.Rollback"}
+
+
+def anchors(document: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_links_lead_somewhere(document):
+    lost = []
+    for target in re.findall(r"\]\(([^)]+)\)", prose(document)):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (document.parent / name).resolve() if name else document
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            lost.append(target)
+    assert lost == []
+
+
+def test_every_guide_is_linked_from_the_readme():
+    text = README.read_text(encoding="utf-8")
+    assert [path.name for path in DOCUMENTS[1:] if f"(docs/{path.name})" not in text] == []
+
+
+def vocabulary() -> set[str]:
+    """Every name that the collection gives to something."""
+    known = {"module", *MODULES, *(path.stem for path in PLAYBOOKS)}
+    for module in MODULES:
+        for tree, deeper in ((options_of(module), ("suboptions",)), (document_of(module, "RETURN"), ("contains",))):
+            for path, entry in entries(tree, deeper):
+                known.add(path.rpartition(".")[2])
+                known.update(map(str, entry.get("choices") or ()))
+    for path in PLAYBOOKS:
+        known |= variables_of(yaml.safe_load(path.read_text(encoding="utf-8")))
+    known |= {error.kind for error in subclasses(errors.PveError)} | set(errors.PveError("no").details())
+    known |= {"module_utils", *(path.name for path in (REPOSITORY / "plugins" / "module_utils").iterdir())}
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    return known | {f"make {target}" for target in re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_names_in_the_guides_exist(document):
+    known = vocabulary() | WORDS_OF_OTHERS
+    unknown = []
+    for code in re.findall(r"`([^`\n]+)`", prose(document)):
+        name = re.fullmatch(r"([a-z_]+[a-z0-9_]*(?: [a-z]+)?)(?:: .+)?", code)
+        if name and name[1] not in known and not (REPOSITORY / code).exists():
+            unknown.append(code)
+    assert unknown == []
