@@ -590,7 +590,7 @@ RETURN = r"""
 guest:
   description:
     - The guest as it is now. Of a guest that was deleted, as it was before.
-    - In check mode a guest that would be made has only what is known of it.
+    - In check mode a guest that would be made has no vmid yet, unless the task gives one.
   returned: success, unless there is no guest
   type: dict
   contains:

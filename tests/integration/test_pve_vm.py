@@ -65,6 +65,7 @@ def checked_then_real(pve, run_module, arguments: dict[str, Any], *, again: bool
     assert not real.failed, real.msg
     assert checked.changed == real.changed
     assert sorted(checked.diff["after"]) == sorted(real.diff["after"])
+    assert set(checked.result.get("guest", {})) == set(real.result.get("guest", {}))
     if again:
         pve.reset_record()
         second = run_module("pve_vm", arguments, diff=True)
@@ -101,6 +102,7 @@ def test_a_clone_is_made_and_configured_in_one_task(pve, run_module) -> None:
     assert "correct horse" not in result.stdout
     assert [task["type"] for task in result["tasks"]] == ["qmclone", "resize"]
     assert result["diff"]["after"]["cipassword"] == "********"
+    assert result["diff"]["after"]["sshkeys"] == CLONE["cloud_init"]["ssh_keys"][0]
 
 
 def test_a_clone_that_is_there_is_changed_and_not_cloned_again(pve, run_module) -> None:

@@ -83,20 +83,17 @@ def values_of(entries: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
 
 
 def state_result(state: VmState) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
-    """The guest, and the other facts, as a result returns them."""
+    """The guest, and the other facts, as a result returns them; a guest that is not made yet has no vmid."""
+    known = state.status or newborn_status(state.name)
+    status = replace(
+        known,
+        name=state.name or known.name,
+        template=state.template,
+        tags=split_tags(state.values.get("tags")),
+    )
     facts = {
         "config": dict(sorted(state.values.items())),
         "pending": pending_result(state.pending),
         "reboot_required": state.reboot_required,
     }
-    if state.status is not None:
-        status = replace(
-            state.status,
-            name=state.name or state.status.name,
-            template=state.template,
-            tags=split_tags(state.values.get("tags")),
-        )
-        return guest_result(state.guest, status), facts
-    guest = state.guest
-    expected = {"vmid": guest.vmid or None, "name": state.name or guest.name or None, "node": guest.node or None}
-    return {**expected, "type": guest.kind, "template": state.template, "pool": guest.pool or None}, facts
+    return {**guest_result(state.guest, status), "vmid": state.guest.vmid or None}, facts

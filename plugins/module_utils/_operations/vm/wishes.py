@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.vm_config import meaning_of
+from ..._pve.vm_config import meaning_of, split_ssh_keys
 
 MASK = "********"
 
@@ -39,7 +39,14 @@ class Wish:
 
     def shown(self, text: str | None) -> str | None:
         """The value as the diff may show it."""
-        return MASK if self.secret and text is not None else text
+        if text is None:
+            return None
+        return MASK if self.secret else readable(self.key, text)
+
+
+def readable(key: str, text: str) -> str:
+    """The value as a person reads it."""
+    return "\n".join(split_ssh_keys(text)) if key == "sshkeys" else text
 
 
 def flag(value: bool) -> str:
