@@ -205,9 +205,13 @@ def show_command(command: Sequence[str]) -> None:
 
 def _words(command: Sequence[str]) -> Iterator[str]:
     """An option stays on a line with its value."""
-    words = iter(command)
-    for word in words:
-        yield f"{word} {shlex.quote(next(words))}" if word in ("-e", "-m", "-a") else shlex.quote(word)
+    option = ""
+    for word in command:
+        if word in ("-e", "-m", "-a"):
+            option = f"{word} "
+            continue
+        yield option + shlex.quote(word)
+        option = ""
 
 
 def show_output(line: str) -> None:

@@ -104,7 +104,7 @@ def test_demo_can_stay_for_tries_by_hand(tmp_path):
             line = process.stdout.readline()
             assert line, settings
             if line.strip().startswith("export ") and not line.strip().endswith("..."):
-                name, _, value = line.strip().removeprefix("export ").partition("=")
+                name, _equals, value = line.strip().removeprefix("export ").partition("=")
                 settings[name] = value
         look = [Path(sys.executable).parent / "ansible", "localhost", "-m", "cloudbridge.proxmox.pve_vm_info"]
         environment = child_environment(tmp_path, settings)

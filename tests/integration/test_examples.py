@@ -205,7 +205,7 @@ class Reader:
 
     def export(self, assignment: str) -> None:
         """Who asks is as the document says; where PVE is, and the secret, are not."""
-        name, _, value = assignment.partition("=")
+        name, _equals, value = assignment.partition("=")
         assert name in self.connection, name
         if name in ("PROXMOX_USER", "PROXMOX_TOKEN_ID"):
             self.connection[name] = value

@@ -169,7 +169,7 @@ class StrictServer:
             return None
         headers: dict[str, str] = {}
         while (header := stream.readline().decode("latin-1").strip()) != "":
-            name, _, value = header.partition(":")
+            name, _colon, value = header.partition(":")
             headers[name.lower()] = value.strip()
         body = stream.read(int(headers.get("content-length", 0))).decode()
         path = line[1].removeprefix("/api2/json")

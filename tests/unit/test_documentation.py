@@ -66,7 +66,7 @@ def options_of(module: str) -> dict[str, Any]:
     documentation = document_of(module, "DOCUMENTATION")
     options = dict(documentation["options"])
     for reference in documentation["extends_documentation_fragment"]:
-        fragment, _, part = reference.removeprefix("cloudbridge.proxmox.").partition(".")
+        fragment, _dot, part = reference.removeprefix("cloudbridge.proxmox.").partition(".")
         shared = yaml.safe_load(getattr(fragment_class(fragment), (part or "documentation").upper()))
         options = {**shared["options"], **options}
     return options
@@ -258,7 +258,7 @@ def test_links_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)]+)\)", prose(document)):
         if target.startswith("https://"):
             continue
-        name, _, anchor = target.partition("#")
+        name, _hash, anchor = target.partition("#")
         path = (document.parent / name).resolve() if name else document
         if not path.exists() or (anchor and anchor not in anchors(path)):
             lost.append(target)
