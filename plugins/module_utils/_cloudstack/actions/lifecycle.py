@@ -11,22 +11,19 @@ import typing as t
 import uuid
 
 from ..._operations.facts import RUNNING, STOPPED
-from ..._operations.plan import Applier, Change, Plan, Step
-from ..._operations.power import PowerRequest, bring_into_state
+from ..._operations.plan import Change, Plan, Step
+from ..._operations.power import PowerRequest
 from ..._operations.selection import check_vmid
-from ..._operations.vm.converge import plan_changes
 from ..._operations.vm.deploy import Deployment, deploy_clone, deploy_new, take_down
 from ..._operations.vm.ensure import converge
 from ..._operations.vm.removal import remove_vm
 from ..._operations.vm.request import VmRequest
-from ..._operations.vm.settings import TagsWish, check_name
-from ..._operations.vm.state import VmState, read_state
-from ..._operations.vm.wishes import Wish
+from ..._operations.vm.settings import check_name
+from ..._operations.vm.state import read_state
 from ..._pve.commands import Command
-from ..._pve.errors import AlreadyExists, InvalidRequest, Meaning, NotFound, PveError, Refused, TaskFailed
-from ..._pve.guests import QEMU, GuestHandle, Selector
-from ..guests import Found, check_owner, find_by_mark, locate
-from ..ownership import Verdict, adopted_notes
+from ..._pve.errors import AlreadyExists, InvalidRequest, Meaning, PveError, Refused, TaskFailed
+from ..._pve.guests import QEMU, Selector
+from ..owned import condition_of, find_own_guest, own_guest, power
 from ..run import Run
 from ..translate import ISO, Order, clone_request, guest_name, install_request, start_request
 
@@ -134,19 +131,19 @@ def _after_start(run: Run) -> list[Plan]:
 def start(run: Run) -> dict[str, t.Any]:
     """Start the instance, with the networks that it has in CloudStack now; one that runs is left alone."""
     applier = run.applier()
-    handle, state = _there(run, _own_guest(run, applier, locate(run)))
-    if _condition(state) == RUNNING:
+    handle, state = own_guest(run, applier)
+    if condition_of(state) == RUNNING:
         return {"message": "Instance is running already"}
-    if _condition(state) == STOPPED:
+    if condition_of(state) == STOPPED:
         state = converge(applier, start_request(run.instance, run.details, run.vmid), handle, state)
-    _power(applier, handle, state, PowerRequest(Selector(run.vmid), "started"))
+    power(applier, handle, state, PowerRequest(Selector(run.vmid), "started"))
     return {"message": "Instance started"}
 
 
 def stop(run: Run) -> dict[str, t.Any]:
     """Stop the instance by the method that the operator chose; one that is gone or stopped is left alone."""
     applier = run.applier()
-    own = _own_guest(run, applier, _find(run))
+    own = find_own_guest(run, applier)
     if own is None:
         return {"message": NOT_THERE}
     handle, state = own
@@ -156,22 +153,22 @@ def stop(run: Run) -> dict[str, t.Any]:
         stop_method=run.details.required("stop_method"),
         shutdown_timeout=_shutdown_timeout(run),
     )
-    _power(applier, handle, state, request)
+    power(applier, handle, state, request)
     return {"message": "Instance stopped"}
 
 
 def reboot(run: Run) -> dict[str, t.Any]:
     """Reboot the instance; one that is stopped is started, and one that does not react is reset if that is wanted."""
     applier = run.applier()
-    handle, state = _there(run, _own_guest(run, applier, locate(run)))
+    handle, state = own_guest(run, applier)
     selector = Selector(run.vmid)
     request = PowerRequest(selector, "restarted", shutdown_timeout=_shutdown_timeout(run))
     try:
-        _power(applier, handle, state, request)
+        power(applier, handle, state, request)
     except TaskFailed:
         if run.details.text("reboot_fallback") != "reset":
             raise
-        _power(applier, handle, read_state(handle), PowerRequest(selector, "reset"))
+        power(applier, handle, read_state(handle), PowerRequest(selector, "reset"))
         return {"message": "Instance reset: it did not react to the request to reboot"}
     return {"message": "Instance rebooted"}
 
@@ -179,7 +176,7 @@ def reboot(run: Run) -> dict[str, t.Any]:
 def delete(run: Run) -> dict[str, t.Any]:
     """Stop and destroy the instance with all its disks; one that is gone is a success."""
     applier = run.applier()
-    own = _own_guest(run, applier, _find(run), adopt=False)
+    own = find_own_guest(run, applier, adopt=False)
     if own is None:
         return {"message": NOT_THERE}
     handle, state = own
@@ -192,50 +189,6 @@ def delete(run: Run) -> dict[str, t.Any]:
     )
     remove_vm(applier, handle, request, state)
     return {"message": "Instance deleted"}
-
-
-def _find(run: Run) -> Found | None:
-    """Find the guest, by its mark when CloudStack has no number for it, as after a prepare that failed."""
-    return locate(run) if run.instance.vmid is not None else find_by_mark(run)
-
-
-Own = t.Tuple[GuestHandle, VmState]  # noqa: UP006 - Python 3.9 evaluates it
-
-
-def _own_guest(run: Run, applier: Applier, found: Found | None, adopt: bool = True) -> Own | None:
-    """Read the guest and make sure that it is the instance's; one that was there before the bridge is marked."""
-    if found is None:
-        return None
-    handle, status = found
-    state = read_state(handle, status=status)
-    current = state.status or status
-    verdict, mark = check_owner(run, handle, current, state.values)
-    if verdict is not Verdict.ADOPTABLE or not adopt:
-        return handle, state
-    notes = adopted_notes(state.values.get("description", ""), mark, run.instance)
-    request = VmRequest(
-        Selector(handle.guest.vmid),
-        settings=(Wish("description", notes),),
-        tags=TagsWish((run.details.required("tag"),), only=False),
-    )
-    applier.apply(plan_changes(request, state, lambda: t.cast("dict[str, t.Any]", handle.read("config"))), handle)
-    return handle, read_state(handle, status=current)
-
-
-def _there(run: Run, own: Own | None) -> Own:
-    if own is None:
-        raise NotFound(f"{run.instance.name} is gone: there is no guest {run.vmid} in the cluster")
-    return own
-
-
-def _condition(state: VmState) -> str:
-    return state.status.condition if state.status else ""
-
-
-def _power(applier: Applier, handle: GuestHandle, state: VmState, request: PowerRequest) -> None:
-    if state.status is None:
-        raise TypeError("the status of the guest has not been read")
-    bring_into_state(applier, handle, state.status, request)
 
 
 def _shutdown_timeout(run: Run) -> int:
