@@ -69,7 +69,7 @@ class Run:
         self.wait = parse_wait(wait)
         self.margin = margin_of(self.wait)
         self._started = started
-        self.deadline = Deadline(max(LEAST_WORK, self.wait - self.margin - self.elapsed))
+        self.deadline = _deadline(self.wait - self.margin - self.elapsed)
         self.payload = Payload()
         self._details: Details | None = None
         self._client: BridgeClient | None = None
@@ -135,7 +135,7 @@ class Run:
     def enter_margin(self) -> None:
         """Give what is left until CloudStack kills the process to taking things down."""
         left = self.wait - self.elapsed - self.margin * LAST_WORDS_SHARE
-        self.deadline = Deadline(max(LEAST_WORK, min(left, max(self.margin, self.deadline.remaining))))
+        self.deadline = _deadline(left)
         if self._client is not None:
             self._client.deadline = self.deadline
 
@@ -204,6 +204,10 @@ def parse_wait(text: str) -> float:
 def margin_of(wait: float) -> float:
     """The part of the wait that is kept for taking down what was made, before CloudStack kills the process."""
     return min(max(LEAST_MARGIN, wait * MARGIN_SHARE), wait / 2)
+
+
+def _deadline(seconds: float) -> Deadline:
+    return Deadline(round(max(LEAST_WORK, seconds), 1))
 
 
 def _read_secret(path: str) -> str:

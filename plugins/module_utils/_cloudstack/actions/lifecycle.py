@@ -21,8 +21,9 @@ from ..._operations.vm.request import VmRequest
 from ..._operations.vm.settings import check_name
 from ..._operations.vm.state import read_state
 from ..._pve.commands import Command
-from ..._pve.errors import AlreadyExists, InvalidRequest, Meaning, PveError, Refused, TaskFailed
+from ..._pve.errors import AlreadyExists, InvalidRequest, Meaning, PveError, Refused, TaskFailed, TimedOut
 from ..._pve.guests import QEMU, Selector
+from ..._pve.tasks import parse_upid
 from ..owned import condition_of, find_own_guest, own_guest, power
 from ..run import Run
 from ..translate import ISO, Order, clone_request, guest_name, install_request, start_request
@@ -92,18 +93,27 @@ def create(run: Run) -> dict[str, t.Any]:
     except BaseException as error:
         run.enter_margin()
         run.left_behind = take_down(run.client, deployment, error)
-        raise _explained(run, error) from error
+        explained = _explained(run, deployment, error)
+        if explained is None:
+            raise
+        raise explained from error
     return {"message": f"Instance created as {run.vmid} on node {run.node}"}
 
 
-def _explained(run: Run, error: BaseException) -> BaseException:
+def _explained(run: Run, deployment: Deployment, error: BaseException) -> PveError | None:
+    """The failure in the words of somebody who knows what was wanted; None when it is clear as it is."""
     if isinstance(error, Refused) and "uses local storage" in error.cause.pve_message:
         template = run.details.text("template_id")
         return Refused(
             f"the template {template} is on local storage of another node than {run.node}: copy it to {run.node} and "
             f"set template_map, as in {template}@{run.node}=<vmid>, or put it on shared storage",
         )
-    return error
+    if isinstance(error, TimedOut) and deployment.ordered and not run.left_behind:
+        upid = f" during {parse_upid(error.cause.upid).type}" if error.cause.upid else ""
+        return TimedOut(
+            f"the wait of {run.wait:g} s was too short{upid}: everything that was made till then was removed"
+        )
+    return None
 
 
 def _template(run: Run) -> tuple[Selector, str]:

@@ -38,6 +38,7 @@ class Deployment:
     node: str
     deployment: str
     ordered: bool = False
+    template: Guest | None = None
     # What is to be done once the guest runs.
     finish: list[Plan] = field(default_factory=list)
 
@@ -50,6 +51,7 @@ def deploy_clone(
     request_from gets the template's configuration. Raises a PveError; what was made till then stays for take_down.
     """
     source = find_source(applier.client, template, template_node)
+    deployment.template = source.handle.guest
     request = request_from(source.values)
     birth = plan_birth_of_clone(request, source)
     return _deploy(applier, deployment, request, birth)
@@ -103,9 +105,10 @@ def take_down(client: PveClient, deployment: Deployment, error: BaseException) -
         return ""
     label = f"guest {deployment.vmid} on node {deployment.node}"
     try:
-        born = _stop_tasks(client)
-        if not born and isinstance(error, PveError) and error.meaning is Meaning.EXISTS:
-            return ""
+        if not _stop_tasks(client):
+            if isinstance(error, PveError) and error.meaning is Meaning.EXISTS:
+                return ""
+            _stop_lost_clone(client, deployment)
         _remove(client, deployment)
     except PveError as problem:
         return f"{label} could not be removed: {problem}"
@@ -118,6 +121,28 @@ def _stop_tasks(client: PveClient) -> bool:
     for upid in upids:
         _stop(client, upid)
     return any(upid.type in BIRTH_TASKS for upid in upids)
+
+
+def _stop_lost_clone(client: PveClient, deployment: Deployment) -> None:
+    """Stop the clone whose UPID was lost on the way, if there is only one that it can be."""
+    guest = Guest(deployment.vmid, deployment.node, QEMU)
+    if deployment.template is None or _lock_of(GuestHandle(client, guest)) not in BIRTH_LOCKS:
+        return
+    node, vmid = deployment.template.node, deployment.template.vmid
+    entries = client.read("nodes", node, "tasks", source="active", typefilter="qmclone", vmid=vmid)
+    upids = [parse_upid(str(entry["upid"])) for entry in entries]
+    mine = [upid for upid in upids if upid.user == client.identity]
+    if len(mine) == 1:
+        _stop(client, mine[0])
+
+
+def _lock_of(handle: GuestHandle) -> str:
+    try:
+        return str(handle.read("config").get("lock") or "")
+    except PveError as error:
+        if is_absent(error):
+            return ""
+        raise
 
 
 def _stop(client: PveClient, upid: Upid) -> None:
