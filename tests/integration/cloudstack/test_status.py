@@ -117,6 +117,7 @@ class TestStatuses:
         assert answer.exit_code == 1
 
     def test_a_token_that_sees_nothing_is_a_failure(self, pve, bridge):
+        pve.grant("other@pve", "/vms/100", "VM.Audit")
         pve.add_token("blind@pve!cs", "12345678-1234-1234-1234-123456789012", privilege_separation=True)
         login = {"user": "blind@pve", "token": "cs", "secret": "12345678-1234-1234-1234-123456789012"}
         answer = bridge.call("statuses", payload("statuses", pve, host=login))
