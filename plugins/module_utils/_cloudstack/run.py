@@ -11,7 +11,6 @@ import time
 import traceback
 import typing as t
 
-from .._operations.plan import Applier
 from .._pve.client import PveClient
 from .._pve.connection import ConnectionOptions, connection_options
 from .._pve.deadline import Deadline
@@ -21,11 +20,14 @@ from .log import DEFAULT_MAX_BYTES, Log
 from .payload import Instance, Payload, read_payload
 from .policy import read_policy
 
+if t.TYPE_CHECKING:
+    from .._operations.plan import Applier
+
 DEFAULT_WAIT = 600.0
 LEAST_MARGIN = 3.0
 MARGIN_SHARE = 0.05
 # Of the margin, the part that is left for the answer itself.
-LAST_WORDS_SHARE = 0.15
+LAST_WORDS_SHARE = 0.2
 LEAST_WORK = 0.1
 DEBUG_VARIABLE = "CLOUDBRIDGE_DEBUG"
 # Shorter words are found in many a message by accident.
@@ -130,6 +132,8 @@ class Run:
 
     def applier(self) -> Applier:
         """Carries the plans of this run out."""
+        from .._operations.plan import Applier
+
         return Applier(self.client)
 
     def enter_margin(self) -> None:
@@ -144,7 +148,10 @@ class Run:
         if isinstance(error, PveError):
             self.log.trace(error=error.details())
         else:
-            self.log.line(action=self.action, trouble="".join(traceback.format_exception(error)[-8:]))
+            self.log.line(
+                action=self.action,
+                trouble="".join(traceback.format_exception(type(error), error, error.__traceback__)[-8:]),
+            )
 
     def close(self, document: t.Mapping[str, t.Any]) -> None:
         """Close the connection and write the call's line to the log."""

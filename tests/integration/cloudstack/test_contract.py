@@ -273,8 +273,8 @@ class TestManyAtOnce:
 
 
 hostile = st.sampled_from(
-    ["", "\n", "'", '"', "''' + str(1) + '''", "$(reboot)", "`id`", "../../x", "a,b", "9000,x=1", "%2e%2e",
-     "x" * 100_000, "\x00", "9000\nhost_url=evil", "local:iso/../a.iso", "q[$(id)]", "-1", "0", "9" * 20, "true", "null", "\ud800", "ü"]
+    ["", "\n", "'", '"', "''' + str(1) + '''", "$(reboot)", "`id`", "../../x", "a,b", "9000,x=1", "%2e%2e", "\x00",
+     "x" * 100_000, "9000\nhost_url=evil", "local:iso/../a.iso", "q[$(id)]", "-1", "0", "9" * 20, "true", "\ud800", "ü"]
 )  # fmt: skip
 values = (
     hostile

@@ -207,6 +207,14 @@ class TestAFailedCreate:
         assert pve.vmids() == BEFORE
         assert pve.volumes("local-lvm") == volumes
 
+    def test_what_cannot_be_removed_is_said(self, pve, bridge):
+        pve.next_task_fails("qmstart", "start failed")
+        pve.next_task_fails("qmdestroy", "storage is not online")
+        answer = bridge.call("create", payload("create_template", pve))
+        assert answer.error.startswith("start failed")
+        assert "guest 105 on node pve1 could not be removed" in answer.error
+        assert "storage is not online" in answer.error
+
     def test_pves_own_words_and_the_log_come_first(self, pve, bridge):
         pve.next_task_fails("qmstart", "start failed: QEMU exited with code 1", log=["kvm: no such device"])
         answer = bridge.call("create", payload("create_template", pve))
@@ -328,6 +336,13 @@ class TestStart:
         pve.knobs.ha_seconds = 0.5
         assert bridge.call("start", payload("start", pve)).ok
         assert pve.status(105) == "running"
+
+    def test_a_start_that_takes_too_long_is_a_failure_in_time(self, pve, bridge):
+        pve.task_seconds["qmstart"] = 60
+        add_own(pve)
+        answer = bridge.call("start", payload("start", pve), wait=8)
+        assert (answer.exit_code, answer["kind"]) == (1, "timed_out")
+        assert 105 in pve.vmids()
 
     def test_one_that_is_gone(self, pve, bridge):
         answer = bridge.call("start", payload("start", pve))
