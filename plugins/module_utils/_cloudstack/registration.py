@@ -4,8 +4,8 @@
 
 """Make the extension and its custom actions known to CloudStack, through CloudStack's API.
 
-Run by the role with an order on standard input, since it holds secrets; what was done is printed as JSON. Custom
-actions that the order does not name stay as they are.
+The role runs main() with an order; what was done is printed as JSON. Custom actions that the order does not name stay
+as they are.
 """
 
 from __future__ import annotations
@@ -223,9 +223,9 @@ def for_api(fields: Fields) -> Fields:
     return {**fields, "parameters": parameters}
 
 
-def main() -> int:
-    """Carry out the order on standard input; the exit code is 1 when CloudStack could not be brought to it."""
-    order = json.load(sys.stdin)
+def main(text: str) -> int:
+    """Carry out an order, which is JSON, and return the exit code: 1 when CloudStack could not be brought to it."""
+    order = json.loads(text)
     report = Report(bool(order["check"]))
     wanted = order["extension"]
     details = {str(name): str(value) for name, value in wanted["details"].items()}

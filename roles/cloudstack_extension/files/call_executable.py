@@ -4,8 +4,8 @@
 
 """Call the extension's executable as CloudStack does, and check what every answer has to be.
 
-The order comes as JSON on standard input, because a payload holds secrets. The answer is printed when it is as it
-should be; otherwise one sentence says what is wrong, and the exit code is 1.
+The role runs this from standard input, with a call of main() after it, because a payload holds secrets. The answer is
+printed when it is as it should be; otherwise one sentence says what is wrong, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 
 # More than a pipe holds would block the executable, since CloudStack reads after it has ended.
 PIPE_BYTES = 65536
+GRACE_SECONDS = 5
 
 
 def as_user(name: str) -> dict:
@@ -55,7 +56,7 @@ def call(order: dict) -> tuple[int, bytes]:
         )
         try:
             # Not communicate(), which would close the standard input.
-            code = process.wait(order["wait"] + 10)
+            code = process.wait(order["wait"] + GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             sys.exit(f"{order['executable']} did not end within the {order['wait']} seconds it was given.")
@@ -76,8 +77,8 @@ def fault(code: int, output: bytes, expected: int) -> str | None:
     return None
 
 
-def main() -> None:
-    order = json.load(sys.stdin)
+def main(text: str) -> None:
+    order = json.loads(text)
     try:
         code, output = call(order)
     except OSError as error:
@@ -86,7 +87,3 @@ def main() -> None:
     if found:
         sys.exit(f"{order['executable']} {order['action']} {found}")
     print(output.decode().strip())
-
-
-if __name__ == "__main__":
-    main()

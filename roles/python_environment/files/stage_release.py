@@ -4,25 +4,27 @@
 
 """Prepare a release, the code and a link to its Python environment, on the managed node.
 
-The order comes as JSON on standard input. Nothing that is in use is touched: the release gets its name only when it is
-complete and its modules can be imported.
+The role runs this from standard input, with a call of main() after it. Nothing that is in use is touched: the release
+gets its name only when it is complete and its modules can be imported.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
 # The last thing written into an environment.
 COMPLETE = ".complete"
+# What is younger may be what another play prepares.
+ABANDONED_SECONDS = 3600
 
 COMPILE = """
 import compileall, sys
@@ -72,22 +74,33 @@ def make_release(order: dict) -> None:
         python = str(staging / "python" / "bin" / "python")
         run("Compiling the code", python, "-I", "-c", COMPILE, str(staging), str(release))
         run("Importing the code", python, "-I", "-c", IMPORT, str(staging), *order["imports"])
-        # Another play may have been faster.
-        with contextlib.suppress(FileExistsError):
+        try:
             staging.rename(release)
+        except OSError:
+            # Another play may have been faster.
+            if not release.is_dir():
+                raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def main() -> None:
+def prune(order: dict) -> None:
+    """Remove all releases but the new one and the one in use, and the environments that neither needs."""
+    directory = Path(order["directory"])
+    kept = {(directory / "releases" / order["release"]).resolve(), (directory / "current").resolve()}
+    needed = {(release / "python").resolve() for release in kept}
+    for path in [*(directory / "releases").iterdir(), *directory.glob("environments/*")]:
+        abandoned = time.time() - path.stat().st_mtime > ABANDONED_SECONDS
+        if path.resolve() not in kept | needed and (abandoned or not path.name.startswith(".")):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def main(text: str) -> None:
     os.umask(0o022)
-    order = json.load(sys.stdin)
+    order = json.loads(text)
     if not order["existing"]:
         make_environment(order)
     make_release(order)
+    prune(order)
     if order["wheels_brought"]:
         shutil.rmtree(order["wheelhouse"], ignore_errors=True)
-
-
-if __name__ == "__main__":
-    main()
