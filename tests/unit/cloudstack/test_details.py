@@ -27,6 +27,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.po
     storage_of,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
+from tests.support.collection_tree import REPOSITORY
 
 EXISTING = (
     "url user token secret node network_bridge verify_tls_certificate vm_name template_type template_id iso_path "
@@ -188,3 +189,11 @@ class TestPolicy:
     def test_an_iso_is_an_iso(self, iso):
         with pytest.raises(InvalidRequest):
             check_iso(iso)
+
+
+@pytest.mark.parametrize("row", DETAILS.values(), ids=lambda row: row.name)
+def test_every_detail_is_documented(row):
+    lines = (REPOSITORY / "docs" / "cloudstack_details.md").read_text("utf-8").splitlines()
+    cells = [line.split("|")[1] for line in lines if line.startswith("| `")]
+    (cell,) = [cell for cell in cells if f"`{row.name}`" in cell]
+    assert ("(tenant)" in cell) == row.tenant
