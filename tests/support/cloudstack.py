@@ -167,7 +167,9 @@ _DRIVER = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack import entry
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.actions import lifecycle, status
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
+for action in ACTIONS:
+    action.load()
 for line in sys.stdin:
     arguments, output = json.loads(line)
     pid = os.fork()

@@ -29,6 +29,7 @@ _DETAIL_NAMES = {
     "api_timeout": "api_timeout",
     "ca_path": "ca_file",
 }
+_ESCAPE = re.compile(r"\\.")
 _OPTION = re.compile("|".join(sorted(_DETAIL_NAMES, key=len, reverse=True)))
 
 
@@ -46,9 +47,13 @@ def failure(error: BaseException, secrets: t.Iterable[str] = (), also: str = "")
         kind, text = error.kind, _reason_first(error)
     else:
         kind, text = "internal", f"internal error, please report it: {type(error).__name__}: {error}"
-    text = _OPTION.sub(lambda match: _DETAIL_NAMES[match[0]], text)
-    text = shorten(one_line(text), MAX_ERROR - len(also) - 2)
+    text = shorten(one_line(in_details_words(text)), MAX_ERROR - len(also) - 2)
     return {"status": "error", "error": redact(f"{text}; {also}" if also else text, secrets), "kind": kind}
+
+
+def in_details_words(text: str) -> str:
+    """Name the options of a connection as CloudStack's details do."""
+    return _OPTION.sub(lambda match: _DETAIL_NAMES[match[0]], text)
 
 
 def _reason_first(error: PveError) -> str:
@@ -74,9 +79,14 @@ def redact(text: str, secrets: t.Iterable[str]) -> str:
     return text
 
 
+def _spelt_out(escape: re.Match[str]) -> str:
+    # CloudStack's log masks a console's password up to the next quotation mark, be that an escaped one.
+    return "\\u0022" if escape[0] == '\\"' else escape[0]
+
+
 def encode(document: t.Mapping[str, t.Any]) -> bytes:
     """Write the document as one line of ASCII, small enough for a pipe."""
-    line = json.dumps(document, default=str).encode() + b"\n"
+    line = _ESCAPE.sub(_spelt_out, json.dumps(document, default=str)).encode() + b"\n"
     if len(line) > MAX_BYTES:
         what = f"the answer of {len(line)} bytes is more than CloudStack can take ({MAX_BYTES})"
         return json.dumps({"status": "error", "error": what, "kind": "too_large"}).encode() + b"\n"

@@ -71,6 +71,9 @@ DETAILS = _rows(
     Detail("allowed_storages", "words", default=("*",)),
     Detail("allowed_isos", "words", default=("*:iso/*",)),
     Detail("max_disk_size_gb", "number", default=10240, bounds=(1, 1024 * 1024)),
+    Detail("allowed_nodes", "words", default=("*",)),
+    Detail("max_snapshots", "number", bounds=(0, 10_000)),
+    Detail("max_snapshot_description", "number", default=1024, bounds=(0, 8192)),
     # What is made.
     Detail("vm_name", tenant=True),
     Detail("template_type", tenant=True, default="template"),
@@ -122,6 +125,13 @@ DETAILS = _rows(
     Detail("stop_method", default="stop", choices=("stop", "shutdown", "shutdown_then_stop")),
     Detail("shutdown_timeout", "number", default=60, bounds=(1, 3600)),
     Detail("reboot_fallback", default="reset", choices=("reset", "fail")),
+    # The console.
+    Detail("console_mode", default="raw", choices=("raw", "direct")),
+    Detail("console_host", pattern=r"[A-Za-z0-9:][A-Za-z0-9.:_-]*"),
+    Detail("console_host_map", "mapping", default={}),
+    Detail("console_url"),
+    # Moving.
+    Detail("migrate_local_disks", "flag", default=False),
     # The log; read from the site policy alone, before anything else is known.
     Detail("log_debug", "flag", default=False),
     Detail("log_max_bytes", "number", default=5 * 1024 * 1024, bounds=(4096, 1024**3)),

@@ -24,12 +24,12 @@ from .run import Run
 Own = t.Tuple[GuestHandle, VmState]  # noqa: UP006 - Python 3.9 evaluates it
 
 
-def own_guest(run: Run, applier: Applier) -> Own:
-    """Find the instance's guest and read it; two requests.
+def own_guest(run: Run, applier: Applier, adopt: bool = True) -> Own:
+    """Find the instance's guest and read it; two requests. Without adopt, nothing is written.
 
     Raises NotFound when it is gone, PermissionDenied when the guest with its number is not the instance's.
     """
-    own = read_own(run, applier, locate(run))
+    own = read_own(run, applier, locate(run), adopt)
     if own is None:
         raise NotFound(f"{run.instance.name} is gone: there is no guest {run.vmid} in the cluster")
     return own

@@ -84,6 +84,13 @@ def iso_of(details: Details) -> str:
     return iso
 
 
+def check_iso_parameter(details: Details, iso: str) -> None:
+    """Raise InvalidRequest unless it is an ISO image that tenants may put into their instances."""
+    check_iso(iso)
+    if not _allows(details, "allowed_isos", (iso,)):
+        raise InvalidRequest(f"iso_path: the site policy does not allow {iso!r}")
+
+
 def check_iso(iso: str) -> None:
     """Raise InvalidRequest unless the text names an ISO image and nothing besides."""
     if not _ISO.fullmatch(iso) or ".." in iso:

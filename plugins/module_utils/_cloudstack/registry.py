@@ -42,6 +42,22 @@ ACTIONS = (
     Action("delete", "lifecycle:delete"),
     Action("status", "status:status"),
     Action("statuses", "status:statuses"),
+    Action("getconsole", "console:getconsole"),
+    Action("ListSnapshots", "snapshots:list_snapshots"),
+    Action("CreateSnapshot", "snapshots:create_snapshot"),
+    Action("RestoreSnapshot", "snapshots:restore_snapshot"),
+    Action("DeleteSnapshot", "snapshots:delete_snapshot"),
+    Action("Shutdown", "power:shutdown"),
+    Action("Suspend", "power:suspend"),
+    Action("Resume", "power:resume"),
+    Action("Reset", "power:reset"),
+    Action("ResizeDisk", "storage:resize_disk"),
+    Action("AttachISO", "storage:attach_iso"),
+    Action("DetachISO", "storage:detach_iso"),
+    Action("Migrate", "placement:migrate"),
+    Action("SyncNetworks", "placement:sync_networks"),
+    Action("GuestInfo", "guest:guest_info"),
+    Action("doctor", "doctor:doctor"),
 )
 
 

@@ -77,7 +77,7 @@ def clone_request(order: Order, template: t.Mapping[str, str]) -> VmRequest:
     instance, details = order.instance, order.details
     _check_source(order, template)
     storage = storage_of(details)
-    boot_disk = _boot_disk(template)
+    boot_disk = find_boot_disk(template)
     home = parse_drive(template[boot_disk]).storage if boot_disk else None
     size = disk_size_of(details)
     disk = {"slot": boot_disk, "state": "present", **_disk_options(details)}
@@ -197,7 +197,7 @@ def _is_full(details: Details, template: t.Mapping[str, str], storage: str | Non
     return elsewhere or not all("base-" in drive.file for drive in disks)
 
 
-def _boot_disk(template: t.Mapping[str, str]) -> str | None:
+def find_boot_disk(template: t.Mapping[str, str]) -> str | None:
     """The disk that the system is on: the first of the boot order, or of all."""
     disks = [
         f"{bus}{number}"

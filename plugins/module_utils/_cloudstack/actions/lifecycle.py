@@ -161,7 +161,7 @@ def stop(run: Run) -> dict[str, t.Any]:
         Selector(handle.guest.vmid),
         "stopped",
         stop_method=run.details.required("stop_method"),
-        shutdown_timeout=_shutdown_timeout(run),
+        shutdown_timeout=shutdown_timeout(run),
     )
     power(applier, handle, state, request)
     return {"message": "Instance stopped"}
@@ -172,7 +172,7 @@ def reboot(run: Run) -> dict[str, t.Any]:
     applier = run.applier()
     handle, state = own_guest(run, applier)
     selector = Selector(run.vmid)
-    request = PowerRequest(selector, "restarted", shutdown_timeout=_shutdown_timeout(run))
+    request = PowerRequest(selector, "restarted", shutdown_timeout=shutdown_timeout(run))
     try:
         power(applier, handle, state, request)
     except TaskFailed:
@@ -201,7 +201,7 @@ def delete(run: Run) -> dict[str, t.Any]:
     return {"message": "Instance deleted"}
 
 
-def _shutdown_timeout(run: Run) -> int:
+def shutdown_timeout(run: Run) -> int:
     """The time that a guest has to shut down, so that the run can still do what comes after it."""
     seconds = run.details.number("shutdown_timeout") or 1
     return max(1, min(seconds, int(run.deadline.remaining) - AFTER_SHUTDOWN_SECONDS))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from ..._pve.client import PveClient
 from ..._pve.errors import Meaning, NotFound, PveError
 from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, Selector, find_guest, is_absent, read_guests
-from ..._pve.tasks import Upid, parse_upid, read_task
+from ..._pve.tasks import parse_upid, stop_task
 from ..plan import Applier, Outcome, Plan, outcome
 from ..power import PowerRequest, bring_into_state, plan_power
 from .birth import Birth, Source, plan_birth_of_clone, plan_creation, read_source
@@ -119,7 +119,7 @@ def _stop_tasks(client: PveClient) -> bool:
     """Stop what still runs of this deployment; True when PVE is known to have begun to make the guest."""
     upids = [parse_upid(text) for text in client.own_upids]
     for upid in upids:
-        _stop(client, upid)
+        stop_task(client, upid)
     return any(upid.type in BIRTH_TASKS for upid in upids)
 
 
@@ -133,7 +133,7 @@ def _stop_lost_clone(client: PveClient, deployment: Deployment) -> None:
     upids = [parse_upid(str(entry["upid"])) for entry in entries]
     mine = [upid for upid in upids if upid.user == client.identity]
     if len(mine) == 1:
-        _stop(client, mine[0])
+        stop_task(client, mine[0])
 
 
 def _lock_of(handle: GuestHandle) -> str:
@@ -143,15 +143,6 @@ def _lock_of(handle: GuestHandle) -> str:
         if is_absent(error):
             return ""
         raise
-
-
-def _stop(client: PveClient, upid: Upid) -> None:
-    tries = client.deadline.tries(client.deadline.remaining)
-    while read_task(client, upid).running:
-        # Stopping a task that has ended, or is stopped already, does no harm.
-        client.write("DELETE", "nodes", upid.node, "tasks", upid.text)
-        if not tries.again():
-            return
 
 
 def _remove(client: PveClient, deployment: Deployment) -> None:
