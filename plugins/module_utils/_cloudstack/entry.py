@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ import warnings
 
 from .answer import encode, failure, success
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 USAGE = "call it as: <executable> <action> <payload file> <wait seconds>"
 
 
@@ -35,7 +37,7 @@ def main(argv: t.Sequence[str], policy_file: str, log_file: str) -> int:
 
 
 def _carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: float) -> dict[str, t.Any]:
-    from .._pve.errors import InvalidRequest
+    from .._pve.errors import InvalidRequest, PveError
     from .registry import find_action
 
     name = argv[1] if len(argv) > 1 else ""
@@ -45,7 +47,7 @@ def _carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: 
         return failure(InvalidRequest(f"unknown action {name[:100]!r}: {USAGE}"))
     from .run import Run
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in _SIGNALS:
         signal.signal(number, _interrupt)
     wait = argv[3] if len(argv) > 3 else ""
     run = Run(action.name, wait, policy_file, log_file, started)
@@ -53,6 +55,8 @@ def _carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: 
     try:
         run.open(argv[2] if len(argv) > 2 else "")
         document = success(action.load()(run))
+    except Interrupted as error:
+        document = failure(PveError(str(error)), run.secrets, run.left_behind)
     except BaseException as error:  # noqa: BLE001
         document = failure(error, run.secrets, run.left_behind)
         run.log_trouble(error)
@@ -62,6 +66,9 @@ def _carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: 
 
 
 def _interrupt(number: int, _frame: t.Any) -> t.NoReturn:
+    # Taking down what was made is not to be interrupted as well.
+    for other in _SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
     raise Interrupted(f"ended by signal {number}")
 
 
@@ -81,10 +88,9 @@ def _reserve_output() -> int:
     warnings.simplefilter("ignore")
     nothing = os.open(os.devnull, os.O_RDWR)
     try:
-        answer = os.dup(1)
+        answer = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
     except OSError:
-        answer = os.dup(nothing)
-    os.set_inheritable(answer, False)
+        answer = fcntl.fcntl(nothing, fcntl.F_DUPFD_CLOEXEC, 3)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
     if nothing > 2:

@@ -63,6 +63,11 @@ class TestOneCleanJsonAnswer:
         )
         assert completed.returncode == 1
 
+    def test_with_the_error_stream_closed(self, bridge):
+        command = f"exec {bridge.executable} nothing /nonexistent 60 2>&-"
+        completed = subprocess.run(["/bin/sh", "-c", command], stdout=subprocess.PIPE, check=False, timeout=60)
+        assert json.loads(completed.stdout)["status"] == "error"
+
     def test_warnings_of_libraries_stay_away(self, pve, bridge):
         env = {"PYTHONWARNINGS": "always", "PYTHONDEVMODE": "1", "PYTHONVERBOSE": "1"}
         data = data_for("prepare", pve, host={"ca_file": None, "verify_tls_certificate": "false"})
