@@ -12,8 +12,10 @@ import re
 import pytest
 import yaml
 
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
 from tests.support.collection_tree import REPOSITORY
 
+CODE = REPOSITORY / "plugins" / "module_utils" / "_cloudstack"
 ROLES = ("cloudstack_extension", "python_environment")
 
 
@@ -62,3 +64,13 @@ def test_the_guide_names_no_variable_that_is_not_there():
     named = set(re.findall(r"\bcloudstack_extension_[a-z_]*[a-z]\b", guide))
     assert named
     assert named <= set(options("cloudstack_extension"))
+
+
+def test_the_custom_actions_are_those_of_the_executable():
+    known = yaml.safe_load(read("cloudstack_extension", "vars/main.yml"))["__cloudstack_extension_known_actions"]
+    served = {action.name: action.target.partition(":")[0] for action in ACTIONS}
+    assert [name for name in served if name[0].isupper()] == list(known)
+    assert options("cloudstack_extension")["cloudstack_extension_custom_actions"]["choices"] == list(known)
+    for name, action in known.items():
+        source = (CODE / "actions" / f"{served[name]}.py").read_text("utf-8")
+        assert [item["name"] for item in action["parameters"] if f'"{item["name"]}"' not in source] == []
