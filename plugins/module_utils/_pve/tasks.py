@@ -161,6 +161,16 @@ def ended_task(client: PveClient, upid: Upid, task: Task) -> Task:
     )
 
 
+def stop_task(client: PveClient, upid: Upid) -> None:
+    """Stop a task and wait until it has ended, within the client's deadline; raises a PveError when nobody can tell."""
+    tries = client.deadline.tries(client.deadline.remaining)
+    while read_task(client, upid).running:
+        # Stopping a task that has ended, or is stopped already, does no harm.
+        client.write("DELETE", "nodes", upid.node, "tasks", upid.text)
+        if not tries.again():
+            return
+
+
 def find_own_task(client: PveClient, node: str, task_type: str, task_id: str, since: int) -> Upid | None:
     """Find a task of this type and guest that the caller has started since that second and does not know yet.
 

@@ -75,6 +75,7 @@ HOSTPCI = PropertyFormat(
     booleans=frozenset({"pcie", "rombar", "x-vga", "legacy-igd"}),
 )
 CICUSTOM = PropertyFormat()
+SMBIOS = PropertyFormat()
 _MACHINE = PropertyFormat(default_key="type")
 _VERSIONED_MACHINE = re.compile(r"(pc-i440fx|pc-q35)-\d")
 _UNVERSIONED_MACHINES = {"pc-i440fx": "pc", "pc-q35": "q35"}
@@ -176,7 +177,7 @@ _MEANINGS: dict[str, Meaning] = {
     "ostype": _text("other"),
     "scsihw": _text("lsi"),
     "shares": _number("1000"),
-    "smbios1": _properties(PropertyFormat()),
+    "smbios1": _properties(SMBIOS),
     "sockets": _number("1"),
     "sshkeys": Meaning(lambda text: frozenset(split_ssh_keys(text)), ""),
     "startup": _properties(STARTUP),

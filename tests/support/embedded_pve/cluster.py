@@ -16,6 +16,7 @@ from fakepve.qemu import drives_of, is_cdrom, volume_ref
 from fakepve.server import USER, ok
 
 from .base import is_true, missing_config, parameter_error
+from .consoles import Consoles
 from .knobs import Knobs
 from .parameters import request_parameters
 from .snapshots import Snapshots
@@ -30,7 +31,7 @@ def former_or(vm: Any, name: str) -> str:
     return str(former[0] if former and time.monotonic() < former[1] else getattr(vm, name))
 
 
-class Cluster(Snapshots):
+class Cluster(Snapshots, Consoles):
     def __init__(self, host: str, port: int, knobs: Knobs) -> None:
         super().__init__(host, port, knobs)
         self.bridges: dict[str, list[str]] = {}
@@ -177,8 +178,7 @@ class Cluster(Snapshots):
 
     async def _network_list(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
         wanted = values.get("type")
-        nodes = sorted(self.nodes)
-        address = f"198.51.100.{11 + nodes.index(values['node'])}"
+        address = self.address_of(values["node"])
         items: list[dict[str, Any]] = []
         for number, bridge in enumerate(self.bridges_of(values["node"])):
             item = {

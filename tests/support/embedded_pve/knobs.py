@@ -27,3 +27,10 @@ class Knobs:
     """Seconds the HA manager needs to act on a request."""
     silent_agent_seconds: float = 0.0
     """Seconds a silent guest agent keeps a call waiting (a real node: 3)."""
+    local_node: str = ""
+    """The node that answers the API; the first one when empty."""
+    console_hardening: bool = True
+    """As since April 2026 (qemu-server 9.1.7 and 8.4.7): a password with every ticket of a display."""
+    console_password: str = ""
+    """The VNC password; random when empty."""
+    console_port: int | str = "5900"

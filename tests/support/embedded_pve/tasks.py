@@ -130,6 +130,8 @@ class Tasks(EmbeddedBase):
         except PveError as problem:
             status = problem.message
         except asyncio.CancelledError:
+            # clone_vm and create_vm clean up behind themselves also when their worker is interrupted (PVE::API2::Qemu).
+            self._abandon(record, guest)
             status = "received interrupt"
         except Exception as problem:  # noqa: BLE001 - a mistake of ours must not leave the task running
             self.internal_errors.append(problem)

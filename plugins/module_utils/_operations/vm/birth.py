@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
 from ..._pve.errors import AlreadyExists, InvalidRequest, Meaning, NotFound, PveError
-from ..._pve.guests import QEMU, Guest, GuestHandle, get_guest
+from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, get_guest
 from ..._pve.tasks import Task
+from ..._pve.vm_config import SMBIOS
 from ..plan import Change
 from ..selection import check_name
 from .cluster import Cluster
@@ -77,19 +78,28 @@ class Birth:
 def plan_birth(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth:
     """Plan how the guest is made; reads what is needed for that, and raises a PveError when it cannot be."""
     if request.clone is not None:
-        return _plan_clone(client, request, request.clone, cluster)
-    return _plan_creation(client, request, cluster)
+        source = read_source(
+            GuestHandle(client, get_guest(client, request.clone.source, cluster.guests)), request.clone
+        )
+        return plan_birth_of_clone(request, source)
+    return plan_creation(client, request, cluster)
 
 
-def _plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth:
+def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth:
+    """Plan a guest that is no clone; reads only when the request names no node."""
     empty = VmState(Guest(request.selector.vmid or 0, request.node or "", QEMU))
     disks = disk_changes(request.disks, request.state_disks, {}, "the new guest")
     config = config_changes(request, empty, disks)
     node = request.node or choose_node(client, needs_of(request), cluster.nodes)
     values = dict(config.set)
-    # A number can be taken by somebody else while an answer is lost: the UUID tells the guest that this run made.
+    # A number can be taken by somebody else while an answer is lost: the UUID tells the guest that this run made, or,
+    # when the caller gives one that others may have, the notes.
+    notes = values.get("description") if "smbios1" in values else None
     values.setdefault("smbios1", f"uuid={uuid.uuid4()}")
     pool = {"pool": request.pool} if request.pool else {}
+
+    def is_own(found: t.Mapping[str, str]) -> bool:
+        return found.get("smbios1") == values["smbios1"] and _has_notes(found, notes)
 
     def command(client: PveClient, vmid: int) -> Command:
         return Command(
@@ -99,7 +109,7 @@ def _plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> B
             node=node,
             task_type="qmcreate",
             task_id=str(vmid),
-            done=lambda: _read_config(client, node, vmid).get("smbios1") == values["smbios1"],
+            done=lambda: is_own(_read_config(client, node, vmid)),
         )
 
     name = request.selector.name
@@ -111,15 +121,31 @@ def _plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> B
         node=node,
         expected=VmState(guest, values, origin=Origin.WRITTEN),
         command=command,
-        is_own=lambda found: found.get("smbios1") == values["smbios1"],
+        is_own=is_own,
         vmid=request.selector.vmid,
     )
 
 
-def _plan_clone(client: PveClient, request: VmRequest, clone: CloneWish, cluster: Cluster) -> Birth:
-    handle = GuestHandle(client, get_guest(client, clone.source, cluster.guests))
-    query = {"snapshot": clone.snapshot} if clone.snapshot else {}
-    source = {key: str(value) for key, value in handle.read("config", **query).items() if key != "digest"}
+@dataclass(frozen=True)
+class Source:
+    """A guest that is to be cloned, and its configuration."""
+
+    handle: GuestHandle
+    values: t.Mapping[str, str]
+
+
+def read_source(handle: GuestHandle, clone: CloneWish | None = None) -> Source:
+    """Read the guest that is to be cloned; one request. Raises a PveError when it is not there."""
+    query = {"snapshot": clone.snapshot} if clone and clone.snapshot else {}
+    values = {key: str(value) for key, value in handle.read("config", **query).items() if key != "digest"}
+    return Source(handle, values)
+
+
+def plan_birth_of_clone(request: VmRequest, source_guest: Source) -> Birth:
+    """Plan a clone of a guest that has been read; raises InvalidRequest when it cannot be made or configured."""
+    clone, handle, source = request.clone, source_guest.handle, source_guest.values
+    if clone is None:
+        raise TypeError("the request is for no clone")
     _check_source(handle.guest, source, clone)
     node = request.node or handle.guest.node
     name = request.selector.name
@@ -129,9 +155,13 @@ def _plan_clone(client: PveClient, request: VmRequest, clone: CloneWish, cluster
         "snapname": clone.snapshot,
         "storage": clone.storage,
         "format": clone.format,
+        "description": clone.description,
         "pool": request.pool or None,
         "target": node if node != handle.guest.node else None,
     }
+
+    def is_own(found: t.Mapping[str, str]) -> bool:
+        return bool(found) and name in (None, found.get("name")) and _has_notes(found, clone.description)
 
     def command(client: PveClient, vmid: int) -> Command:
         return Command(
@@ -139,7 +169,7 @@ def _plan_clone(client: PveClient, request: VmRequest, clone: CloneWish, cluster
             (QEMU, handle.guest.vmid, "clone"),
             {"newid": vmid, **form},
             node=handle.guest.node,
-            done=lambda: _is_clone(_read_config(client, node, vmid), name),
+            done=lambda: is_own(_read_config(client, node, vmid)),
         )
 
     expected = _expected_clone(request, source, node)
@@ -152,7 +182,7 @@ def _plan_clone(client: PveClient, request: VmRequest, clone: CloneWish, cluster
         node=node,
         expected=expected,
         command=command,
-        is_own=lambda found: name is None or found.get("name") == name,
+        is_own=is_own,
         vmid=request.selector.vmid,
     )
 
@@ -178,20 +208,32 @@ def _expected_clone(request: VmRequest, source: t.Mapping[str, str], node: str) 
     name = request.selector.name
     if name:
         values["name"] = name
+    if request.clone is not None and request.clone.description is not None:
+        values["description"] = request.clone.description
+    # Of what the firmware says of the machine a clone has only another UUID (PVE::API2::Qemu, clone_vm).
+    machine = SMBIOS.merge(source.get("smbios1"), {"uuid": None})
+    if machine:
+        values["smbios1"] = machine
     guest = Guest(request.selector.vmid or 0, node, QEMU, name or "", pool=request.pool or "")
     return VmState(guest, values, origin=Origin.CLONED)
 
 
 def _read_config(client: PveClient, node: str, vmid: int) -> t.Mapping[str, t.Any]:
+    """The configuration of a guest, once it is made; empty when there is none."""
+    path = ("nodes", node, QEMU, vmid, "config")
     try:
-        config: t.Mapping[str, t.Any] = client.read("nodes", node, QEMU, vmid, "config")
+        config: t.Mapping[str, t.Any] = client.read(*path)
+        lock = str(config.get("lock") or "")
+        if lock in BIRTH_LOCKS:
+            GuestHandle(client, Guest(vmid, node, QEMU)).wait_until_born(lock)
+            config = client.read(*path)
     except NotFound:
         return {}
     return config
 
 
-def _is_clone(config: t.Mapping[str, t.Any], name: str | None) -> bool:
-    return bool(config) and (name is None or config.get("name") == name)
+def _has_notes(found: t.Mapping[str, str], notes: str | None) -> bool:
+    return notes is None or str(found.get("description") or "").rstrip() == notes.rstrip()
 
 
 def _label(request: VmRequest) -> str:

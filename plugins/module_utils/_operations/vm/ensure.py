@@ -39,7 +39,7 @@ def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
     if handle is None:
         applier.apply(plan_changes(request, state))
     else:
-        state = _converge(applier, request, handle, state)
+        state = converge(applier, request, handle, state)
         state = _apply_pending(applier, request, handle, state)
     guest, facts = state_result(state)
     return outcome(applier, guest, **facts)
@@ -119,8 +119,8 @@ def _give_birth(applier: Applier, request: VmRequest, cluster: Cluster) -> tuple
             raise Ambiguous(f"guest {birth.vmid} was made by somebody else in the meantime: it was not touched")
 
 
-def _converge(applier: Applier, request: VmRequest, handle: GuestHandle, state: VmState) -> VmState:
-    """Take the first step of the plan, read again, and plan again, until the plan is empty."""
+def converge(applier: Applier, request: VmRequest, handle: GuestHandle, state: VmState) -> VmState:
+    """Take the first step of the plan, read again, and plan again, until the plan is empty; raises a PveError."""
     conflicts, taken = 0, set[str]()
     while True:
         plan = plan_changes(request, state, lambda: t.cast("dict[str, t.Any]", handle.read("config")))

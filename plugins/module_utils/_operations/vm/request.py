@@ -40,6 +40,8 @@ class CloneWish:
     snapshot: str | None = None
     storage: str | None = None
     format: str | None = None
+    # The notes of the clone, from its first moment on, instead of the source's.
+    description: str | None = None
 
 
 @dataclass(frozen=True)

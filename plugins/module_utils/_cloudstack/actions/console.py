@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The console: for CloudStack's console proxy a port of VNC, or for the user a URL of the operator."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from urllib.parse import quote, urlsplit
+
+from ..._operations.console import check_viewable, node_addresses, open_vnc
+from ..._pve.errors import InvalidRequest, PermissionDenied
+from ..._pve.guests import GuestHandle
+from ..owned import condition_of, own_guest
+from ..run import Run
+
+_FIELD = re.compile(r"\{([^{}]*)\}")
+_ADDRESS = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:_-]*")
+_URL = re.compile(r"https?://[^\s\"<>\\]+", re.IGNORECASE)
+
+
+def getconsole(run: Run) -> dict[str, t.Any]:
+    """Say how to reach the console of the instance, which has to run."""
+    direct = run.details.text("console_mode") == "direct"
+    template = run.details.required("console_url") if direct else ""
+    handle, state = own_guest(run, run.applier(), adopt=False)
+    check_viewable(handle.guest.label, condition_of(state), state.values, raw=not direct)
+    console = {"url": _url(template, run, handle), "protocol": "direct"} if direct else _raw(run, handle)
+    return {"message": "Console retrieved", "console": console}
+
+
+def _raw(run: Run, handle: GuestHandle) -> dict[str, t.Any]:
+    addresses = _addresses(run)
+    vnc = open_vnc(handle)
+    # A node that is not in the list is the one that was asked, or nobody knows.
+    host = addresses.get(vnc.node) or addresses.get("") or str(urlsplit(run.client.address).hostname)
+    if not _ADDRESS.fullmatch(host):
+        raise InvalidRequest(f"console_host: {host[:100]!r} of node {vnc.node} is not an address")
+    return {
+        "host": host,
+        "port": str(vnc.port),
+        "password": vnc.password,
+        # The port takes one connection.
+        "passwordonetimeuseonly": True,
+        "protocol": "vnc",
+    }
+
+
+def _addresses(run: Run) -> dict[str, str]:
+    """Where the console proxy reaches each node; the one without a name is for all others."""
+    chosen, rest = dict(run.details.mapping("console_host_map")), run.details.text("console_host")
+    if rest:
+        return {**chosen, "": rest}
+    try:
+        return {**node_addresses(run.client), **chosen}
+    except PermissionDenied:
+        return chosen
+
+
+def _url(template: str, run: Run, handle: GuestHandle) -> str:
+    """Fill the operator's template in; raises InvalidRequest when it is none."""
+    guest, instance = handle.guest, run.instance
+    fields = {"vmid": guest.vmid, "node": guest.node, "instance": instance.name, "uuid": instance.uuid}
+
+    def fill(match: re.Match[str]) -> str:
+        if match[1] not in fields:
+            raise InvalidRequest(f"console_url knows no {match[0][:40]!r}: it has {', '.join(sorted(fields))}")
+        return quote(str(fields[match[1]]), safe="")
+
+    url = _FIELD.sub(fill, template)
+    if not _URL.fullmatch(url):
+        raise InvalidRequest(f"console_url: {url[:100]!r} is not a URL")
+    return url

@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where the instance is and what it is connected to: Migrate, SyncNetworks."""
+
+from __future__ import annotations
+
+import typing as t
+from fnmatch import fnmatchcase
+
+from ..._operations.migrate import MigrationRequest, migrate_guest
+from ..._operations.vm.ensure import converge
+from ..._pve.errors import InvalidRequest
+from ..._pve.vm_config import NIC, NIC_KEY
+from ..details import DETAILS, Detail
+from ..networks import network_options
+from ..owned import own_guest
+from ..parameters import required
+from ..run import Run
+from ..tables import table
+from ..translate import request_of
+
+TARGET = Detail("target_node", pattern=DETAILS["node"].pattern)
+
+
+def migrate(run: Run) -> dict[str, t.Any]:
+    """Move the instance to another node, online when it runs. CloudStack learns of it from the next statuses."""
+    target = required(run, TARGET)
+    if not any(fnmatchcase(target, pattern) for pattern in run.details.words("allowed_nodes")):
+        raise InvalidRequest(f"{TARGET.name}: the site policy does not allow the node {target!r}")
+    applier = run.applier()
+    handle, state = own_guest(run, applier)
+    if handle.guest.node == target:
+        return {"message": f"Instance is on node {target} already"}
+    if state.status is None:
+        raise TypeError("the status of the guest has not been read")
+    request = MigrationRequest(target, with_local_disks=bool(run.details.flag("migrate_local_disks")))
+    migrate_guest(applier, handle, state.status, request)
+    return {"message": f"Instance is on node {target} now"}
+
+
+def sync_networks(run: Run) -> dict[str, t.Any]:
+    """Set the network cards as CloudStack knows them, and show them."""
+    nics = run.instance.nics
+    if not nics:
+        # VirtualMachineManagerImpl.toVmTO loads no NICs: those that are there must not be taken for surplus.
+        raise InvalidRequest(
+            "CloudStack sent no network cards along, as it does for most custom actions: nothing was changed; "
+            "stop and start the instance, which sets them as well"
+        )
+    options = network_options(nics, run.details)
+    applier = run.applier()
+    handle, state = own_guest(run, applier)
+    after = converge(applier, request_of({"vmid": run.vmid, "networks": options}), handle, state)
+    waiting = {item.key for item in after.pending}
+    rows = []
+    for key in sorted(filter(NIC_KEY.fullmatch, {*state.values, *after.values})):
+        parts = NIC.parse(after.values[key]) if key in after.values else {}
+        same = after.values.get(key) == state.values.get(key)
+        what = "unchanged" if same else "changed" if key in after.values else "removed"
+        rows.append(
+            {
+                "nic": key,
+                "mac": parts.get("macaddr") or "-",
+                "bridge": parts.get("bridge") or "-",
+                "vlan": parts.get("tag") or "-",
+                "result": f"{what}, from the next stop and start on" if key in waiting else what,
+            }
+        )
+    return table(rows)

@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who runs: one instance, or all of a node."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ..._operations.facts import HIBERNATED, PAUSED, RUNNING
+from ..._pve.errors import Ambiguous, NotFound, PermissionDenied
+from ..._pve.guests import BIRTH_LOCKS, QEMU
+from ..guests import check_owner, is_half_made, locate
+from ..ownership import is_instance_name, read_mark
+from ..run import Run
+
+POWER_ON = "poweron"
+POWER_OFF = "poweroff"
+_SEES_GUESTS = re.compile(r"/|/vms(/.*)?|/pool(/.*)?")
+
+
+def status(run: Run) -> dict[str, t.Any]:
+    """Say whether the instance runs; two requests. A paused guest is on: its memory and its devices are in use."""
+    found = locate(run)
+    if found is None:
+        raise NotFound(f"{run.instance.name} is gone: there is no guest {run.vmid} in the cluster")
+    handle, current = found
+    if not is_half_made(current):
+        check_owner(run, handle, current, handle.read("config"))
+    state = POWER_ON if current.condition in (RUNNING, PAUSED) else POWER_OFF
+    more = {"guest_state": current.condition} if current.condition in (PAUSED, HIBERNATED) else {}
+    return {"power_state": state, **more}
+
+
+def statuses(run: Run) -> dict[str, t.Any]:
+    """Say who runs on the node, by instance name. It answers for all, or fails.
+
+    CloudStack takes an instance that is missing here for stopped.
+    """
+    guests = _read_node(run)
+    known: dict[str, list[t.Mapping[str, t.Any]]] = {}
+    for guest in guests:
+        name = _instance_name(run, guest)
+        if name:
+            known.setdefault(name, []).append(guest)
+    states = {name: _power(_only_one(run, name, group)) for name, group in known.items()}
+    return {"power_state": states}
+
+
+def _read_node(run: Run) -> list[t.Mapping[str, t.Any]]:
+    guests: list[t.Mapping[str, t.Any]] = run.client.read("nodes", run.node, QEMU)
+    if not guests:
+        # PVE leaves out the guests that the token may not see, and says nothing of it (PVE::API2::Qemu, vmlist).
+        paths: t.Mapping[str, t.Mapping[str, t.Any]] = run.client.read("access", "permissions")
+        if not any(_SEES_GUESTS.fullmatch(path) and "VM.Audit" in rights for path, rights in paths.items()):
+            raise PermissionDenied(f"{run.client.identity} cannot see guests: grant VM.Audit on /vms")
+    return [guest for guest in guests if not guest.get("template") and guest.get("lock") not in BIRTH_LOCKS]
+
+
+def _instance_name(run: Run, guest: t.Mapping[str, t.Any]) -> str:
+    """The instance that a guest is, by its name or else by its notes; empty when it is none."""
+    name, tags = str(guest.get("name") or ""), str(guest.get("tags") or "").lower()
+    if is_instance_name(name):
+        # One that is not marked yet can only be CloudStack's where old guests are taken over.
+        return name if _is_tagged(run, tags) or run.details.text("ownership") != "require" else ""
+    if not _is_tagged(run, tags):
+        return ""
+    mark = read_mark(_config(run, guest))
+    return mark.instance if mark.genuine else ""
+
+
+def _is_tagged(run: Run, tags: str) -> bool:
+    return run.details.required("tag").lower() in re.split(r"[;,\s]+", tags)
+
+
+def _only_one(run: Run, name: str, group: t.Sequence[t.Mapping[str, t.Any]]) -> t.Mapping[str, t.Any]:
+    """Of several guests that go by the name of one instance, the one that is no copy."""
+    if len(group) == 1:
+        return group[0]
+    genuine = [guest for guest in group if _is_genuine(run, name, guest)]
+    if len(genuine) != 1:
+        vmids = ", ".join(str(guest["vmid"]) for guest in group)
+        raise Ambiguous(
+            f"the guests {vmids} on node {run.node} all go by the name {name}: rename those that are copies"
+        )
+    return genuine[0]
+
+
+def _is_genuine(run: Run, name: str, guest: t.Mapping[str, t.Any]) -> bool:
+    mark = read_mark(_config(run, guest))
+    return mark.genuine and mark.instance == name
+
+
+def _config(run: Run, guest: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
+    config: t.Mapping[str, t.Any] = run.client.read("nodes", run.node, QEMU, guest["vmid"], "config")
+    return config
+
+
+def _power(guest: t.Mapping[str, t.Any]) -> str:
+    return POWER_ON if guest.get("status") == RUNNING else POWER_OFF

@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Disks and drives of the instance: ResizeDisk, AttachISO, DetachISO."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ..._operations.plan import Applier
+from ..._operations.vm.disks import Drive, parse_drive
+from ..._operations.vm.ensure import converge
+from ..._operations.vm.state import VmState
+from ..._pve.errors import InvalidRequest
+from ..._pve.guests import GuestHandle
+from ..._pve.sizes import GIBIBYTE
+from ..._pve.vm_config import DRIVE_KEY
+from ..details import Detail
+from ..owned import own_guest
+from ..parameters import parameter, required
+from ..policy import check_iso_parameter
+from ..run import Run
+from ..translate import find_boot_disk, request_of
+
+DISK = Detail("disk", pattern=r"(ide|sata|scsi|virtio)[0-9]{1,2}")
+SIZE = Detail("disk_size_gb", "number", bounds=(1, 1024 * 1024))
+ISO = Detail("iso_path")
+# cloud-init's drive is on ide2, unless somebody chose another place; a q35 machine has no ide1 and ide3.
+CDROM_SLOTS = ("ide2", "ide0", "sata0", "sata1", "sata2", "sata3", "sata4", "sata5")
+NO_MEDIUM = "none"
+AFTER_RESTART = "; it takes effect when the instance is stopped and started"
+
+
+def resize_disk(run: Run) -> dict[str, t.Any]:
+    """Make a disk larger, the first one of the boot order unless another is named; never smaller."""
+    size, slot = required(run, SIZE), parameter(run, DISK)
+    most = run.details.number("max_disk_size_gb")
+    if most is not None and size > most:
+        raise InvalidRequest(f"{SIZE.name}: {size} is more than the {most} that the site policy allows")
+    applier = run.applier()
+    handle, state = own_guest(run, applier)
+    slot = slot or find_boot_disk(state.values)
+    disks = {key: drive for key, drive in _drives(state) if not drive.is_cdrom and re.fullmatch(DISK.pattern, key)}
+    if slot not in disks:
+        there = "it has " + ", ".join(disks) if disks else "it has none"
+        raise InvalidRequest(f"{handle.guest.label} has no disk {slot or 'at all'}: {there}")
+    if disks[slot].size == size * GIBIBYTE:
+        return {"message": f"{slot} has {size} GiB already"}
+    _write(run, applier, handle, state, [{"slot": slot, "state": "present", "size": f"{size}G"}])
+    return {"message": f"{slot} has {size} GiB now"}
+
+
+def attach_iso(run: Run) -> dict[str, t.Any]:
+    """Put an ISO image that the operator allows into the instance's CD-ROM drive, or into a new one."""
+    iso = required(run, ISO)
+    check_iso_parameter(run.details, iso)
+    applier = run.applier()
+    handle, state = own_guest(run, applier)
+    drives = _cdroms(state)
+    loaded = next((slot for slot, drive in drives.items() if drive.file == iso), None)
+    if loaded:
+        return {"message": f"{iso} is in {loaded} already"}
+    free = (slot for slot in CDROM_SLOTS if slot not in state.values)
+    slot = min(drives, key=lambda slot: drives[slot].file != NO_MEDIUM, default=None) or next(free, None)
+    if slot is None:
+        raise InvalidRequest(f"{handle.guest.label} has no place for another CD-ROM drive: {', '.join(CDROM_SLOTS)}")
+    after = _write(run, applier, handle, state, [{"slot": slot, "state": "present", "iso": iso}])
+    return {"message": f"{iso} is in {slot}{_when(after, slot)}"}
+
+
+def detach_iso(run: Run) -> dict[str, t.Any]:
+    """Take the ISO images out of the instance's CD-ROM drives; the drives stay."""
+    applier = run.applier()
+    handle, state = own_guest(run, applier)
+    loaded = [slot for slot, drive in _cdroms(state).items() if drive.file != NO_MEDIUM]
+    if not loaded:
+        return {"message": "there is no ISO in the instance"}
+    after = _write(
+        run, applier, handle, state, [{"slot": slot, "state": "present", "iso": NO_MEDIUM} for slot in loaded]
+    )
+    return {"message": f"{', '.join(loaded)}: ISO taken out{_when(after, *loaded)}"}
+
+
+def _drives(state: VmState) -> t.Iterator[tuple[str, Drive]]:
+    for key in sorted(state.values):
+        if DRIVE_KEY.fullmatch(key):
+            yield key, parse_drive(state.values[key])
+
+
+def _cdroms(state: VmState) -> dict[str, Drive]:
+    return {key: drive for key, drive in _drives(state) if drive.is_cdrom and not drive.is_cloud_init}
+
+
+def _write(run: Run, applier: Applier, handle: GuestHandle, state: VmState, disks: list[dict[str, t.Any]]) -> VmState:
+    return converge(applier, request_of({"vmid": run.vmid, "disks": disks}), handle, state)
+
+
+def _when(state: VmState, *slots: str) -> str:
+    """A running guest gets a new drive only at its next start."""
+    return AFTER_RESTART if any(item.key in slots for item in state.pending) else ""

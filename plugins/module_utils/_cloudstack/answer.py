@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one JSON document that CloudStack gets, and how a failure is told in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+
+from .._pve.errors import PveError, one_line
+
+# CloudStack reads the answer only after the process has ended: more than a pipe holds would block it for ever.
+MAX_BYTES = 60 * 1024
+MAX_ERROR = 800
+MASK = "********"
+
+# The options of the collection's connection, in the words of CloudStack's details.
+_DETAIL_NAMES = {
+    "api_host": "url",
+    "api_port": "url",
+    "api_user": "user",
+    "api_token_id": "token",
+    "api_token_secret": "secret",
+    "api_password": "secret",
+    "api_fingerprint": "fingerprint",
+    "api_timeout": "api_timeout",
+    "ca_path": "ca_file",
+}
+_ESCAPE = re.compile(r"\\.")
+_OPTION = re.compile("|".join(sorted(_DETAIL_NAMES, key=len, reverse=True)))
+
+
+def success(fields: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The document of an action that went well."""
+    return {"status": "success", **fields}
+
+
+def failure(error: BaseException, secrets: t.Iterable[str] = (), also: str = "") -> dict[str, t.Any]:
+    """The document of an action that failed: the reason first, in PVE's own words where there are any.
+
+    also is what else the user has to know, as of a guest that could not be removed.
+    """
+    if isinstance(error, PveError):
+        kind, text = error.kind, _reason_first(error)
+    else:
+        kind, text = "internal", f"internal error, please report it: {type(error).__name__}: {error}"
+    text = shorten(one_line(in_details_words(text)), MAX_ERROR - len(also) - 2)
+    return {"status": "error", "error": redact(f"{text}; {also}" if also else text, secrets), "kind": kind}
+
+
+def in_details_words(text: str) -> str:
+    """Name the options of a connection as CloudStack's details do."""
+    return _OPTION.sub(lambda match: _DETAIL_NAMES[match[0]], text)
+
+
+def _reason_first(error: PveError) -> str:
+    sentence, cause = str(error), error.cause
+    fields = (f"{name}: {text}" for name, text in sorted(cause.field_errors.items()))
+    words = one_line("; ".join([cause.pve_message, *fields])) if cause.pve_message else ""
+    if not words or f": {words}" not in sentence:
+        return sentence
+    rest = sentence.replace(f": {words}", "", 1)
+    return f"{words} ({rest})"
+
+
+def shorten(text: str, most: int) -> str:
+    """Cut a text, its end first."""
+    return text if len(text) <= most else text[: max(0, most - 3)] + "..."
+
+
+def redact(text: str, secrets: t.Iterable[str]) -> str:
+    """Take secrets out of a text."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, MASK)
+    return text
+
+
+def _spelt_out(escape: re.Match[str]) -> str:
+    # CloudStack's log masks a console's password up to the next quotation mark, be that an escaped one.
+    return "\\u0022" if escape[0] == '\\"' else escape[0]
+
+
+def encode(document: t.Mapping[str, t.Any]) -> bytes:
+    """Write the document as one line of ASCII, small enough for a pipe."""
+    line = _ESCAPE.sub(_spelt_out, json.dumps(document, default=str)).encode() + b"\n"
+    if len(line) > MAX_BYTES:
+        what = f"the answer of {len(line)} bytes is more than CloudStack can take ({MAX_BYTES})"
+        return json.dumps({"status": "error", "error": what, "kind": "too_large"}).encode() + b"\n"
+    return line

@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The way in: one call of CloudStack, one JSON document, one exit code."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+import typing as t
+import warnings
+
+from .answer import encode, failure, success
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+USAGE = "call it as: <executable> <action> <payload file> <wait seconds>"
+
+
+class Interrupted(BaseException):
+    """Somebody wants the process to end; what it made is taken down first."""
+
+
+def main(argv: t.Sequence[str], policy_file: str, log_file: str) -> int:
+    """Carry out one action and answer on the standard output; returns the exit code, 0 only on success."""
+    started = time.monotonic() - _seconds_alive()
+    answer = _reserve_output()
+    try:
+        document = _carry_out(argv, policy_file, log_file, started)
+    except BaseException as error:  # noqa: BLE001 - CloudStack gets an answer, whatever happens
+        document = failure(error)
+    line = encode(document)
+    _write(answer, line)
+    return 0 if document.get("status") == "success" and b'"too_large"' not in line else 1
+
+
+def _carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: float) -> dict[str, t.Any]:
+    from .._pve.errors import InvalidRequest, PveError
+    from .registry import find_action
+
+    name = argv[1] if len(argv) > 1 else ""
+    action = find_action(name)
+    if action is None:
+        # CloudStack sends agent commands that it has no handler for as actions named by their Java class.
+        return failure(InvalidRequest(f"unknown action {name[:100]!r}: {USAGE}"))
+    from .run import Run
+
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
+    wait = argv[3] if len(argv) > 3 else ""
+    run = Run(action.name, wait, policy_file, log_file, started)
+    document: dict[str, t.Any] = {}
+    try:
+        run.open(argv[2] if len(argv) > 2 else "")
+        document = success(action.load()(run))
+    except Interrupted as error:
+        document = failure(PveError(str(error)), run.secrets, run.left_behind)
+    except BaseException as error:  # noqa: BLE001
+        document = failure(error, run.secrets, run.left_behind)
+        run.log_trouble(error)
+    finally:
+        run.close(document)
+    return document
+
+
+def _interrupt(number: int, _frame: t.Any) -> t.NoReturn:
+    # Taking down what was made is not to be interrupted as well.
+    for other in _SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    raise Interrupted(f"ended by signal {number}")
+
+
+def _seconds_alive() -> float:
+    """How long the process has been running: the interpreter's start counts, too (proc(5), starttime)."""
+    try:
+        with open("/proc/self/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - pathlib costs 10 ms
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        alive = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
+    return alive if 0 <= alive < 60 else 0.0
+
+
+def _reserve_output() -> int:
+    """Keep the standard output for the answer alone: CloudStack parses all that comes from both streams."""
+    warnings.simplefilter("ignore")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    try:
+        answer = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
+    except OSError:
+        answer = fcntl.fcntl(nothing, fcntl.F_DUPFD_CLOEXEC, 3)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    if nothing > 2:
+        os.close(nothing)
+    return answer
+
+
+def _write(stream: int, line: bytes) -> None:
+    try:
+        while line:
+            line = line[os.write(stream, line) :]
+    except OSError:
+        pass  # Nobody reads any more.

@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Finding the guest of an instance wherever it is, and making sure that it is that instance's."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._operations.facts import Status, parse_status, read_status
+from .._pve.errors import (
+    AnswerLost,
+    InvalidRequest,
+    Meaning,
+    NotFound,
+    PermissionDenied,
+    PveError,
+    TransportError,
+    Unreachable,
+)
+from .._pve.guests import BIRTH_LOCKS, KIND_NAMES, QEMU, Guest, GuestHandle, parse_guests
+from .ownership import Mark, Verdict, foreign, judge, read_mark
+
+if t.TYPE_CHECKING:
+    from .run import Run
+
+Found = t.Tuple[GuestHandle, Status]  # noqa: UP006 - Python 3.9 evaluates it
+
+
+def locate(run: Run) -> Found | None:
+    """Find the guest by its number; one request when it is where CloudStack thinks that it is.
+
+    None only when the whole cluster says that there is none; raises a PveError when nobody can tell.
+    """
+    client, vmid = run.client, run.vmid
+    guest = Guest(vmid, run.node, QEMU)
+    try:
+        status = parse_status(client.read_once("nodes", guest.node, QEMU, vmid, "status", "current"))
+    except (NotFound, Unreachable, AnswerLost):
+        # It may have moved, and its former node may be down.
+        return _look_up(run, lambda item: item.vmid == vmid)
+    return GuestHandle(client, guest), status
+
+
+def _look_up(run: Run, is_meant: t.Callable[[Guest], bool]) -> Found | None:
+    resources: list[dict[str, t.Any]] = run.client.read("cluster", "resources")
+    guest = next((item for item in parse_guests(resources) if is_meant(item)), None)
+    if guest is None:
+        _confirm_absence(run, resources)
+        return None
+    if guest.kind != QEMU:
+        raise InvalidRequest(f"guest {guest.vmid} is a {KIND_NAMES[guest.kind]}, not {run.instance.name}")
+    handle = GuestHandle(run.client, guest)
+    return handle, read_status(handle)
+
+
+def _confirm_absence(run: Run, resources: t.Iterable[t.Mapping[str, t.Any]]) -> None:
+    """Raise a PveError unless every node takes part in the answer, and the number really is free."""
+    nodes = [entry for entry in resources if entry.get("type") == "node"]
+    silent = sorted(str(entry["node"]) for entry in nodes if entry.get("status") == "offline")
+    if silent or not nodes:
+        raise TransportError(
+            f"nobody can say whether {run.instance.name} is gone: "
+            f"{', '.join(silent) or 'every node'} does not answer; try again when the cluster is complete"
+        )
+    vmid = run.instance.vmid
+    if vmid is None:
+        return
+    try:
+        # This list knows every guest, other than that of the resources, which holds what the token may see.
+        run.client.read("cluster", "nextid", vmid=vmid)
+    except PveError as error:
+        if "already exists" in error.cause.field_errors.get("vmid", "") or error.meaning is Meaning.EXISTS:
+            raise PermissionDenied(
+                f"guest {vmid} is there, but {run.client.identity} cannot see it: grant VM.Audit on it", error.cause
+            ) from error
+        raise
+
+
+def find_by_mark(run: Run) -> Found | None:
+    """Find the guest of an instance whose number CloudStack does not know, by its mark; as locate does."""
+    instance, tag = run.instance, run.details.required("tag").lower()
+    resources: list[dict[str, t.Any]] = run.client.read("cluster", "resources")
+    for guest in parse_guests(resources):
+        if guest.kind == QEMU and tag in guest.tags.lower().replace(",", ";").split(";"):
+            handle = GuestHandle(run.client, guest)
+            mark = read_mark(handle.read("config"))
+            if mark.uuid == instance.uuid and mark.genuine:
+                return handle, read_status(handle)
+    _confirm_absence(run, resources)
+    return None
+
+
+def check_owner(run: Run, handle: GuestHandle, status: Status, config: t.Mapping[str, t.Any]) -> tuple[Verdict, Mark]:
+    """Say that the guest is the instance's, or could be adopted; raises PermissionDenied for any other."""
+    details, mark = run.details, read_mark(config)
+    custom = details.text("vm_name") if details.flag("adopt_custom_names") else None
+    ownership = details.required("ownership")
+    verdict = judge(mark, status.name, run.instance, ownership, custom)
+    if status.template and verdict is Verdict.ADOPTABLE:
+        verdict = Verdict.FOREIGN
+    if verdict is Verdict.FOREIGN:
+        raise foreign(handle.guest.label, handle.guest.node, mark, run.instance, ownership)
+    return verdict, mark
+
+
+def is_half_made(status: Status) -> bool:
+    """The guest is only being made, so it has no mark yet."""
+    return status.lock in BIRTH_LOCKS

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The guest of an instance, read, checked to be the instance's, and marked as such where it was not yet."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._operations.plan import Applier
+from .._operations.power import PowerRequest, bring_into_state
+from .._operations.vm.converge import plan_changes
+from .._operations.vm.request import VmRequest
+from .._operations.vm.settings import TagsWish
+from .._operations.vm.state import VmState, read_state
+from .._operations.vm.wishes import Wish
+from .._pve.errors import NotFound
+from .._pve.guests import GuestHandle, Selector
+from .guests import Found, check_owner, find_by_mark, locate
+from .ownership import Verdict, adopted_notes
+from .run import Run
+
+Own = t.Tuple[GuestHandle, VmState]  # noqa: UP006 - Python 3.9 evaluates it
+
+
+def own_guest(run: Run, applier: Applier, adopt: bool = True) -> Own:
+    """Find the instance's guest and read it; two requests. Without adopt, nothing is written.
+
+    Raises NotFound when it is gone, PermissionDenied when the guest with its number is not the instance's.
+    """
+    own = read_own(run, applier, locate(run), adopt)
+    if own is None:
+        raise NotFound(f"{run.instance.name} is gone: there is no guest {run.vmid} in the cluster")
+    return own
+
+
+def find_own_guest(run: Run, applier: Applier, adopt: bool = True) -> Own | None:
+    """Do the same for an action that has nothing to do when the guest is gone: None when the whole cluster says so.
+
+    A guest whose number CloudStack does not know, as after a prepare that failed, is found by its mark.
+    """
+    return read_own(run, applier, locate(run) if run.instance.vmid is not None else find_by_mark(run), adopt)
+
+
+def read_own(run: Run, applier: Applier, found: Found | None, adopt: bool = True) -> Own | None:
+    """Read the guest and make sure that it is the instance's; one that was there before the bridge is marked."""
+    if found is None:
+        return None
+    handle, status = found
+    state = read_state(handle, status=status)
+    current = state.status or status
+    verdict, mark = check_owner(run, handle, current, state.values)
+    if verdict is not Verdict.ADOPTABLE or not adopt:
+        return handle, state
+    notes = adopted_notes(state.values.get("description", ""), mark, run.instance)
+    request = VmRequest(
+        Selector(handle.guest.vmid),
+        settings=(Wish("description", notes),),
+        tags=TagsWish((run.details.required("tag"),), only=False),
+    )
+    applier.apply(plan_changes(request, state, lambda: t.cast("dict[str, t.Any]", handle.read("config"))), handle)
+    return handle, read_state(handle, status=current)
+
+
+def condition_of(state: VmState) -> str:
+    """What the guest is: running, paused, hibernated or stopped."""
+    return state.status.condition if state.status else ""
+
+
+def power(applier: Applier, handle: GuestHandle, state: VmState, request: PowerRequest) -> None:
+    """Bring a guest that has been read into a power state; raises a PveError."""
+    if state.status is None:
+        raise TypeError("the status of the guest has not been read")
+    bring_into_state(applier, handle, state.status, request)

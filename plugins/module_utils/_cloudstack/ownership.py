@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whose guest it is: the mark on every guest that is CloudStack's, and the check before anything is done to one.
+
+The mark is a tag, the UUID of the instance as the UUID of the firmware, and lines in the notes. A guest that was there
+before keeps the firmware's UUID, which its system may be licensed by; the notes say then which one that is. A copy
+that somebody makes of a guest inherits notes and tags, but not that UUID, so it is told from the original.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import typing as t
+from dataclasses import dataclass
+
+from .._operations.facts import split_tags
+from .._pve.errors import PermissionDenied
+from .payload import Instance
+
+_LINE = re.compile(r"^CloudStack (instance|UUID|adopted guest|deployment): *(\S+) *$", re.MULTILINE)
+_ANY_LINE = re.compile(r"^CloudStack (instance|UUID|adopted guest|deployment):.*(\n|$)", re.MULTILINE)
+_INSTANCE_NAME = re.compile(r"[a-z]+-\d+-\d+-[A-Za-z0-9]+")
+_SMBIOS_UUID = re.compile(r"(?:^|,)uuid=([0-9A-Fa-f-]{36})(?:,|$)")
+NO_UUID = "none"
+
+
+class Verdict(enum.Enum):
+    OURS = "ours"
+    ADOPTABLE = "adoptable"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a guest's configuration says of the instance that it is."""
+
+    instance: str = ""
+    uuid: str = ""
+    adopted_guest: str = ""
+    deployment: str = ""
+    firmware_uuid: str = NO_UUID
+    tags: tuple[str, ...] = ()
+
+    @property
+    def genuine(self) -> bool:
+        """The notes speak of this very guest, not of one that it is a copy of."""
+        return bool(self.uuid) and self.firmware_uuid in (self.uuid, self.adopted_guest)
+
+    @property
+    def present(self) -> bool:
+        return bool(self.instance or self.uuid)
+
+
+def read_mark(config: t.Mapping[str, t.Any]) -> Mark:
+    """Read the mark from a configuration."""
+    lines = dict(_LINE.findall(str(config.get("description") or "")))
+    firmware = _SMBIOS_UUID.search(str(config.get("smbios1") or ""))
+    return Mark(
+        instance=lines.get("instance", ""),
+        uuid=lines.get("UUID", "").lower(),
+        adopted_guest=lines.get("adopted guest", "").lower(),
+        deployment=lines.get("deployment", ""),
+        firmware_uuid=firmware[1].lower() if firmware else NO_UUID,
+        tags=split_tags(config.get("tags")),
+    )
+
+
+def judge(mark: Mark, name: str, instance: Instance, ownership: str, custom_name: str | None = None) -> Verdict:
+    """Say whether a guest of this name and mark is the instance; custom_name is the name it may have instead."""
+    if mark.firmware_uuid == instance.uuid and mark.uuid in ("", instance.uuid):
+        return Verdict.OURS
+    if mark.uuid == instance.uuid and mark.genuine:
+        return Verdict.OURS
+    if ownership == "ignore":
+        return Verdict.OURS
+    if ownership == "adopt" and not mark.present and name in (instance.name, custom_name):
+        return Verdict.ADOPTABLE
+    return Verdict.FOREIGN
+
+
+def foreign(label: str, node: str, mark: Mark, instance: Instance, ownership: str) -> PermissionDenied:
+    """The refusal to touch a guest that is not the instance."""
+    whose = f"it is marked as {mark.instance or mark.uuid}" if mark.present else "it has no mark of CloudStack"
+    if mark.uuid == instance.uuid:
+        whose = "it is a copy of the instance's guest"
+    hint = "" if mark.present else f" (ownership is {ownership}: see the operator guide to adopt it)"
+    return PermissionDenied(f"{label} on node {node} is not {instance.name}: {whose}, so it was not touched{hint}")
+
+
+def new_notes(instance: Instance, deployment: str) -> str:
+    """The notes of a guest that is made for the instance by this deployment."""
+    return (
+        f"CloudStack instance: {instance.name}\nCloudStack UUID: {instance.uuid}\nCloudStack deployment: {deployment}"
+    )
+
+
+def adopted_notes(notes: str, mark: Mark, instance: Instance) -> str:
+    """The notes of a guest that was there already, with the lines of the mark in front."""
+    rest = _ANY_LINE.sub("", notes).strip("\n")
+    lines = [
+        f"CloudStack instance: {instance.name}",
+        f"CloudStack UUID: {instance.uuid}",
+        f"CloudStack adopted guest: {mark.firmware_uuid}",
+    ]
+    return "\n".join([*lines, *([rest] if rest else [])])
+
+
+def is_instance_name(name: str) -> bool:
+    """A name as CloudStack gives them to instances."""
+    return bool(_INSTANCE_NAME.fullmatch(name))

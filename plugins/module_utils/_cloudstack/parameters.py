@@ -1,0 +1,36 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The parameters of custom actions: typed by the rows of the actions, and never trusted."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._pve.errors import InvalidRequest
+from .details import Detail, parse_detail
+
+if t.TYPE_CHECKING:
+    from .run import Run
+
+SECTION = "parameters"
+
+
+def parameter(run: Run, row: Detail) -> t.Any:
+    """The value of a parameter in the form of its row, or the row's default; raises InvalidRequest."""
+    raw = run.payload.parameters.get(row.name)
+    if raw is None or raw == "":
+        return row.default
+    # CloudStack sends a NUMBER as a float where its format is DECIMAL.
+    if row.kind == "number" and isinstance(raw, float) and raw.is_integer():
+        raw = int(raw)
+    return parse_detail(row, raw, SECTION)
+
+
+def required(run: Run, row: Detail) -> t.Any:
+    """The value of a parameter that must be there; raises InvalidRequest."""
+    value = parameter(run, row)
+    if value is None:
+        raise InvalidRequest(f"the parameter {row.name} is missing")
+    return value

@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The site policy: a JSON file of the operator, with the names of the details, and what tenants may select by it."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+import typing as t
+
+from .._pve.errors import InvalidRequest
+from .details import DETAILS, POLICY, STORAGE, Details, parse_detail
+
+MAX_BYTES = 1024 * 1024
+_ISO = re.compile(rf"{STORAGE}:iso/[A-Za-z0-9][A-Za-z0-9._+ ()@-]*\.(iso|img)", re.IGNORECASE)
+
+
+def read_policy(path: str) -> dict[str, t.Any]:
+    """Read the site policy; a file that is missing says nothing. Raises InvalidRequest for any other trouble."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs 10 ms
+            content = file.read(MAX_BYTES)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"the policy {path!r} cannot be read: {getattr(error, 'strerror', error)}") from error
+    try:
+        policy = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the policy {path!r} is not JSON: {error}") from error
+    if not isinstance(policy, dict):
+        raise InvalidRequest(f"the policy {path!r} is not a JSON object")
+    for name, value in policy.items():
+        if name not in DETAILS:
+            raise InvalidRequest(f"the policy {path!r} knows no {name!r}")
+        if value is not None:
+            parse_detail(DETAILS[name], value, POLICY)
+    return policy
+
+
+def check_template(details: Details, template: str, aliases: t.Iterable[str] = ()) -> None:
+    """Raise InvalidRequest when a tenant may not select this template, by any of its names."""
+    if details.from_tenant("template_id") and not _allows(details, "allowed_templates", (template, *aliases)):
+        raise InvalidRequest(f"template_id: the site policy does not allow the template {template!r}")
+
+
+def names_template(details: Details, names: t.Iterable[str]) -> bool:
+    """The operator has named this very guest as something to clone, without a pattern."""
+    if details.given("template_id") and not details.from_tenant("template_id"):
+        return True
+    return not set(names).isdisjoint(details.words("allowed_templates"))
+
+
+def storage_of(details: Details) -> str | None:
+    """The storage to put disks on, mapped; raises InvalidRequest when a tenant may not select it."""
+    storage = details.text("storage")
+    if storage is None:
+        return None
+    if details.from_tenant("storage") and not _allows(details, "allowed_storages", (storage,)):
+        raise InvalidRequest(f"storage: the site policy does not allow the storage {storage!r}")
+    mapped = details.mapping("storage_map").get(storage, storage)
+    if not re.fullmatch(STORAGE, mapped):
+        raise InvalidRequest(f"storage_map: {mapped!r} is not the name of a storage")
+    return mapped
+
+
+def disk_size_of(details: Details) -> int | None:
+    """The size of the first disk in GiB; raises InvalidRequest when a tenant may not have that much."""
+    size, most = details.number("disk_size_gb"), details.number("max_disk_size_gb")
+    if size is not None and most is not None and details.from_tenant("disk_size_gb") and size > most:
+        raise InvalidRequest(f"disk_size_gb: {size} is more than the {most} that the site policy allows")
+    return size
+
+
+def iso_of(details: Details) -> str:
+    """The ISO image to install from; raises InvalidRequest unless it is one, and one that may be selected."""
+    iso = details.required("iso_path")
+    check_iso(iso)
+    if details.from_tenant("iso_path") and not _allows(details, "allowed_isos", (iso,)):
+        raise InvalidRequest(f"iso_path: the site policy does not allow {iso!r}")
+    return iso
+
+
+def check_iso_parameter(details: Details, iso: str) -> None:
+    """Raise InvalidRequest unless it is an ISO image that tenants may put into their instances."""
+    check_iso(iso)
+    if not _allows(details, "allowed_isos", (iso,)):
+        raise InvalidRequest(f"iso_path: the site policy does not allow {iso!r}")
+
+
+def check_iso(iso: str) -> None:
+    """Raise InvalidRequest unless the text names an ISO image and nothing besides."""
+    if not _ISO.fullmatch(iso) or ".." in iso:
+        raise InvalidRequest(f"iso_path {iso[:100]!r} is not an ISO image as in local:iso/debian.iso")
+
+
+def _allows(details: Details, name: str, candidates: t.Iterable[str]) -> bool:
+    patterns = details.words(name)
+    return any(fnmatch.fnmatchcase(candidate, pattern) for candidate in candidates for pattern in patterns)

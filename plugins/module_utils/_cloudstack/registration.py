@@ -1,0 +1,242 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Make the extension and its custom actions known to CloudStack, through CloudStack's API.
+
+The role runs main() with an order; what was done is printed as JSON. Custom actions that the order does not name stay
+as they are.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import typing as t
+from dataclasses import dataclass, field
+
+# What a tenant must not set: with it he would name another tenant's guest (CVE-2026-25199).
+RESERVED_DETAILS = "proxmox_vmid"
+RESOURCE_TYPE = "VirtualMachine"
+
+Fields = t.Dict[str, t.Any]  # noqa: UP006 - Python 3.9 evaluates it
+
+
+class RegistrationFailed(Exception):
+    """CloudStack cannot be brought to know the extension; the message says why."""
+
+
+@dataclass(frozen=True)
+class Extension:
+    """The extension as the order wants it; path is relative to CloudStack's directory of extensions."""
+
+    name: str
+    path: str
+    description: str
+    enabled: bool
+    details: dict[str, str]
+
+    @property
+    def state(self) -> str:
+        return "Enabled" if self.enabled else "Disabled"
+
+
+@dataclass
+class Report:
+    """What was done, or would be."""
+
+    check: bool
+    changes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def document(self) -> Fields:
+        """Return the report as the role reads it."""
+        return {"changed": bool(self.changes), "changes": self.changes, "warnings": self.warnings}
+
+
+class CloudStack:
+    """CloudStack's API, by the cs library; its failures become RegistrationFailed."""
+
+    def __init__(self, url: str, key: str, secret: str, validate_certs: bool, ca_path: str, timeout: int) -> None:
+        try:
+            self._cs: t.Any = importlib.import_module("cs")
+        except ImportError:
+            raise RegistrationFailed("the Python library cs is missing in the environment of the extension") from None
+        self._url = url
+        # POST keeps the details, which can hold a secret, out of access logs.
+        self._client = self._cs.CloudStack(
+            endpoint=url,
+            key=key,
+            secret=secret,
+            method="post",
+            timeout=timeout,
+            verify=ca_path or None,
+            dangerous_no_tls_verify=not validate_certs,
+        )
+
+    def call(self, command: str, **parameters: t.Any) -> Fields:
+        """Call the API; raises RegistrationFailed with CloudStack's own words."""
+        try:
+            answer: Fields = getattr(self._client, command)(**parameters)
+        except self._cs.CloudStackApiException as error:
+            words = error.error.get("errortext") if isinstance(error.error, dict) else None
+            raise RegistrationFailed(f"CloudStack refused {command}: {words or error}") from None
+        except (self._cs.CloudStackException, OSError) as error:
+            raise RegistrationFailed(f"CloudStack's API at {self._url} did not answer {command}: {error}") from None
+        return answer
+
+    def parameters_of(self, command: str) -> set[str]:
+        """Return the names of the parameters that this CloudStack knows for a command."""
+        listed = self.call("listApis", name=command).get("api") or [{}]
+        return {parameter["name"] for parameter in listed[0].get("params", ())}
+
+
+def register(cloudstack: CloudStack, extension: Extension, actions: t.Sequence[Fields], report: Report) -> None:
+    """Bring the extension and its custom actions to what is wanted; raises RegistrationFailed."""
+    extension_id = ensure_extension(cloudstack, extension, report)
+    present = {}
+    if extension_id:
+        listed = cloudstack.call("listCustomActions", extensionid=extension_id)
+        present = {action["name"]: action for action in listed.get("extensioncustomaction") or ()}
+    for action in actions:
+        ensure_action(cloudstack, extension_id, wanted_action(action), present.get(action["name"]), report)
+
+
+def ensure_extension(cloudstack: CloudStack, extension: Extension, report: Report) -> str:
+    """Create or update the extension, and return its id, which is empty in check mode before it exists."""
+    listed = cloudstack.call("listExtensions", name=extension.name).get("extension") or []
+    # Old releases took the name for a part of one.
+    present: Fields | None = next((item for item in listed if item.get("name") == extension.name), None)
+    reserved = {"reservedresourcedetails": RESERVED_DETAILS}
+    if "reservedresourcedetails" not in cloudstack.parameters_of("createExtension"):
+        reserved = {}
+        report.warnings.append(
+            f"this CloudStack cannot reserve the detail {RESERVED_DETAILS}, so that tenants may change it "
+            f"(CVE-2026-25199); upgrade it, or name {RESERVED_DETAILS} in the global setting user.vm.denied.details"
+        )
+    if present is None:
+        report.changes.append(f"create extension {extension.name}")
+        if report.check:
+            return ""
+        answer = cloudstack.call(
+            "createExtension",
+            name=extension.name,
+            type="Orchestrator",
+            path=extension.path,
+            description=extension.description,
+            state=extension.state,
+            orchestratorrequirespreparevm=True,
+            details=extension.details,
+            **reserved,
+        )
+        return str(answer["extension"]["id"])
+    changes = extension_changes(extension, present, reserved)
+    if changes:
+        report.changes.append(f"update extension {extension.name}: {', '.join(sorted(changes))}")
+        if not report.check:
+            cloudstack.call("updateExtension", id=present["id"], **changes)
+    return str(present["id"])
+
+
+def extension_changes(extension: Extension, present: Fields, reserved: Fields) -> Fields:
+    """Return the parameters of updateExtension that bring what is present to what is wanted."""
+    # CloudStack lists the absolute path, and has no command that changes it.
+    if not f"/{present.get('path', '')}".endswith(f"/{extension.path}"):
+        raise RegistrationFailed(
+            f"the extension {extension.name} is registered with the executable {present.get('path')} instead of "
+            f"{extension.path}, which CloudStack cannot change: set cloudstack_extension_entry_point to that name, "
+            f"or choose another cloudstack_extension_name"
+        )
+    changes: Fields = {}
+    if present.get("state") != extension.state:
+        changes["state"] = extension.state
+    if not present.get("orchestratorrequirespreparevm"):
+        changes["orchestratorrequirespreparevm"] = True
+    if reserved and RESERVED_DETAILS not in str(present.get("reservedresourcedetails", "")).split(","):
+        others = present.get("reservedresourcedetails")
+        changes["reservedresourcedetails"] = f"{others},{RESERVED_DETAILS}" if others else RESERVED_DETAILS
+    # The extensions that CloudStack brings along keep their own description.
+    if present.get("isuserdefined", True) and present.get("description") != extension.description:
+        changes["description"] = extension.description
+    details = present.get("details") or {}
+    if {**details, **extension.details} != details:
+        # An update replaces all of them.
+        changes["details"] = {**details, **extension.details}
+    return changes
+
+
+def wanted_action(action: Fields) -> Fields:
+    """Return a custom action of the order as CloudStack lists it."""
+    return {
+        **action,
+        "resourcetype": RESOURCE_TYPE,
+        "enabled": True,
+        # CloudStack always adds the administrators.
+        "allowedroletypes": sorted({*action["allowedroletypes"], "Admin"}),
+        "parameters": [wanted_parameter(parameter) for parameter in action["parameters"]],
+        **{name: action[name].replace("[instance]", "{{resourceName}}") for name in ("successmessage", "errormessage")},
+    }
+
+
+def wanted_parameter(parameter: Fields) -> Fields:
+    """Return a parameter with what CloudStack takes for granted."""
+    return {
+        "name": parameter["name"],
+        "type": str(parameter.get("type", "STRING")).upper(),
+        "required": bool(parameter.get("required", False)),
+        "validationformat": str(parameter.get("validationformat", "NONE")).upper(),
+    }
+
+
+def ensure_action(
+    cloudstack: CloudStack, extension_id: str, wanted: Fields, present: Fields | None, report: Report
+) -> None:
+    """Add a custom action, or update what differs."""
+    name = wanted["name"]
+    if present is None:
+        report.changes.append(f"add custom action {name}")
+        if not report.check:
+            cloudstack.call("addCustomAction", extensionid=extension_id, **for_api(wanted))
+        return
+    listed = {
+        **present,
+        "allowedroletypes": sorted(present.get("allowedroletypes") or ()),
+        "parameters": [wanted_parameter(parameter) for parameter in present.get("parameters") or ()],
+    }
+    changes = {key: value for key, value in wanted.items() if listed.get(key) != value}
+    if not changes:
+        return
+    report.changes.append(f"update custom action {name}: {', '.join(sorted(changes))}")
+    if "parameters" in changes and not changes["parameters"]:
+        del changes["parameters"]
+        changes["cleanupparameters"] = True
+    if not report.check:
+        cloudstack.call("updateCustomAction", id=present["id"], **for_api(changes))
+
+
+def for_api(fields: Fields) -> Fields:
+    """Write truth values inside lists as CloudStack reads them; the library does it only outside."""
+    if "parameters" not in fields:
+        return fields
+    parameters = [{**item, "required": str(item["required"]).lower()} for item in fields["parameters"]]
+    return {**fields, "parameters": parameters}
+
+
+def main(text: str) -> int:
+    """Carry out an order, which is JSON, and return the exit code: 1 when CloudStack could not be brought to it."""
+    order = json.loads(text)
+    report = Report(bool(order["check"]))
+    wanted = order["extension"]
+    details = {str(name): str(value) for name, value in wanted["details"].items()}
+    try:
+        cloudstack = CloudStack(**order["api"])
+        register(cloudstack, Extension(**{**wanted, "details": details}), order["custom_actions"], report)
+    except RegistrationFailed as error:
+        text = str(error)
+        for secret in (order["api"]["secret"], details.get("secret")):
+            text = text.replace(secret, "********") if secret else text
+        sys.stdout.write(json.dumps({"error": text, **report.document()}) + "\n")
+        return 1
+    sys.stdout.write(json.dumps(report.document()) + "\n")
+    return 0

@@ -1,0 +1,225 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One call of CloudStack: its time, its payload, its talk with PVE, and what it has to say in the log."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+import typing as t
+
+from .._pve.client import PveClient
+from .._pve.connection import ConnectionOptions, connection_options
+from .._pve.deadline import Deadline
+from .._pve.errors import InvalidRequest, PveError
+from .details import Details, resolve_details
+from .log import DEFAULT_MAX_BYTES, Log
+from .payload import Instance, Payload, read_payload
+from .policy import read_policy
+
+if t.TYPE_CHECKING:
+    from .._operations.plan import Applier
+
+DEFAULT_WAIT = 600.0
+LEAST_MARGIN = 3.0
+MARGIN_SHARE = 0.05
+# Of the margin, the part that is left for the answer itself.
+LAST_WORDS_SHARE = 0.2
+LEAST_WORK = 0.1
+DEBUG_VARIABLE = "CLOUDBRIDGE_DEBUG"
+# Shorter words are found in many a message by accident.
+SHORTEST_SECRET = 6
+
+
+class BridgeClient(PveClient):
+    """A client that counts its requests, and tells the log of them when debugging."""
+
+    def __init__(self, options: ConnectionOptions, deadline: Deadline, log: Log) -> None:
+        super().__init__(options, deadline)
+        self.requests = 0
+        self._log = log
+
+    def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
+        self.requests += 1
+        began, result = time.monotonic(), "ok"
+        try:
+            return super()._send(method, path, form)
+        except PveError as error:
+            result = str(error)
+            raise
+        finally:
+            where = "/".join(str(part) for part in path)
+            shown = ",".join(sorted(form))
+            self._log.trace(
+                request=f"{method} /{where}", keys=shown, seconds=f"{time.monotonic() - began:.3f}", result=result
+            )
+
+
+class Run:
+    """What an action works with. wait is CloudStack's third argument, started the process's start (monotonic)."""
+
+    def __init__(self, action: str, wait: str, policy_file: str, log_file: str, started: float) -> None:
+        self.action = action
+        self.log = Log(log_file, debug=os.environ.get(DEBUG_VARIABLE, "") not in ("", "0", "false"))
+        self.policy_file = policy_file
+        self.secrets: set[str] = set()
+        # What the user has to know of besides the failure itself.
+        self.left_behind = ""
+        self.wait = parse_wait(wait)
+        self.margin = margin_of(self.wait)
+        self._started = started
+        self.deadline = _deadline(self.wait - self.margin - self.elapsed)
+        self.payload = Payload()
+        self._details: Details | None = None
+        self._client: BridgeClient | None = None
+        self._instance: Instance | None = None
+
+    def open(self, payload_file: str) -> None:
+        """Read the payload and the site policy; raises InvalidRequest."""
+        self.payload = read_payload(payload_file)
+        policy = read_policy(self.policy_file)
+        self.log.debug = self.log.debug or policy.get("log_debug") is True
+        most = policy.get("log_max_bytes")
+        self.log.max_bytes = most if isinstance(most, int) else DEFAULT_MAX_BYTES
+        for section in (*self.payload.sections.values(), policy):
+            self._keep_secret(section.get("secret"))
+        self._details = resolve_details(self.payload, policy)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the process was started."""
+        return time.monotonic() - self._started
+
+    @property
+    def details(self) -> Details:
+        if self._details is None:
+            raise InvalidRequest("the payload has not been read")
+        return self._details
+
+    @property
+    def instance(self) -> Instance:
+        """The VM that the call is about; raises InvalidRequest when the payload says of none."""
+        if self._instance is None:
+            self._instance = self.payload.instance()
+        return self._instance
+
+    @property
+    def vmid(self) -> int:
+        """The number that the VM has in PVE; raises InvalidRequest when CloudStack knows none."""
+        vmid = self.instance.vmid
+        if vmid is None:
+            raise InvalidRequest(f"{self.instance.name} has no proxmox_vmid: it was never prepared for PVE")
+        return vmid
+
+    @property
+    def node(self) -> str:
+        """The node of the host that CloudStack chose."""
+        return self.details.required("node")
+
+    @property
+    def client(self) -> BridgeClient:
+        """The session with PVE; the first request opens its connection."""
+        if self._client is None:
+            self._client = BridgeClient(self._connection(), self.deadline, self.log)
+        return self._client
+
+    @property
+    def requests(self) -> int:
+        return self._client.requests if self._client else 0
+
+    def applier(self) -> Applier:
+        """Carries the plans of this run out."""
+        from .._operations.plan import Applier
+
+        return Applier(self.client)
+
+    def enter_margin(self) -> None:
+        """Give what is left until CloudStack kills the process to taking things down."""
+        left = self.wait - self.elapsed - self.margin * LAST_WORDS_SHARE
+        self.deadline = _deadline(left)
+        if self._client is not None:
+            self._client.deadline = self.deadline
+
+    def log_trouble(self, error: BaseException) -> None:
+        """Leave in the log what the answer is too short for."""
+        if isinstance(error, PveError):
+            self.log.trace(error=error.details())
+        else:
+            self.log.line(
+                action=self.action,
+                trouble="".join(traceback.format_exception(type(error), error, error.__traceback__)[-8:]),
+            )
+
+    def close(self, document: t.Mapping[str, t.Any]) -> None:
+        """Close the connection and write the call's line to the log."""
+        if self._client is not None:
+            self._client.close()
+        instance = self._instance
+        self.log.line(
+            action=self.action,
+            vm=instance.name if instance else self.payload.name[:100],
+            vmid=instance.vmid if instance else None,
+            seconds=f"{self.elapsed:.2f}",
+            requests=self.requests,
+            result=document.get("status", "error"),
+            error=document.get("error"),
+        )
+
+    def _connection(self) -> ConnectionOptions:
+        details = self.details
+        missing = [name for name in ("url", "user", "token", "node") if not details.text(name)]
+        secret = details.text("secret")
+        secret_file = details.text("secret_file")
+        if secret_file and not secret:
+            secret = _read_secret(secret_file)
+            self._keep_secret(secret)
+        if not secret:
+            missing.insert(min(3, len(missing)), "secret")
+        if missing:
+            raise InvalidRequest(f"missing required details: {', '.join(missing)} (set them on the host or extension)")
+        return connection_options(
+            {
+                "api_host": details.text("url"),
+                "api_user": details.text("user"),
+                "api_token_id": details.text("token"),
+                "api_token_secret": secret,
+                "validate_certs": details.flag("verify_tls_certificate"),
+                "ca_path": details.text("ca_file"),
+                "api_fingerprint": details.text("fingerprint"),
+                "api_timeout": details.number("api_timeout"),
+            }
+        )
+
+    def _keep_secret(self, secret: t.Any) -> None:
+        if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET:
+            self.secrets.add(secret)
+            self.log.secrets.add(secret)
+
+
+def parse_wait(text: str) -> float:
+    """CloudStack's wait in seconds; the default when it says nothing sensible."""
+    try:
+        seconds = int(text)
+    except ValueError:
+        return DEFAULT_WAIT
+    return float(seconds) if 0 < seconds <= 10**6 else DEFAULT_WAIT
+
+
+def margin_of(wait: float) -> float:
+    """The part of the wait that is kept for taking down what was made, before CloudStack kills the process."""
+    return min(max(LEAST_MARGIN, wait * MARGIN_SHARE), wait / 2)
+
+
+def _deadline(seconds: float) -> Deadline:
+    return Deadline(round(max(LEAST_WORK, seconds), 1))
+
+
+def _read_secret(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:  # noqa: PTH123 - pathlib costs 10 ms
+            return file.read(4096).strip()
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"secret_file {path!r} cannot be read: {getattr(error, 'strerror', error)}") from error

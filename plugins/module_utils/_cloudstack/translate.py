@@ -1,0 +1,222 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A payload as requests to the operations: what CloudStack says, in the options of vm_request."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, replace
+
+from .._operations.vm.disks import parse_drive
+from .._operations.vm.request import VmRequest, vm_request
+from .._operations.vm.settings import check_name
+from .._operations.vm.wishes import Wish
+from .._pve.errors import InvalidRequest
+from .._pve.sizes import GIBIBYTE
+from .._pve.vm_config import DISK_BUSES, DRIVE_KEY
+from .details import Details
+from .hardware import check_os_type, firmware_disks, hardware_options, offering_options
+from .networks import address_options, network_options
+from .ownership import new_notes
+from .payload import Instance
+from .policy import check_template, disk_size_of, iso_of, names_template, storage_of
+
+ISO = "iso"
+DEFAULT_STORAGE = "local-lvm"
+DEFAULT_DISK_GB = 64
+DEFAULT_CPU = "x86-64-v2-AES"
+INSTALL_DISK = "scsi0"
+INSTALL_CDROM = "ide2"
+_DEFAULTS: dict[str, t.Any] = {
+    "state": "present",
+    "rename": False,
+    "apply_pending": "never",
+    "force": False,
+    "purge": False,
+    "destroy_unreferenced_disks": False,
+    "shutdown_timeout": 180,
+    "tags_mode": "add",
+}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made: the instance, its number and name, and the line in its notes that tells this run's guest."""
+
+    instance: Instance
+    details: Details
+    vmid: int
+    deployment: str
+    node: str
+
+    @property
+    def name(self) -> str:
+        return guest_name(self.instance, self.details)
+
+    @property
+    def notes(self) -> str:
+        return new_notes(self.instance, self.deployment)
+
+
+def guest_name(instance: Instance, details: Details) -> str:
+    """The name that the guest has in PVE; raises InvalidRequest when PVE would not take it."""
+    name = details.text("vm_name") or instance.name
+    check_name("vm_name", name)
+    return name
+
+
+def request_of(options: t.Mapping[str, t.Any]) -> VmRequest:
+    """Go through the one door of virtual machines; raises InvalidRequest."""
+    return vm_request({**_DEFAULTS, **options})
+
+
+def clone_request(order: Order, template: t.Mapping[str, str]) -> VmRequest:
+    """The guest as a clone of a template with this configuration; raises InvalidRequest before anything is made."""
+    instance, details = order.instance, order.details
+    _check_source(order, template)
+    storage = storage_of(details)
+    boot_disk = find_boot_disk(template)
+    home = parse_drive(template[boot_disk]).storage if boot_disk else None
+    size = disk_size_of(details)
+    disk = {"slot": boot_disk, "state": "present", **_disk_options(details)}
+    if size is not None and boot_disk and size * GIBIBYTE > (parse_drive(template[boot_disk]).size or 0):
+        disk["size"] = f"{size}G"
+    full = _is_full(details, template, storage)
+    options = {
+        **_common_options(order),
+        **firmware_disks(instance, details, template, storage or home),
+        "clone": {
+            "source": details.required("template_id"),
+            "full": full,
+            "storage": storage if full else None,
+            "format": details.text("disk_format") if full else None,
+        },
+        "disks": [disk] if boot_disk and len(disk) > 2 else [],
+        "cloud_init": _cloud_init(order, storage or home),
+    }
+    return _with_identity(request_of(options), order)
+
+
+def install_request(order: Order) -> VmRequest:
+    """The guest as a new one that boots from an ISO image; raises InvalidRequest."""
+    instance, details = order.instance, order.details
+    iso = iso_of(details)
+    storage = storage_of(details) or DEFAULT_STORAGE
+    check_os_type("iso_os_type", details.text("iso_os_type"))
+    disk: dict[str, t.Any] = {
+        "slot": INSTALL_DISK,
+        "state": "present",
+        "storage": storage,
+        "size": f"{disk_size_of(details) or DEFAULT_DISK_GB}G",
+        "format": details.text("disk_format"),
+        "iothread": True,
+        **_disk_options(details),
+    }
+    common = _common_options(order)
+    options = {
+        "cpu": DEFAULT_CPU,
+        "ostype": details.text("iso_os_type"),
+        "scsihw": "virtio-scsi-single",
+        "numa": False,
+        **common,
+        **firmware_disks(instance, details, {}, storage),
+        "description": order.notes,
+        # The empty disk does not boot, so the image does, once.
+        "boot": [INSTALL_DISK, INSTALL_CDROM, *(["net0"] if any(nic.device_id == 0 for nic in instance.nics) else [])],
+        "disks": [disk, {"slot": INSTALL_CDROM, "state": "present", "iso": iso}],
+    }
+    return _with_identity(request_of(options), order)
+
+
+def start_request(instance: Instance, details: Details, vmid: int) -> VmRequest:
+    """What has to be right about a guest whenever it starts: its networks, and the CPUs and memory of its offering."""
+    options: dict[str, t.Any] = {"vmid": vmid}
+    if instance.nics:
+        options["networks"] = network_options(instance.nics, details)
+        options["cloud_init"] = address_options(instance.nics, details) or None
+    if details.flag("reconcile_hardware") and instance.cpus and instance.max_memory:
+        options.update(offering_options(instance, details))
+    return request_of(options)
+
+
+def _disk_options(details: Details) -> dict[str, t.Any]:
+    options: dict[str, t.Any] = {
+        "cache": details.text("disk_cache"),
+        "discard": details.flag("disk_discard"),
+        "ssd": details.flag("disk_ssd"),
+        "iothread": details.flag("disk_iothread"),
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _common_options(order: Order) -> dict[str, t.Any]:
+    instance, details = order.instance, order.details
+    offering = offering_options(instance, details)
+    return {
+        "vmid": order.vmid,
+        "name": order.name,
+        "node": order.node,
+        "pool": details.text("pool"),
+        "tags": [details.required("tag"), *details.words("tags")],
+        "networks": network_options(instance.nics, details),
+        **hardware_options(instance, details),
+        **offering,
+    }
+
+
+def _with_identity(request: VmRequest, order: Order) -> VmRequest:
+    """Give the firmware the instance's UUID; the rest of what it says of the machine stays as in the template."""
+    identity = Wish("smbios1", parts={"uuid": order.instance.uuid})
+    if request.clone is not None:
+        request = replace(request, clone=replace(request.clone, description=order.notes))
+    return replace(request, settings=(*request.settings, identity))
+
+
+def _check_source(order: Order, template: t.Mapping[str, str]) -> None:
+    """Only what is meant to be cloned: a template, or what the operator has named, and of a name that is allowed."""
+    wanted = order.details.required("template_id")
+    names = (wanted, template.get("name", ""))
+    check_template(order.details, wanted, names[1:])
+    if template.get("template") != "1" and not names_template(order.details, names):
+        raise InvalidRequest(
+            f"template_id: {wanted} is no template but a guest: name it in allowed_templates of the site policy to "
+            f"let it be cloned"
+        )
+
+
+def _is_full(details: Details, template: t.Mapping[str, str], storage: str | None) -> bool:
+    """Whether every disk has to be copied: when asked for, and whenever PVE cannot link."""
+    if details.flag("is_full_clone") or template.get("template") != "1":
+        return True
+    drives = [parse_drive(text) for key, text in template.items() if DRIVE_KEY.fullmatch(key)]
+    disks = [drive for drive in drives if not drive.is_cdrom and drive.storage]
+    elsewhere = storage is not None and any(drive.storage != storage for drive in disks)
+    # Only of a base volume PVE makes linked clones, and not every storage has them.
+    return elsewhere or not all("base-" in drive.file for drive in disks)
+
+
+def find_boot_disk(template: t.Mapping[str, str]) -> str | None:
+    """The disk that the system is on: the first of the boot order, or of all."""
+    disks = [
+        f"{bus}{number}"
+        for bus in ("scsi", "virtio", "sata", "ide")
+        for number in range(DISK_BUSES[bus])
+        if f"{bus}{number}" in template and not parse_drive(template[f"{bus}{number}"]).is_cdrom
+    ]
+    order = template.get("boot", "").replace("order=", "").replace(",", ";").split(";")
+    return next((key for key in [*order, template.get("bootdisk", "")] if key in disks), disks[0] if disks else None)
+
+
+def _cloud_init(order: Order, storage: str | None) -> dict[str, t.Any] | None:
+    details = order.details
+    options: dict[str, t.Any] = {
+        "user": details.text("ci_user"),
+        "ssh_keys": list(details.words("ci_ssh_keys")) or None,
+        "search_domain": details.text("ci_search_domain"),
+        "upgrade": details.flag("ci_upgrade"),
+        **address_options(order.instance.nics, details),
+    }
+    options = {name: value for name, value in options.items() if value is not None}
+    return {**options, "storage": storage} if options else None

@@ -1,0 +1,256 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What operators of CloudStack ask of a Proxmox VE extension: one test per feature, named after it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.cloudstack import ManyCalls, payload
+
+UUID = "6f2c9a0e-2b1d-4c3e-9a54-0d1b7c8e9f10"
+NOTES = f"CloudStack instance: i-2-45-VM\nCloudStack UUID: {UUID}\nCloudStack deployment: 0123456789abcdef"
+MARK = {"tags": "cloudstack", "description": NOTES, "smbios1": f"uuid={UUID}"}
+BEFORE = [100, 101, 200, 9000]
+ALL_ACTIONS = ("prepare", "start", "stop", "reboot", "delete", "status", "statuses")
+
+
+@pytest.fixture
+def calls(bridge):
+    many = ManyCalls(bridge)
+    yield many
+    many.close()
+
+
+def created(pve, calls, **changes):
+    answer = calls("create", payload("create_template", pve, **changes))
+    assert answer.ok, answer.output
+    return pve.config(105)
+
+
+def test_one_clean_json_answer(pve, calls):
+    for action in ALL_ACTIONS:
+        answer = calls(action, payload(action, pve))
+        assert json.loads(answer.output)["status"] == ("success" if answer.exit_code == 0 else "error")
+
+
+def test_proxmox_error_text_passed_on(pve, calls):
+    pve.next_task_fails("qmclone", "clone failed: no space left on device", log=["create full clone of drive scsi0"])
+    answer = calls("create", payload("create_template", pve))
+    assert answer.error.startswith("clone failed: no space left on device")
+    assert "create full clone of drive scsi0" in answer.error
+
+
+def test_one_deadline_for_the_run_below_the_third_argument(pve, calls):
+    pve.task_seconds.update(qmclone=2, qmstart=60)
+    answer = calls("create", payload("create_template", pve), wait=10)
+    assert answer["kind"] == "timed_out"
+    assert answer.seconds < 10
+    assert pve.vmids() == BEFORE
+
+
+def test_http_timeouts_and_retries(pve, calls):
+    pve.add_guest(105, "i-2-45-VM", config=MARK, status="running")
+    pve.fault("GET", "/status/current$", "delay", seconds=3.0)
+    pve.fault("GET", "/config$", "596")
+    answer = calls("status", payload("status", pve, host={"api_timeout": "1"}))
+    assert answer["power_state"] == "poweron"
+
+
+def test_secret_not_in_arguments_or_logs(pve, calls, bridge):
+    created(pve, calls)
+    assert pve.token_secret not in bridge.log()
+
+
+def test_vmid_by_range_or_offset(pve, calls):
+    data = payload("prepare", pve, extension={"vmid_range": "5000-5010"})
+    assert 5000 <= int(calls("prepare", data)["details"]["proxmox_vmid"]) <= 5010
+    data = payload("prepare", pve, extension={"vmid_offset": "7000"})
+    assert calls("prepare", data)["details"]["proxmox_vmid"] == "7045"
+
+
+def test_ownership_mark_on_create_and_check_before_each_action(pve, calls):
+    config = created(pve, calls)
+    assert (config["tags"], config["smbios1"]) == ("cloudstack", f"uuid={UUID}")
+    assert "CloudStack instance: i-2-45-VM" in config["description"]
+    for action in ("start", "stop", "reboot", "delete"):
+        answer = calls(action, payload(action, pve, details={"proxmox_vmid": "101"}))
+        assert answer["kind"] == "permission"
+    assert pve.status(101) == "running"
+
+
+def test_follow_high_availability_and_migration(pve_cluster, calls):
+    pve_cluster.add_guest(105, "i-2-45-VM", config=MARK, status="running", storage="shared")
+    pve_cluster.move_guest(105, "pve3")
+    assert calls("status", payload("status", pve_cluster))["power_state"] == "poweron"
+    assert calls("stop", payload("stop", pve_cluster)).ok
+
+
+def test_cluster_wide_fail_safe_absence_test(pve_cluster, calls):
+    assert calls("delete", payload("delete", pve_cluster)).ok
+    pve_cluster.set_node_offline("pve3")
+    assert not calls("delete", payload("delete", pve_cluster)).ok
+
+
+def test_absence_is_not_believed_without_quorum(pve_cluster, calls):
+    pve_cluster.set_node_offline("pve2")
+    pve_cluster.set_node_offline("pve3")
+    pve_cluster.lose_quorum()
+    assert not calls("stop", payload("stop", pve_cluster)).ok
+
+
+def test_storage_choice_and_linked_or_full_decided_automatically(pve, calls):
+    for wanted, full in (({}, "0"), ({"storage": "local-lvm"}, "0"), ({"storage": "vmstore"}, "1")):
+        pve.reset_record()
+        created(pve, calls, virtualmachine=wanted)
+        form = pve.forms("POST", "/clone$")[0]
+        assert form["full"] == full
+        assert form.get("storage") == ("vmstore" if full == "1" else None)
+        assert calls("delete", payload("delete", pve)).ok
+
+
+def test_the_format_of_the_image(pve, calls, bridge):
+    bridge.set_policy({"disk_format": "qcow2"})
+    created(pve, calls, virtualmachine={"storage": "vmstore"})
+    assert pve.forms("POST", "/clone$")[0]["format"] == "qcow2"
+
+
+def test_template_on_another_node(pve_cluster, calls):
+    created(pve_cluster, calls, host={"node": "pve3"}, virtualmachine={"template_id": "debian-template"})
+    assert pve_cluster.guest(105).node == "pve3"
+
+
+def test_disk_size_and_options(pve, calls, bridge):
+    bridge.set_policy({"disk_ssd": True, "disk_iothread": True})
+    config = created(pve, calls, virtualmachine={"disk_size_gb": "32"})
+    assert {"size=32G", "iothread=1", "ssd=1"} <= set(config["scsi0"].split(","))
+    iso = {"iso_path": "local:iso/debian-13.iso", "disk_size_gb": "12"}
+    assert calls("create", payload("create_iso", pve, virtualmachine=iso)).ok
+    assert "size=12G" in pve.config(106)["scsi0"]
+
+
+def test_cpus_memory_and_balloon(pve, calls, bridge):
+    bridge.set_policy({"cpu_type": "host", "cpu_mhz": 2000})
+    vm = {"cpus": 4, "maxRam": 4 * 1024**3, "minRam": 1024**3, "limitCpuUse": True, "maxSpeed": 1000}
+    config = created(pve, calls, vm=vm)
+    assert {key: str(config[key]) for key in ("cores", "memory", "balloon", "cpulimit", "cpu")} == {
+        "cores": "4",
+        "memory": "4096",
+        "balloon": "1024",
+        "cpulimit": "2",
+        "cpu": "host",
+    }
+    assert str(config.get("sockets", 1)) == "1"
+
+
+def test_nics_by_device_id(pve, calls, bridge):
+    bridge.set_policy({"bridge_map": {"Public": "vmbr1"}, "vnet_map": {"5001": "vmbr1"}, "nic_firewall": True})
+    nics = payload("create_template")["cloudstack.vm.details"]["nics"]
+    nics = [
+        {**nics[1], "deviceId": 3, "type": "Public"},
+        {
+            **nics[0],
+            "deviceId": 1,
+            "broadcastUri": "vxlan://5001",
+            "mtu": 1450,
+            "networkRateMbps": 80,
+            "enabled": False,
+        },
+    ]
+    config = created(pve, calls, nics=nics)
+    assert {key: value for key, value in config.items() if key.startswith("net")} == {
+        "net1": "virtio=02:01:00:CB:00:05,bridge=vmbr1,firewall=1,link_down=1,mtu=1450,rate=10",
+        "net3": "virtio=1E:00:87:00:00:2C,bridge=vmbr1,firewall=1,link_down=0,rate=25",
+    }
+
+
+def test_nics_reconciled_at_each_start(pve, calls):
+    created(pve, calls)
+    assert calls("stop", payload("stop", pve)).ok
+    data = payload("start", pve)
+    data["cloudstack.vm.details"]["nics"][0]["broadcastUri"] = "vlan://1600"
+    assert calls("start", data).ok
+    assert "tag=1600" in pve.config(105)["net0"]
+
+
+def test_cloud_init(pve, calls, bridge):
+    bridge.set_policy({"ci_network": "static", "ci_search_domain": "example.net"})
+    config = created(pve, calls, virtualmachine={"ci_user": "ops", "ci_ssh_keys": "ssh-ed25519 AAAA ops"})
+    assert config["ipconfig0"] == "gw=10.1.1.1,ip=10.1.1.57/24"
+    assert (config["ciuser"], config["searchdomain"]) == ("ops", "example.net")
+    assert config["nameserver"] == "10.1.1.1 8.8.8.8"
+
+
+def test_uefi_secure_boot_tpm_machine_and_ostype(pve, calls):
+    wanted = {"machine": "q35", "os_type": "win11", "tpm": "v2.0", "agent": "true"}
+    vm = {"bootType": "UEFI", "bootMode": "SECURE"}
+    config = created(pve, calls, vm=vm, virtualmachine=wanted)
+    assert (config["bios"], config["ostype"], config["agent"]) == ("ovmf", "win11", "1")
+    assert "pre-enrolled-keys=1" in config["efidisk0"]
+    assert "version=v2.0" in config["tpmstate0"]
+
+
+def test_tags_notes_pool_ha_group_onboot_and_protection(pve, calls, bridge):
+    pve.add_pool("cs")
+    bridge.set_policy({"tags": ["a", "b"], "pool": "cs", "ha_group": "big", "onboot": True, "protection": True})
+    config = created(pve, calls)
+    assert config["tags"] == "a;b;cloudstack"
+    assert (str(config["onboot"]), str(config["protection"])) == ("1", "1")
+    assert pve.guest(105).pool == "cs"
+    assert pve.forms("POST", "/cluster/ha/resources$")[0]["group"] == "big"
+
+
+def test_start_stop_reboot_and_delete_idempotent(pve, calls):
+    created(pve, calls)
+    for action in ("start", "start", "stop", "stop", "reboot", "reboot", "delete", "delete", "stop"):
+        assert calls(action, payload(action, pve)).ok, action
+
+
+def test_graceful_stop_with_time_limit_then_hard_stop(pve, calls, bridge):
+    bridge.set_policy({"stop_method": "shutdown_then_stop", "shutdown_timeout": 5})
+    pve.add_guest(105, "i-2-45-VM", config=MARK, status="running").acpi = False
+    assert calls("stop", payload("stop", pve)).ok
+    assert pve.forms("POST", "/status/shutdown$") == [{"timeout": "5", "forceStop": "1"}]
+
+
+def test_delete_stops_purges_and_waits(pve, calls):
+    created(pve, calls)
+    assert calls("delete", payload("delete", pve)).ok
+    assert pve.vmids() == BEFORE
+    assert not [volume for volume in pve.volumes("local-lvm") if "105" in volume]
+
+
+def test_create_failure_leaves_nothing_and_touches_no_other(pve, calls):
+    pve.next_task_fails("qmstart", "start failed")
+    assert not calls("create", payload("create_template", pve)).ok
+    assert pve.vmids() == BEFORE
+    pve.add_guest(105, "somebody")
+    assert not calls("create", payload("create_template", pve)).ok
+    assert 105 in pve.vmids()
+
+
+def test_task_warnings_accepted(pve, calls):
+    for task in ("qmclone", "qmstart", "qmstop", "qmdestroy"):
+        pve.next_task_warns(task, "something odd")
+    created(pve, calls)
+    assert calls("delete", payload("delete", pve)).ok
+
+
+def test_status_from_live_state(pve, calls):
+    pve.resources_lag = 60
+    created(pve, calls)
+    assert calls("status", payload("status", pve))["power_state"] == "poweron"
+
+
+def test_statuses_keyed_by_instance_name(pve, calls):
+    created(pve, calls, virtualmachine={"vm_name": "shop"})
+    assert calls("statuses", payload("statuses", pve))["power_state"] == {"i-2-45-VM": "poweron"}
+
+
+def test_no_writes_beside_itself(pve, bridge):
+    assert bridge.call("statuses", payload("statuses", pve)).ok
+    assert bridge.files() == ["cloudbridge-proxmox.py"]

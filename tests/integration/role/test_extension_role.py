@@ -1,0 +1,217 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role cloudstack_extension: installed, installed again, upgraded, spoilt, removed."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+import pytest
+
+from tests.support.management_servers import GROUP, USER, ManagementServer
+
+# Whole plays, on a machine that may have other things to do.
+pytestmark = pytest.mark.timeout(400)
+
+
+def passed(result):
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def changed_tasks(result):
+    return [task.task.rpartition(" : ")[2] for task in result.tasks if task.changed]
+
+
+def told(result):
+    """What the user reads of the tasks that failed."""
+    assert result.returncode != 0, result.stdout
+    answers = [task.result for task in result.tasks if task.failed]
+    answers += [item for answer in answers for item in answer.get("results", [])]
+    return " ".join(str(answer.get(name, "")) for answer in answers for name in ("msg", "stderr"))
+
+
+def mode(path):
+    return stat.filemode(path.stat().st_mode)
+
+
+def test_check_mode_on_a_new_machine_writes_nothing(server):
+    result = passed(server.install(check=True))
+    assert changed_tasks(result)
+    assert not server.root.exists()
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_second_run_changes_nothing(installed, check):
+    before = installed.files()
+    assert changed_tasks(passed(installed.install(check=check))) == []
+    assert installed.files() == before
+
+
+def test_what_is_installed_belongs_to_whom(installed):
+    assert mode(installed.executable) == "-rwxr-xr-x"
+    assert (installed.executable.owner(), installed.executable.group()) == (USER, GROUP)
+    assert mode(installed.policy) == "-rw-r-----"
+    assert mode(installed.policy.parent) == mode(installed.log.parent) == "drwxr-x---"
+    assert json.loads(installed.policy.read_text()) == {}
+    (release,) = installed.releases
+    assert (installed.directory / "current").resolve().name == release
+    assert (installed.directory / "current" / "VERSION").read_text().strip() == release
+    packages = installed.directory / "current/ansible_collections/cloudbridge/proxmox/plugins/module_utils"
+    assert sorted(path.name for path in packages.iterdir()) == ["_cloudstack", "_operations", "_pve"]
+
+
+def test_calls_write_nothing_beside_the_executable_nor_into_the_code(installed):
+    before = {name for name in installed.files() if not name.startswith("var/")}
+    for action in ("cloudbridge smoke test", "status", "create", ""):
+        code, answer = installed.call(action)
+        assert (code, answer["status"]) == (1, "error")
+    assert [path.name for path in installed.executable.parent.rglob("*")] == [installed.executable.name]
+    assert {name for name in installed.files() if not name.startswith("var/")} == before
+
+
+def test_an_upgrade_is_complete_before_it_is_used(server):
+    entry = server.use_own_collection() / "_cloudstack" / "entry.py"
+    original = entry.read_text("utf-8")
+    passed(server.install())
+    (first,) = server.releases
+    executable = server.executable.read_bytes()
+
+    for spoilt, words in (("import no_such_module", "no_such_module"), ("def half(", "SyntaxError")):
+        entry.write_text(f"{original}\n{spoilt}\n", "utf-8")
+        assert words in told(server.install())
+        assert server.releases == [first]
+        assert (server.directory / "current").resolve().name == first
+        assert server.call("unknown")[0] == 1
+
+    entry.write_text(f"{original}\nSECOND = 2\n", "utf-8")
+    assert changed_tasks(passed(server.install())) == [
+        "Prepare the release beside the one in use",
+        "Switch to the release",
+    ]
+    (second,) = set(server.releases) - {first}
+    assert (server.directory / "current").resolve().name == second
+    # CloudStack compares it over its servers, and must see no difference while they are upgraded one by one.
+    assert server.executable.read_bytes() == executable
+    assert server.call("unknown")[0] == 1
+
+
+def test_calls_that_are_under_way_keep_the_release_before(server):
+    code = server.use_own_collection() / "_pve"
+    releases = []
+    for number in range(3):
+        (code / "new.py").write_text(f"NUMBER = {number}\n")
+        passed(server.environment(python_environment_packages=["_pve"]))
+        releases.append((server.directory / "current").resolve().name)
+    assert server.releases == sorted(releases[1:])
+
+
+def test_uninstalling_leaves_what_was_there_before(tmp_path):
+    server = ManagementServer(tmp_path / "s", name="Proxmox", entry_point="proxmox.sh")
+    server.executable.parent.mkdir(parents=True)
+    server.executable.write_text("#!/bin/bash\necho CloudStack\n")
+    server.executable.chmod(0o755)
+    for path in (server.policy.parent / "Other.json", server.log.parent / "Proxmox.log.old", server.directory / "mine"):
+        path.parent.mkdir(parents=True)
+        path.write_text("mine")
+    before = server.files()
+
+    passed(server.install(cloudstack_extension_policy={"allowed_templates": ["gold-*"]}))
+    assert server.call("unknown")[0] == 1
+    assert json.loads(server.policy.read_text()) == {"allowed_templates": ["gold-*"]}
+    server.log.write_text("a call")
+    server.log.with_name("Proxmox.log.1").write_text("a call")
+    middle = server.files()
+    assert changed_tasks(passed(server.uninstall(check=True)))
+    assert server.files() == middle
+
+    passed(server.uninstall())
+    assert server.files() == before
+    assert mode(server.executable) == "-rwxr-xr-x"
+
+
+def test_uninstalling_removes_the_directories_when_nothing_else_is_in_them(server):
+    passed(server.install())
+    passed(server.uninstall())
+    assert [name for name in server.files() if "cloudbridge" in name.lower()] == []
+    assert server.extensions.is_dir()
+    assert changed_tasks(passed(server.uninstall())) == []
+
+
+def test_a_policy_that_is_wrong_is_not_put_in_place(installed):
+    before = installed.files()
+    assert "max_disk_size" in told(installed.install(cloudstack_extension_policy={"max_disk_size": 100}))
+    assert installed.files() == before
+
+
+def two_servers(tmp_path):
+    """Two servers that differ in CloudStack's directory alone: the executable names the others."""
+    first = ManagementServer(tmp_path / "s")
+    inventory = tmp_path / "inventory"
+    roots = {name: tmp_path / name / "extensions" for name in ("mgmt1", "mgmt2")}
+    inventory.write_text("".join(f"{name} cloudstack_extension_root={root}\n" for name, root in roots.items()))
+    variables = {name: value for name, value in first.variables.items() if name != "cloudstack_extension_root"}
+
+    def install():
+        playbook = (
+            first.collections / "ansible_collections/cloudbridge/proxmox/playbooks/install_cloudstack_extension.yml"
+        )
+        return first.run(playbook, "-i", str(inventory), variables=variables)
+
+    return install, roots
+
+
+def test_several_servers_have_the_same_bytes_or_the_role_fails(tmp_path):
+    install, roots = two_servers(tmp_path)
+    passed(install())
+    one, two = (next((root / "CloudbridgeProxmox").iterdir()) for root in roots.values())
+    assert one.read_bytes() == two.read_bytes()
+
+    # What the role has written itself, it mends; what it has not, it can only tell.
+    two.write_bytes(two.read_bytes() + b"# tampered with\n")
+    (two.parent / "state.json").write_text("{}")
+    text = told(install())
+    assert one.read_bytes() == two.read_bytes()
+    assert "differ in state.json" in text
+    assert "mgmt1 and mgmt2" in text
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("cloudstack_extension_state", "installed", "present, absent"),
+        ("cloudstack_extension_custom_actions", ["Explode"], "Explode"),
+        ("cloudstack_extension_custom_action_timeout", "soon", "cloudstack_extension_custom_action_timeout"),
+        ("cloudstack_extension_policy", "allowed_templates", "cloudstack_extension_policy"),
+        ("cloudstack_extension_name", "../Proxmox", "../Proxmox"),
+        ("cloudstack_extension_entry_point", "bin/proxmox.sh", "bin/proxmox.sh"),
+        ("cloudstack_extension_log_directory", "/var/log/", "/var/log"),
+        ("cloudstack_extension_user", "nobody-knows-me", "cloudstack_extension_user"),
+        ("cloudstack_extension_python_environment", "/nonexistent", "Python 3.9"),
+    ],
+)
+def test_wrong_values_are_told(server, variable, value, words):
+    # The account is looked for only outside of check mode, which keeps the rest from doing harm.
+    assert words in told(server.install(check=variable != "cloudstack_extension_user", **{variable: value}))
+    assert not server.root.exists()
+
+
+def test_the_doctors_verdict_is_shown_and_its_secret_is_not(server):
+    connection = {
+        "url": "https://127.0.0.1:1",
+        "user": "u@pve",
+        "token": "t",
+        "secret": "5ec4e7-5ec4e7",
+        "node": "pve1",
+    }
+    variables = server.home / "doctor.json"
+    server.home.mkdir()
+    variables.write_text(json.dumps({"cloudstack_extension_doctor": connection}))
+    result = server.install("-vvv", "-e", f"@{variables}")
+    assert [task.task.rpartition(" : ")[2] for task in result.tasks if task.failed] == ["Show what the doctor found"]
+    assert "doctor" in told(result)
+    everything = result.stdout + result.stderr + json.dumps([task.result for task in result.tasks])
+    assert "5ec4e7-5ec4e7" not in everything

@@ -1,0 +1,210 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The extension as CloudStack calls it: a process, three arguments, both streams in one pipe, stdin never written."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from .collection_tree import REPOSITORY, link_collection
+from .embedded_pve import PveHandle
+
+TEMPLATE = REPOSITORY / "roles" / "cloudstack_extension" / "templates" / "extension.py.j2"
+PAYLOADS = Path(__file__).parent / "payloads"
+WAIT = 60
+# CloudStack's own patience is the wait; ours is for a process that outlives it.
+GRACE_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one call gave: the exit code, all that was written, and how long it took."""
+
+    exit_code: int
+    output: bytes
+    seconds: float
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The one JSON document; raises when there is not exactly one."""
+        parsed = json.loads(self.output)
+        assert isinstance(parsed, dict), parsed
+        return parsed
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_code == 0 and self.document["status"] == "success"
+
+    @property
+    def error(self) -> str:
+        return str(self.document["error"])
+
+    def __getitem__(self, name: str) -> Any:
+        return self.document[name]
+
+
+def payload(action: str, pve: PveHandle | None = None, **changes: Any) -> dict[str, Any]:
+    """A payload as CloudStack writes it, for this PVE.
+
+    Changes by section: host, extension, resourcemap, virtualmachine, vm (cloudstack.vm.details), details (those of
+    the VM), parameters; None takes a value away. nics replaces the list.
+    """
+    data: dict[str, Any] = copy.deepcopy(json.loads((PAYLOADS / f"{action}.json").read_text("utf-8")))
+    details = data.setdefault("externaldetails", {})
+    if pve is not None:
+        user, _, token = pve.token_id.partition("!")
+        login = {"url": pve.url, "user": user, "token": token, "secret": pve.token_secret, "node": "pve1"}
+        details.setdefault("host", {}).update(login, verify_tls_certificate=None, ca_file=pve.cafile)
+        for name in ("storage", "is_full_clone"):
+            details.get("virtualmachine", {}).pop(name, None)
+    vm = data.get("cloudstack.vm.details", {})
+    places = {"vm": vm, "details": vm.get("details", {}), "parameters": data.setdefault("parameters", {})}
+    if "nics" in changes:
+        vm["nics"] = changes.pop("nics")
+    for section, values in changes.items():
+        place = places.get(section)
+        (details.setdefault(section, {}) if place is None else place).update(values)
+    return pruned(data)
+
+
+def pruned(value: Any) -> Any:
+    """Without the values that are None, which CloudStack leaves out."""
+    if isinstance(value, dict):
+        return {key: pruned(item) for key, item in value.items() if item is not None}
+    return [pruned(item) for item in value] if isinstance(value, list) else value
+
+
+class Extension:
+    """The executable, rendered into a directory of its own."""
+
+    def __init__(self, root: Path, policy: Mapping[str, Any] | None = None) -> None:
+        self.root = root
+        self.directory = root / "extensions" / "CloudbridgeProxmox"
+        self.payloads = root / "payloads"
+        self.policy_file = root / "policy.json"
+        self.log_file = root / "bridge.log"
+        self.executable = self.directory / "cloudbridge-proxmox.py"
+        for directory in (self.directory, self.payloads):
+            directory.mkdir(parents=True, exist_ok=True)
+        text = jinja2.Environment(autoescape=False, keep_trailing_newline=True)
+        text.filters["to_json"] = json.dumps
+        rendered = text.from_string(TEMPLATE.read_text("utf-8")).render(
+            cloudstack_extension_python=sys.executable,
+            cloudstack_extension_code_path=str(link_collection()),
+            cloudstack_extension_policy_file=str(self.policy_file),
+            cloudstack_extension_log_file=str(self.log_file),
+        )
+        self.executable.write_text(rendered, "utf-8")
+        self.executable.chmod(0o755)
+        if policy is not None:
+            self.set_policy(policy)
+
+    def set_policy(self, policy: Mapping[str, Any]) -> None:
+        self.policy_file.write_text(json.dumps(policy), "utf-8")
+
+    def write(self, data: Any) -> Path:
+        """The payload file, under a name as CloudStack gives it; bytes and text are written as they are."""
+        path = self.payloads / f"{uuid.uuid4()}.json"
+        if isinstance(data, bytes):
+            path.write_bytes(data)
+        else:
+            path.write_text(data if isinstance(data, str) else json.dumps(data, separators=(",", ":")), "utf-8")
+        return path
+
+    def start(
+        self, action: str, data: Any = None, wait: Any = WAIT, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a call; the payload is a path, or what is to be in the file."""
+        path = data if isinstance(data, Path) else self.write({} if data is None else data)
+        arguments = [str(self.executable), action, str(path), *([] if wait is None else [str(wait)])]
+        return subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={"PATH": "/usr/bin:/bin", **(env or {})},
+            cwd=self.root,
+        )
+
+    def call(self, action: str, data: Any = None, wait: Any = WAIT, env: Mapping[str, str] | None = None) -> Answer:
+        """Call an action and wait for its end, then read, as CloudStack does."""
+        began = time.monotonic()
+        process = self.start(action, data, wait, env)
+        try:
+            process.wait(GRACE_SECONDS + (wait if isinstance(wait, int) and 0 < wait < WAIT else WAIT))
+            seconds = time.monotonic() - began
+            assert process.stdout is not None
+            return Answer(process.returncode, process.stdout.read(), seconds)
+        finally:
+            process.kill()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()
+            process.wait()
+
+    def files(self) -> list[str]:
+        """What is below the extension's directory."""
+        return sorted(str(path.relative_to(self.directory)) for path in self.directory.rglob("*"))
+
+    def log(self) -> str:
+        return self.log_file.read_text("utf-8") if self.log_file.exists() else ""
+
+
+_DRIVER = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack import entry
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
+for action in ACTIONS:
+    action.load()
+for line in sys.stdin:
+    arguments, output = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        stream = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(stream, 1)
+        os.dup2(stream, 2)
+        os._exit(entry.main(["extension", *arguments], sys.argv[2], sys.argv[3]))
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class ManyCalls:
+    """Calls in quick succession: a process that has everything imported forks for each."""
+
+    def __init__(self, extension: Extension) -> None:
+        self.extension = extension
+        arguments = [str(link_collection()), str(extension.policy_file), str(extension.log_file)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-IBc", _DRIVER, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, action: str, data: Any, wait: Any = WAIT) -> Answer:
+        path = data if isinstance(data, Path) else self.extension.write(data)
+        output = self.extension.payloads / "answer"
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        began = time.monotonic()
+        self.process.stdin.write(json.dumps([[action, str(path), str(wait)], str(output)]) + "\n")
+        self.process.stdin.flush()
+        exit_code = int(self.process.stdout.readline())
+        return Answer(exit_code, output.read_bytes(), time.monotonic() - began)
+
+    def close(self) -> None:
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                stream.close()
+        self.process.wait(GRACE_SECONDS)
