@@ -10,6 +10,7 @@ That options and argument specs agree is for ansible-test to see; that examples 
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,9 +20,13 @@ import jinja2
 import jinja2.meta
 import pytest
 import yaml
+from fakepve import schema
 from fakepve.shapes import PRIVILEGES
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.details import DETAILS
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import SECTIONS
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve import errors
 from tests.integration.guides import FENCE, blocks, documents, privileges
 from tests.support.collection_tree import REPOSITORY
@@ -33,7 +38,10 @@ TROUBLESHOOTING = REPOSITORY / "docs" / "troubleshooting.md"
 MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob("*.py"))
 FRAGMENTS = sorted(path.stem for path in (REPOSITORY / "plugins" / "doc_fragments").glob("*.py"))
 PLAYBOOKS = sorted((REPOSITORY / "playbooks").glob("*.yml"))
+ROLES = sorted(path.name for path in (REPOSITORY / "roles").iterdir())
+PAYLOADS = sorted((REPOSITORY / "tests" / "support" / "payloads").glob("*.json"))
 DOCUMENTS = documents()
+BRIDGE_DOCUMENTS = [README, *(path for path in DOCUMENTS if path.stem.startswith("cloudstack"))]
 # The guest that most modules return; a module may leave a description in other words, but not a key out.
 RETURNED_GUEST = {
     "vmid": "int",
@@ -171,7 +179,7 @@ def test_every_variable_of_a_playbook_is_in_its_first_lines(path):
     rows = [found[1] for line in header if (found := re.match(r"#   ([a-z_]+(?:, [a-z_]+)*)  +\S", line))]
     told = {name for row in rows for name in row.split(", ")}
     assert told == variables_of(yaml.safe_load(text)) - set(connection_spec())
-    assert f"ansible-playbook cloudbridge.proxmox.{path.stem} " in text
+    assert re.search(rf"^#   ansible-playbook (-i \S+ )?cloudbridge\.proxmox\.{path.stem}( |$)", text, re.MULTILINE)
 
 
 def variables_of(plays: list[dict[str, Any]]) -> set[str]:
@@ -215,9 +223,10 @@ def cells(document: Path, heading: str) -> dict[str, list[str]]:
     return {row[0].partition("`")[2].partition("`")[0]: row[1:] for row in rows}
 
 
-def test_readme_lists_every_module_and_playbook():
+def test_readme_lists_every_module_playbook_and_role():
     assert sorted(cells(README, "| Module | What it does |")) == MODULES
     assert sorted(cells(README, "| Playbook | What it does |")) == [path.stem for path in PLAYBOOKS]
+    assert sorted(cells(README, "| Role | What it does |")) == ROLES
 
 
 def test_readme_lists_every_environment_variable():
@@ -272,7 +281,7 @@ def test_every_guide_is_linked_from_the_readme():
 
 def vocabulary() -> set[str]:
     """Every name that the collection gives to something."""
-    known = {"module", *MODULES, *(path.stem for path in PLAYBOOKS)}
+    known = {"module", *MODULES, *(path.stem for path in PLAYBOOKS), *ROLES}
     for module in MODULES:
         for tree, deeper in ((options_of(module), ("suboptions",)), (document_of(module, "RETURN"), ("contains",))):
             for path, entry in entries(tree, deeper):
@@ -286,9 +295,46 @@ def vocabulary() -> set[str]:
     return known | {f"make {target}" for target in re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)}
 
 
+def bridge_vocabulary() -> set[str]:
+    """Every name of the CloudStack bridge: its details, actions and role variables, what payloads are made of, and
+    the options of a virtual machine that it sets."""
+    known = {*SECTIONS, *(action.name for action in ACTIONS)}
+    known |= set(schema.load().paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"]["parameters"]["properties"])
+    for row in DETAILS.values():
+        known |= {row.name, *row.choices, str(row.default), str(row.default).lower()}
+    for role in ROLES:
+        known |= variables_of_role(role)
+    for path in PAYLOADS:
+        known |= set(keys_of(json.loads(path.read_text(encoding="utf-8"))))
+    variables = yaml.safe_load((REPOSITORY / "roles/cloudstack_extension/vars/main.yml").read_text(encoding="utf-8"))
+    for action in variables["__cloudstack_extension_known_actions"].values():
+        known |= {parameter["name"] for parameter in action["parameters"]}
+    return known
+
+
+def variables_of_role(role: str) -> set[str]:
+    """A role's variables, with their defaults and choices."""
+    specs = yaml.safe_load((REPOSITORY / "roles" / role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
+    options = specs["argument_specs"]["main"]["options"]
+    values = {
+        str(value) for option in options.values() for value in (option.get("default"), *option.get("choices", ()))
+    }
+    return {*options, *values}
+
+
+def keys_of(node: Any) -> Iterator[str]:
+    """The keys of objects, however deep."""
+    if isinstance(node, Mapping):
+        yield from map(str, node)
+    for item in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
+        yield from keys_of(item)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_names_in_the_guides_exist(document):
     known = vocabulary() | WORDS_OF_OTHERS
+    if document in BRIDGE_DOCUMENTS:
+        known |= bridge_vocabulary()
     unknown = []
     for code in re.findall(r"`([^`\n]+)`", prose(document)):
         name = re.fullmatch(r"([a-z_]+[a-z0-9_]*(?: [a-z]+)?)(?:: .+)?", code)

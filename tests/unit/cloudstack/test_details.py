@@ -193,7 +193,7 @@ class TestPolicy:
 
 @pytest.mark.parametrize("row", DETAILS.values(), ids=lambda row: row.name)
 def test_every_detail_is_documented(row):
-    lines = (REPOSITORY / "docs" / "cloudstack_details.md").read_text("utf-8").splitlines()
+    lines = (REPOSITORY / "docs" / "cloudstack-details.md").read_text("utf-8").splitlines()
     cells = [line.split("|")[1] for line in lines if line.startswith("| `")]
     (cell,) = [cell for cell in cells if f"`{row.name}`" in cell]
     assert ("(tenant)" in cell) == row.tenant
