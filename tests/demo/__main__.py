@@ -12,9 +12,13 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 from .acts import ACTS, Act, Scene
-from .stage import Pve, Shell, bold, running_pve, say, shell, show_command, show_requests
+from .cloudstack import Call, ManagementServer
+from .cloudstack_acts import CLOUDSTACK_ACTS
+from .stage import Pve, Run, Shell, bold, running_pve, say, shell, show_command, show_requests
 
 REAL_PVE = """
 The same commands work on your PVE. Install the collection (README.md says how), make an API token
@@ -23,19 +27,55 @@ The same commands work on your PVE. Install the collection (README.md says how),
     export PROXMOX_HOST=pve.example.com PROXMOX_USER=ansible@pve
     export PROXMOX_TOKEN_ID=automation PROXMOX_TOKEN_SECRET=...
     export PROXMOX_CA_PATH=pve-root-ca.pem    # from /etc/pve on a node; or PROXMOX_FINGERPRINT=AA:BB:...
+
+docs/cloudstack-operator-guide.md brings the executable to your CloudStack.
 """
 
 
-def perform(number: int, act: Act, pve: Pve, user: Shell) -> bool:
+@dataclass(frozen=True)
+class Part:
+    """Acts that belong together."""
+
+    name: str
+    opening: str
+    acts: Sequence[Act]
+
+
+PARTS = (
+    Part("ansible", "Ansible: a user types.", ACTS),
+    Part(
+        "cloudstack",
+        "Apache CloudStack: a management server calls the executable that the role cloudstack_extension installs,\n"
+        "each time with a payload file as CloudStack writes it.",
+        CLOUDSTACK_ACTS,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Those who act."""
+
+    pve: Pve
+    user: Shell
+    cloudstack: ManagementServer
+
+    def run(self, command: Sequence[str] | Call) -> Run:
+        if isinstance(command, Call):
+            return self.cloudstack.run(command)
+        show_command(command)
+        return self.user.run(command)
+
+
+def perform(number: int, act: Act, cast: Cast) -> bool:
     """Play one act; False when PVE is not afterwards what the act says."""
     say()
     say(bold(f"{number}. {act.title}"))
     say(f"   {act.story}")
     say()
-    before = pve.look(act.prepare)
-    show_command(act.command)
-    run = user.run(act.command)
-    after = pve.look()
+    before = cast.pve.look(act.prepare)
+    run = cast.run(act.command)
+    after = cast.pve.look()
     show_requests(after)
     claims = list(act.claims(Scene(run, before, after)))
     say("    Looked up on PVE and in the output above:")
@@ -55,13 +95,19 @@ def stay(pve: Pve, user: Shell) -> None:
         time.sleep(0.5)
 
 
-def tour(number_of_acts: int | None, staying: bool) -> int:
+def tour(parts: Sequence[Part], number_of_acts: int | None, staying: bool) -> int:
     began = time.monotonic()
     say("A tour of cloudbridge.proxmox. The Proxmox VE in it is embedded: it listens on 127.0.0.1 only,")
     say("knows one template, and answers as a real PVE 9.2 was recorded to answer.")
     with running_pve() as pve, shell(pve.connection) as user:
-        acts = ACTS[:number_of_acts]
-        failed = [act.title for number, act in enumerate(acts, 1) if not perform(number, act, pve, user)]
+        cast = Cast(pve, user, ManagementServer(user.home / "management-server", pve.connection))
+        acts = list(islice(((part, act) for part in parts for act in part.acts), number_of_acts))
+        failed = []
+        for number, (part, act) in enumerate(acts, 1):
+            if act is part.acts[0]:
+                say(f"\n{bold(part.opening)}")
+            if not perform(number, act, cast):
+                failed.append(act.title)
         say()
         if failed:
             say(bold(f"These acts did not do what they say: {'; '.join(failed)}"))
@@ -76,6 +122,7 @@ def tour(number_of_acts: int | None, staying: bool) -> int:
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo", description="A tour on an embedded Proxmox VE.")
     parser.add_argument("--stay", action="store_true", help="leave the embedded PVE running at the end, until Ctrl-C")
+    parser.add_argument("--part", choices=[part.name for part in PARTS], help="only this part")
     parser.add_argument("--acts", type=int, metavar="N", help="only the first N acts")
     return parser.parse_args(arguments)
 
@@ -86,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        return tour(chosen.acts, chosen.stay)
+        return tour([part for part in PARTS if chosen.part in (None, part.name)], chosen.acts, chosen.stay)
     except KeyboardInterrupt:
         say("\nInterrupted; what was started is stopped.")
         return 130

@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The acts of the demo: what is typed, and what PVE must look like afterwards."""
+"""The acts of the demo in which a user types: what that is, and what PVE must look like afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from .cloudstack import Call
 from .stage import Run, World
 
 # A sentence, and whether it is true.
@@ -32,7 +33,7 @@ class Scene:
 class Act:
     title: str
     story: str
-    command: Sequence[str]
+    command: Sequence[str] | Call
     claims: Callable[[Scene], Iterator[Claim]]
     prepare: str = "look"
 

@@ -26,6 +26,8 @@ NO_SPACE = (
     "lvcreate snapshot 'pve/snap_vm-100-disk-0_{}' error:   Cannot create new thin volume, free space in pool is 0"
 )
 
+INSTANCE, FOREIGN, FOREIGN_VMID = "i-2-45-VM", "mail", 300
+
 
 def guests(server: EmbeddedPve) -> None:
     seed.add_template(server, 9000, "debian-template")
@@ -61,11 +63,26 @@ def look(pve: PveHandle) -> dict[str, Any]:
     return world
 
 
+def mishap(pve: PveHandle) -> None:
+    """Somebody takes memory from CloudStack's instance."""
+
+    def shrink() -> None:
+        for vm in pve.server.vms:
+            if vm.name == INSTANCE:
+                vm.config["memory"] = "512"
+
+    pve.call(shrink)
+
+
 def answer(pve: PveHandle, command: str) -> dict[str, Any]:
     if command == "connection":
         return pve.environment
     if command == "no-space":
         pve.next_task_fails("qmsnapshot", NO_SPACE.format("too-much"), ["snapshotting 'drive-scsi0'", "no space left"])
+    if command == "foreign":
+        pve.add_guest(FOREIGN_VMID, FOREIGN, status="running")
+    if command == "mishap":
+        mishap(pve)
     return look(pve)
 
 

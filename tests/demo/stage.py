@@ -60,6 +60,14 @@ class Run:
         found = re.search(r"changed=(\d+)", self.output)
         return int(found[1]) if found else None
 
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The one JSON object that was written, or an empty one where there is anything else."""
+        with contextlib.suppress(ValueError):
+            parsed = json.loads(self.output)
+            return parsed if isinstance(parsed, dict) else {}
+        return {}
+
 
 class Pve:
     """The process tests.demo.pve, spoken to over its standard input and output."""
@@ -220,7 +228,8 @@ def show_output(line: str) -> None:
 
 
 def show_requests(world: World) -> None:
-    say(f"    PVE saw {counted(len(world.requests), 'request')} on {counted(world.connections, 'connection')}:")
+    requests, connections = counted(len(world.requests), "request"), counted(world.connections, "connection")
+    say(f"    PVE saw {requests} on {connections}{':' if world.requests else '.'}")
     for text, same in groupby(f"{method:6} {UPID.sub(short_upid, path)}" for method, path in world.requests):
         count = len(list(same))
         say(f"      {text}" + (f"  ({count} times)" if count > 1 else ""))
