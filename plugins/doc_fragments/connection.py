@@ -89,4 +89,5 @@ notes:
     made it, or after looking whether it has.
 """
 
-    INVENTORY = _for_plugins(DOCUMENTATION.partition("notes:")[0])
+    # With its type, as ansible-test takes the value of a bare assignment for literal text.
+    INVENTORY: str = _for_plugins(DOCUMENTATION.partition("notes:")[0])

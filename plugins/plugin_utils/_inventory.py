@@ -56,7 +56,7 @@ def as_variable(value: t.Any) -> t.Any:
 
     Text that cannot be one is marked as what it is, harmless, and so ansible-inventory shows it as it is.
     """
-    if type(value) is str:
+    if isinstance(value, str):
         return _text(value)
     if isinstance(value, dict):
         return {name: as_variable(item) for name, item in value.items()}

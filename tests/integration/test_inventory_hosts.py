@@ -239,6 +239,11 @@ def test_names_groups_and_variables_of_ones_own(pve, inventory):
     assert not [name for name in found.groups if name.startswith(("pve_", "px_status"))]
 
 
+def test_extra_variables_when_asked(pve, inventory):
+    found = inventory("filters: {include: [pve_vmid == wanted]}\nuse_extra_vars: true", "-e", '{"wanted": 101}')
+    assert set(found.hosts) == {"db"}
+
+
 def test_strict_makes_a_bad_expression_an_error(pve, inventory):
     found = inventory("strict: true\ncompose: {broken: nothing_there}")
     assert found.returncode != 0
