@@ -307,6 +307,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         finally:
             if self._client is not None:
                 self._client.close()
+                self._client = None
             if failed and self._options.get("required", True):
                 # Ansible takes a source that no plugin could read for an empty one, unless this is set.
                 t.cast(t.Any, constants).INVENTORY_ANY_UNPARSED_IS_FAILED = True

@@ -80,8 +80,8 @@ class _Schedule:
             node = answer.call.guest.node
             self.answers.append(answer)
             if answer.error is not None and answer.error.cause.status == NODE_UNREACHABLE:
-                self.answers.extend(Answer(call, error=answer.error) for call in self._waiting[node])
-                self._waiting[node].clear()
+                waiting = self._waiting.pop(node, collections.deque())
+                self.answers.extend(Answer(call, error=answer.error) for call in waiting)
 
     def free(self, node: str) -> None:
         """Let the next call go to the node."""
