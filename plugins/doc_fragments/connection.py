@@ -4,6 +4,14 @@
 
 from __future__ import annotations
 
+import re
+
+
+def _for_plugins(text: str) -> str:
+    """Turn the sentence that names an option's environment variable into the entry that inventory plugins have."""
+    sentence = r"      - If not set, the environment variable E\((\w+)\) is used\.\n"
+    return re.sub(sentence, r"    env:\n      - name: \1\n", text)
+
 
 class ModuleDocFragment:
     """Where the API is, and who asks."""
@@ -80,3 +88,6 @@ notes:
   - Reads are repeated while the network or PVE fails for a moment. A change is only sent again when PVE has surely not
     made it, or after looking whether it has.
 """
+
+    # With its type, as ansible-test takes the value of a bare assignment for literal text.
+    INVENTORY: str = _for_plugins(DOCUMENTATION.partition("notes:")[0])

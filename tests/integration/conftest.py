@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.support import modules, playbooks
+from tests.support import inventories, modules, playbooks
 from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, standard_guests
+from tests.support.inventories import InventoryResult
 from tests.support.modules import ModuleResult
 from tests.support.playbooks import PlayResult
 
@@ -31,6 +32,17 @@ class RunModule(Protocol):
         env: Mapping[str, str | None] | None = None,
         on: PveHandle | None = None,
     ) -> ModuleResult: ...
+
+
+class ReadInventory(Protocol):
+    def __call__(
+        self,
+        text: str = "",
+        *arguments: str,
+        env: Mapping[str, str | None] | None = None,
+        on: PveHandle | None = None,
+        name: str = "test.pve.yml",
+    ) -> InventoryResult: ...
 
 
 class Play(Protocol):
@@ -130,3 +142,20 @@ def play(_handle: Callable[[], PveHandle], tmp_path: Path) -> Play:
         )
 
     return run
+
+
+@pytest.fixture
+def inventory(_handle: Callable[[], PveHandle], tmp_path: Path) -> ReadInventory:
+    """Read an inventory file of these options with ansible-inventory, --list unless the arguments say otherwise."""
+
+    def read(
+        text: str = "",
+        *arguments: str,
+        env: Mapping[str, str | None] | None = None,
+        on: PveHandle | None = None,
+        name: str = "test.pve.yml",
+    ) -> InventoryResult:
+        connection = (on or _handle()).environment
+        return inventories.read_inventory(text, *arguments, home=tmp_path, connection=connection, env=env, name=name)
+
+    return read

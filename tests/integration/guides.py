@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.support.collection_tree import REPOSITORY
 
 FENCE = re.compile(r"^```(?P<language>\S*)[^\n]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(r"# (?P<name>[\w-]+\.yml)\n")
+NAMED = re.compile(r"# (?P<name>[\w.-]+\.yml)\n")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import itertools
 import re
@@ -18,10 +19,12 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.cloudbridge.proxmox.plugins.inventory import pve as pve_inventory
 from tests.integration.guides import Block, Command, blocks, documents, privileges
 from tests.support.api_client import ApiClient
 from tests.support.collection_tree import REPOSITORY, link_collection
 from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, seed, standard_guests
+from tests.support.inventories import read_inventory
 from tests.support.processes import child_environment
 from tests.tooling.working_copy import update_copy
 
@@ -131,6 +134,28 @@ def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module,
         assert again.changed is is_repeated(task[action]), f"{module}: {name}, again"
 
 
+# ---- the examples of the inventory plugin
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_examples_of_the_inventory_work(number, tmp_path):
+    examples = pve_inventory.EXAMPLES.strip().split("---\n")[1:]
+    assert len(examples) == 5
+    with running_embedded_pve(familiar_guests) as pve:
+        standing_for = {
+            "pve1.example.com,pve2.example.com": f"{pve.host}:{pve.port}",
+            "ansible@pve!inventory": pve.token_id,
+            "/etc/ssl/pve-root-ca.pem": pve.cafile,
+        }
+        text = functools.reduce(lambda text, item: text.replace(*item), standing_for.items(), examples[number])
+        secret = ("-e", f"pve_token_secret={pve.token_secret}")
+        agents_answer(pve)
+        start_web(pve)
+        found = read_inventory(text, *secret, home=tmp_path, connection=pve.environment)
+    assert found.hosts
+    assert found.stderr == ""
+
+
 # ---- the blocks of the guides
 
 
@@ -182,7 +207,7 @@ class Reader:
             assert words[:2] == ["install", "-r"]
             assert (REPOSITORY / words[2]).is_file()
         else:
-            assert program in ("ansible", "ansible-playbook", "ansible-doc", "ansible-galaxy")
+            assert program in ("ansible", "ansible-playbook", "ansible-inventory", "ansible-doc", "ansible-galaxy")
             self.ansible(command)
 
     def ansible(self, command: Command) -> None:

@@ -23,6 +23,7 @@ import yaml
 from fakepve import schema
 from fakepve.shapes import PRIVILEGES
 
+from ansible_collections.cloudbridge.proxmox.plugins.inventory import pve
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.details import DETAILS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import SECTIONS
@@ -59,6 +60,7 @@ RETURNED_GUEST = {
 }
 # What is written as code in the guides, and is neither a name of this collection nor a file of it.
 WORDS_OF_OTHERS = {
+    *("ansible_host", "cache", "compose", "groups", "keyed_groups", "unknown"),
     *("ansible_python_interpreter", "changed", "connection", "localhost", "module_defaults", "ok"),  # Ansible's
     *("args", "got timeout", "local"),  # Proxmox VE's
     *("false", "proxmox", "proxmoxer", "requests"),
@@ -167,6 +169,12 @@ def test_every_key_of_an_error_is_explained():
     table = TROUBLESHOOTING.read_text(encoding="utf-8").partition("## Kinds of errors")[0]
     rows = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(errors.PveError("no").details())
+
+
+def test_everything_of_the_inventory_is_told_in_sentences():
+    documentation = yaml.safe_load(pve.DOCUMENTATION)
+    assert without_full_stop(documentation["options"], ("suboptions",)) == []
+    assert [text for text in sentences(documentation) if not text.endswith(".")] == []
 
 
 # ---- playbooks
@@ -287,6 +295,11 @@ def vocabulary() -> set[str]:
             for path, entry in entries(tree, deeper):
                 known.add(path.rpartition(".")[2])
                 known.update(map(str, entry.get("choices") or ()))
+    inventory = yaml.safe_load(pve.DOCUMENTATION)
+    for path, entry in entries(inventory["options"], ("suboptions",)):
+        known.add(path.rpartition(".")[2])
+        known.update(map(str, entry.get("choices") or ()))
+    known.update(re.findall(r"C\((pve_\w+)\)", str(inventory)))
     for path in PLAYBOOKS:
         known |= variables_of(yaml.safe_load(path.read_text(encoding="utf-8")))
     known |= {error.kind for error in subclasses(errors.PveError)} | set(errors.PveError("no").details())

@@ -46,17 +46,26 @@ def wait_for_addresses(handle: GuestHandle, watch: Deadline) -> Addresses:
 
 def read_addresses(handle: GuestHandle) -> Addresses:
     """Ask the agent (or, of a container, the node) for the addresses; loopback and link-local ones are left out."""
-    if handle.guest.kind == LXC:
-        interfaces = handle.read("interfaces") or []
-    else:
-        interfaces = (handle.read("agent", "network-get-interfaces") or {}).get("result") or []
-    return addresses_of(interfaces)
+    return addresses_of(interfaces_in(handle.read(*interfaces_path(handle.guest.kind))))
+
+
+def interfaces_path(kind: str) -> tuple[str, ...]:
+    """Where below a guest's path its interfaces are told."""
+    return ("interfaces",) if kind == LXC else ("agent", "network-get-interfaces")
+
+
+def interfaces_in(answer: t.Any) -> list[t.Mapping[str, t.Any]]:
+    """Pick the interfaces from the answer; an agent's has an envelope, a stopped container's is null."""
+    return (answer.get("result") if isinstance(answer, dict) else answer) or []
 
 
 def addresses_of(interfaces: t.Iterable[t.Mapping[str, t.Any]]) -> Addresses:
     """Pick the usable addresses from the list of interfaces of an agent or of a container."""
     found = [
-        address for interface in interfaces for text in _texts(interface) if (address := _usable(text)) is not None
+        address
+        for interface in interfaces
+        for text in _texts(interface)
+        if (address := usable_address(text)) is not None
     ]
     return Addresses(
         ipv4=tuple(str(address) for address in found if address.version == 4),
@@ -74,7 +83,8 @@ def _texts(interface: t.Mapping[str, t.Any]) -> t.Iterator[str]:
             yield str(interface.get(key) or "").partition("/")[0]
 
 
-def _usable(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def usable_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address by which a guest can be reached; None when it is loopback, link-local, or no address."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 from urllib.parse import quote
 
 from .connection import ConnectionOptions
@@ -21,9 +22,9 @@ PATIENCE_SECONDS = 60.0
 class PveClient:
     """One session with PVE, bounded by one deadline."""
 
-    def __init__(self, options: ConnectionOptions, deadline: Deadline) -> None:
+    def __init__(self, options: ConnectionOptions, deadline: Deadline, like: PveClient | None = None) -> None:
         self.deadline = deadline
-        self._transport = Transport(options)
+        self._transport: Transport = Transport(options, like._transport if like else None)
         # The tasks that this run knows to be its own.
         self.own_upids: set[str] = set()
 
@@ -44,6 +45,16 @@ class PveClient:
 
     def close(self) -> None:
         self._transport.close()
+
+    def sibling(self, deadline: Deadline, seconds: float) -> PveClient:
+        """Return a client for another thread: its own connection, the same login, so many seconds for an answer.
+
+        Raises a PveError when the login fails.
+        """
+        if not self._transport.logged_in:
+            # A one-time password serves only one login.
+            self.read_once("version")
+        return PveClient(replace(self._transport.options, timeout=seconds), deadline, like=self)
 
     def read(self, *path: str | int, **query: t.Any) -> t.Any:
         """GET the path and return its data; repeated while PVE is only out of reach for a moment.

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 import email.utils
 import json
 import ssl
@@ -166,15 +167,16 @@ def _auth(options: ConnectionOptions) -> ProxmoxHTTPAuthBase:
 class Transport:
     """Sends one request at a time to the endpoint in use, over one kept-alive connection."""
 
-    def __init__(self, options: ConnectionOptions) -> None:
+    def __init__(self, options: ConnectionOptions, like: Transport | None = None) -> None:
+        """Make a connection of one's own; like another one, it has its login and its endpoint."""
         require_libraries()
         self.options = options
         # What a clock on the server says, in seconds since 1970; 0 before the first answer.
         self.server_time = 0
-        self.reached = False
-        self._endpoint = 0
+        self.reached: bool = like.reached if like else False
+        self._endpoint: int = like._endpoint if like else 0
         self._last_used = 0.0
-        self._auth = _auth(options)
+        self._auth: ProxmoxHTTPAuthBase = copy.copy(like._auth) if like else _auth(options)
         self._adapter = _Adapter(options.fingerprint)
         self._session = self._new_session()
 
@@ -205,6 +207,11 @@ class Transport:
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether no login comes before the next request."""
+        return not isinstance(self._auth, _TicketAuth) or self._auth.is_fresh
 
     def send(self, method: str, path: str, form: t.Mapping[str, t.Any], seconds: float) -> t.Any:
         """Send one request and return the data of its answer.

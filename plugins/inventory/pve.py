@@ -1,0 +1,423 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: pve
+short_description: Guests of Proxmox VE as hosts
+version_added: 0.1.0
+author:
+  - cloudbridge.proxmox contributors (@cloudbridge)
+description:
+  - Makes every virtual machine and container of a Proxmox VE cluster a host, from one request, however many there are.
+  - The name of the file must end in C(.pve.yml) or C(.pve.yaml).
+  - Each host has variables that begin with O(hostvars_prefix), C(pve_vmid), C(pve_name), C(pve_node), C(pve_type)
+    (V(qemu) or V(lxc)), C(pve_status) (V(running), V(stopped), V(hibernated) or V(unknown)), C(pve_tags) (a list),
+    C(pve_pool), C(pve_template), C(pve_lock), C(pve_ha_managed), C(pve_ha_state), C(pve_uptime) in seconds,
+    C(pve_cpu) as a part of C(pve_maxcpu), and C(pve_mem), C(pve_maxmem), C(pve_disk) and C(pve_maxdisk) in bytes.
+    What is not known is null.
+  - The list is up to 10 seconds old. A guest that is younger, or whose node is down, is V(unknown) in it and has no
+    name. The name is then read from its configuration. When that fails, too, the host is called as in C(qemu-100), the
+    type and the number.
+  - When several guests have one name, the one with the lowest number keeps it, and each other is called as in
+    C(web-105), with a warning. So is a guest that is called C(localhost).
+  - When the cluster cannot be read, Ansible stops, see O(required).
+extends_documentation_fragment:
+  - cloudbridge.proxmox.connection.inventory
+  - ansible.builtin.constructed
+  - ansible.builtin.inventory_cache
+options:
+  plugin:
+    description: That the file is for this plugin.
+    type: str
+    required: true
+    choices: [cloudbridge.proxmox.pve]
+  hostvars_prefix:
+    description: What the names of the variables begin with.
+    type: str
+    default: pve_
+  hostname:
+    description:
+      - How the hosts are called, as a Jinja template or expression of the variables.
+      - A guest for which it gives nothing is called by its name.
+    type: str
+  templates:
+    description: Whether templates are hosts, too.
+    type: bool
+    default: false
+  group_by:
+    description:
+      - What to make groups of, which are called as in C(pve_status_running), C(pve_type_qemu), C(pve_node_pve1),
+        C(pve_pool_prod) and C(pve_tag_web). Characters that no name of a group may have become C(_).
+    type: list
+    elements: str
+    choices: [status, type, node, pool, tag]
+    default: [status, type, node, pool, tag]
+  group_prefix:
+    description: What the names of those groups begin with.
+    type: str
+    default: pve_
+  filters:
+    description:
+      - Which guests are hosts. A guest must meet all of these conditions.
+      - All but O(filters.include) and O(filters.exclude) are met or not by the list, before anything else is asked.
+      - The conditions in Jinja are looked at before any agent is asked, unless they name its addresses. One that cannot
+        be evaluated is not met, with a warning, or with O(strict) an error.
+    type: dict
+    default: {}
+    suboptions:
+      status:
+        description: Guests that are in one of these states, V(running), V(stopped), V(hibernated) or V(unknown).
+        type: list
+        elements: str
+      tags:
+        description: Guests that have all these tags. Case does not matter.
+        type: list
+        elements: str
+      pools:
+        description: Guests that are in one of these pools.
+        type: list
+        elements: str
+      nodes:
+        description: Guests that are on one of these nodes.
+        type: list
+        elements: str
+      types:
+        description: Virtual machines, V(qemu), or containers, V(lxc).
+        type: list
+        elements: str
+      include:
+        description: Guests for which all of these conditions in Jinja hold.
+        type: list
+        elements: str
+      exclude:
+        description: Guests for which none of these conditions in Jinja holds.
+        type: list
+        elements: str
+  gather:
+    description:
+      - What to read of each of the guests besides, which takes one more request for each.
+      - V(config) sets C(pve_config) to the configuration, with changes that wait for the next start. Passwords are
+        masked.
+      - V(agent) sets C(pve_addresses) to the addresses, in the lists C(ipv4) and C(ipv6), as the agent of a running
+        virtual machine or the node of a running container tells them. It is null when nobody tells.
+    type: list
+    elements: str
+    choices: [config, agent]
+    default: []
+  connect_with:
+    description:
+      - What to set C(ansible_host) to, the first that a guest has. What comes behind it is not asked for.
+      - V(agent_ipv4) and V(agent_ipv6) are the first address that the guest's agent tells. Of a container the node
+        tells it. Loopback and link-local addresses are left out. It sets C(pve_addresses), too.
+      - V(cloud_init_ipv4) and V(cloud_init_ipv6) are the first fixed address of cloud-init's configuration, or of a
+        container's network devices.
+      - V(name) is the guest's name, which differs from the host's when that has a number or comes from O(hostname).
+      - V(fqdn) is the name with the search domain of the guest's configuration.
+      - V(proxmox) is the name of the node that the guest is on, for connections through Proxmox VE.
+      - When a guest has none of them, or none is given, C(ansible_host) is not set, and Ansible takes the host's name.
+    type: list
+    elements: str
+    choices: [agent_ipv4, agent_ipv6, cloud_init_ipv4, cloud_init_ipv6, name, fqdn, proxmox]
+    default: []
+  prefer_networks:
+    description:
+      - Networks, as in V(192.0.2.0/24). Of several addresses the one in the first of these networks is taken, otherwise
+        the first address.
+    type: list
+    elements: str
+    default: []
+  exclude_networks:
+    description: Networks whose addresses are never taken, as those of a bridge that is only known inside the guests.
+    type: list
+    elements: str
+    default: []
+  workers_per_node:
+    description:
+      - How many guests of one node are asked at a time. A node answers such calls with three workers, which also start
+        and stop its guests, and an agent that is configured but silent holds one for 3 seconds.
+    type: int
+    default: 2
+  agent_timeout:
+    description: Seconds to wait for the answer to one of the calls of O(gather) and O(connect_with).
+    type: float
+    default: 5
+  agent_budget:
+    description:
+      - Seconds that all those calls together may take. Guests that have not answered then have neither addresses nor
+        configuration, and one warning counts them.
+    type: float
+    default: 30
+  agent_retry:
+    description:
+      - Seconds after which a guest that gave no answer is asked again, when O(cache) is on and still holds it.
+    type: float
+    default: 300
+  required:
+    description:
+      - Whether Ansible stops when this file cannot be read, as with the setting C(INVENTORY_ANY_UNPARSED_IS_FAILED).
+      - With V(false) that setting decides, and by default Ansible then goes on with a warning and without these hosts.
+    type: bool
+    default: true
+notes:
+  - A guest is a host if the token, or the user, has the privilege C(VM.Audit) on it. Guests without it are left out by
+    Proxmox VE without a word. When there is no guest at all, a warning says so.
+  - To ask agents takes C(VM.GuestAgent.Audit), before Proxmox VE 9 C(VM.Monitor).
+seealso:
+  - module: cloudbridge.proxmox.pve_vm_info
+"""
+
+EXAMPLES = r"""
+---
+# Every guest, with groups as pve_status_running and pve_tag_web.
+# Where the API is, and the token, come from the environment variables PROXMOX_*.
+plugin: cloudbridge.proxmox.pve
+---
+# A token from a variable, as of -e @secrets.yml, which may be encrypted with ansible-vault.
+plugin: cloudbridge.proxmox.pve
+api_host: pve1.example.com,pve2.example.com
+api_token_id: ansible@pve!inventory
+api_token_secret: "{{ pve_token_secret }}"
+ca_path: /etc/ssl/pve-root-ca.pem
+---
+# Running guests tagged prod, by the address that their agents tell, else by their name.
+plugin: cloudbridge.proxmox.pve
+filters:
+  status: [running]
+  tags: [prod]
+connect_with: [agent_ipv4, name]
+prefer_networks: [10.20.0.0/16]
+exclude_networks: [172.17.0.0/16]
+cache: true
+cache_plugin: ansible.builtin.jsonfile
+cache_connection: ~/.cache/ansible-inventory
+cache_timeout: 600
+---
+# Names with a domain, groups and variables of one's own, and what a configuration says.
+plugin: cloudbridge.proxmox.pve
+hostname: "{{ pve_name }}.example.com"
+gather: [config]
+filters:
+  include:
+    - pve_maxmem >= 1024 ** 3
+  exclude:
+    - pve_pool == 'lab'
+    - pve_name is match('test-')
+groups:
+  linux: (pve_config.ostype | default('')) in ['l24', 'l26']
+keyed_groups:
+  - key: pve_tags
+    prefix: role
+compose:
+  ansible_user: "'admin' if 'cloud' in pve_tags else 'root'"
+---
+# Virtual machines by their agents, without a network: the connection plugin of community.proxmox.
+plugin: cloudbridge.proxmox.pve
+filters:
+  types: [qemu]
+  status: [running]
+compose:
+  ansible_connection: "'community.proxmox.proxmox_qemu_api'"
+  proxmox_node: pve_node
+  proxmox_vmid: pve_vmid
+"""
+
+import time
+import typing as t
+
+from ansible import constants
+from ansible.errors import AnsibleParserError
+from ansible.module_utils.basic import missing_required_lib
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.utils.vars import combine_vars
+
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.hosts import (
+    default_name,
+    groups_of,
+    unique_names,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.memory import (
+    Memory,
+    memory_from_cache,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.reading import (
+    Host,
+    Reading,
+    read_memory,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.request import (
+    check_names,
+    check_prefix,
+    inventory_request,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.client import PATIENCE_SECONDS, PveClient
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import (
+    ConnectionOptions,
+    connection_options,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import MissingLibrary, PveError
+from ansible_collections.cloudbridge.proxmox.plugins.plugin_utils._inventory import (
+    Conditions,
+    as_variable,
+    template_options,
+)
+
+Variables = dict[str, t.Any]
+NAMED_HOSTS_IN_WARNING = 5
+
+
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
+    NAME = "cloudbridge.proxmox.pve"
+    inventory: t.Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._client: PveClient | None = None
+        self._groups: dict[str, str] = {}
+
+    def verify_file(self, path: str) -> bool:
+        """Whether the file is meant for this plugin, by its name."""
+        return bool(t.cast(t.Any, super()).verify_file(path)) and path.endswith((".pve.yml", ".pve.yaml"))
+
+    def set_options(self, task_keys: t.Any = None, var_options: t.Any = None, direct: t.Any = None) -> None:
+        """Take the options of the file, whose values may be templates of the extra variables."""
+        if direct:
+            self.templar.available_variables = var_options or {}
+            direct = template_options(self.templar, direct)
+        t.cast(t.Any, super()).set_options(task_keys=task_keys, var_options=var_options, direct=direct)
+
+    def parse(self, inventory: t.Any, loader: t.Any, path: str, cache: bool = True) -> None:
+        """Add the guests to the inventory; raises AnsibleParserError."""
+        super().parse(inventory, loader, path, cache)
+        self._groups = {}
+        failed = True
+        try:
+            config = t.cast(t.Any, self)._read_config_data(path)
+            check_names("the option", config, self._options)
+            self._add_hosts(path, cache)
+            failed = False
+        except MissingLibrary as error:
+            raise AnsibleParserError(missing_required_lib(error.library)) from error
+        except PveError as error:
+            raise AnsibleParserError(str(error)) from error
+        finally:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+            if failed and self._options.get("required", True):
+                # Ansible takes a source that no plugin could read for an empty one, unless this is set.
+                t.cast(t.Any, constants).INVENTORY_ANY_UNPARSED_IS_FAILED = True
+
+    def _add_hosts(self, path: str, cache: bool) -> None:
+        prefix = check_prefix("hostvars_prefix", self._option("hostvars_prefix"))
+        request = inventory_request({name: self._option(name) for name in self._options})
+        conditions = Conditions(
+            request.filters.include,
+            request.filters.exclude,
+            frozenset({prefix + "addresses", "ansible_host"}),
+            self._option("strict"),
+            self.templar,
+        )
+        connection = connection_options({name: self._option(name) for name in connection_spec()})
+        memory, fresh = self._remembered(path, cache, connection), False
+        if memory is None:
+            memory, fresh = read_memory(self._connect(connection), repr(connection)), True
+        reading = Reading(lambda: self._connect(connection), memory, request)
+        try:
+            guests = reading.guests()
+            if conditions.any(waited=False):
+                guests = [host.guest for host in self._kept(reading.hosts(guests), conditions, waited=False)]
+            reading.complete(guests)
+        finally:
+            reading.close()
+        hosts = reading.hosts(guests)
+        if conditions.any(waited=True):
+            hosts = self._kept(hosts, conditions, waited=True)
+        if self._option("cache") and (fresh or reading.asked):
+            self._cache[self.get_cache_key(path)] = memory.as_cache()
+        if not memory.entries:
+            self.display.warning(
+                f"{connection.identity} sees no guest on {connection.endpoints[0].url}: there is none, or it lacks the "
+                f"privilege VM.Audit on /vms; an API token with privilege separation needs a permission of its own"
+            )
+        for warning in [*conditions.warnings(), *reading.warnings([host.guest for host in hosts])]:
+            self.display.warning(warning)
+        self._populate(hosts)
+
+    def _option(self, name: str) -> t.Any:
+        return t.cast(t.Any, self).get_option(name)
+
+    def _connect(self, connection: ConnectionOptions) -> PveClient:
+        if self._client is None:
+            self._client = PveClient(connection, Deadline(2 * PATIENCE_SECONDS))
+        return self._client
+
+    def _remembered(self, path: str, cache: bool, connection: ConnectionOptions) -> Memory | None:
+        if not cache or not self._option("cache"):
+            return None
+        seconds = self._option("cache_timeout")
+        oldest = time.time() - seconds if seconds else 0
+        return memory_from_cache(self._cache.get(self.get_cache_key(path)), repr(connection), oldest)
+
+    def _kept(self, hosts: list[Host], conditions: Conditions, waited: bool) -> list[Host]:
+        return [host for host in hosts if conditions.keep(self._visible(self._variables(host)), waited)]
+
+    def _variables(self, host: Host) -> Variables:
+        prefix = self._option("hostvars_prefix")
+        variables = {prefix + name: value for name, value in host.facts.items()}
+        if host.address is not None:
+            variables["ansible_host"] = host.address
+        return t.cast(Variables, as_variable(variables))
+
+    def _visible(self, variables: Variables) -> Variables:
+        """What conditions and templates see, as Constructable does it."""
+        return combine_vars(variables, self._vars) if self._option("use_extra_vars") else variables
+
+    def _populate(self, hosts: list[Host]) -> None:
+        wanted = {host.guest.vmid: self._wanted_name(host) for host in hosts}
+        names = unique_names(wanted.items())
+        renamed = [f"{names[vmid]} ({name})" for vmid, name in wanted.items() if names[vmid] != name]
+        if renamed:
+            some = ", ".join(renamed[:NAMED_HOSTS_IN_WARNING]) + ", ..." * (len(renamed) > NAMED_HOSTS_IN_WARNING)
+            self.display.warning(f"{len(renamed)} hosts have their number added, as another has the name: {some}")
+        for host in hosts:
+            self._add_host(names[host.guest.vmid], host)
+
+    def _wanted_name(self, host: Host) -> str:
+        own = default_name(host.guest, host.facts["name"])
+        template = self._option("hostname")
+        if not template:
+            return own
+        variables = self._visible({**self._variables(host), self._option("hostvars_prefix") + "name": own})
+        try:
+            if "{{" in template or "{%" in template:
+                self.templar.available_variables = variables
+                name = self.templar.template(template)
+            else:
+                name = t.cast(t.Any, self)._compose(template, variables)
+        except Exception as error:
+            raise AnsibleParserError(f"the hostname of {host.guest.label} cannot be made: {error}") from error
+        return str(name if name is not None else "").strip() or own
+
+    def _add_host(self, name: str, host: Host) -> None:
+        name = as_variable(name)
+        variables, strict = self._variables(host), self._option("strict")
+        self.inventory.add_host(name)
+        for key, value in variables.items():
+            self.inventory.set_variable(name, key, value)
+        for group in groups_of(host.facts, self._option("group_by"), self._option("group_prefix")):
+            self.inventory.add_child(self._group(group), name)
+        construct: t.Any = self
+        construct._set_composite_vars(self._option("compose"), variables, name, strict=strict)
+        construct._add_host_to_composed_groups(self._option("groups"), variables, name, strict=strict)
+        construct._add_host_to_keyed_groups(self._option("keyed_groups"), variables, name, strict=strict)
+
+    def _group(self, wanted: str) -> str:
+        """Make the group, once, and return its name, which has only characters that Ansible allows."""
+        if wanted not in self._groups:
+            self._groups[wanted] = self.inventory.add_group(self._sanitize_group_name(wanted))
+        return self._groups[wanted]

@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Many small reads at once, few of them at any node."""
+
+from __future__ import annotations
+
+import collections
+import threading
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ..._pve.client import PveClient
+from ..._pve.deadline import Deadline
+from ..._pve.errors import NODE_UNREACHABLE, AnswerLost, PveError
+from ..._pve.guests import Guest
+from ..waiting import interfaces_path
+
+# A cluster of many nodes is asked over one of them, which has three workers of pveproxy.
+MOST_WORKERS = 12
+# A silent agent holds its worker on the node for so long, whoever still waits for the answer (measured on 9.2).
+AGENT_HOLDS_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """Read config, or the agent's addresses, of a guest."""
+
+    what: str
+    guest: Guest
+
+    @property
+    def path(self) -> tuple[str | int, ...]:
+        """What is asked for."""
+        tail = ("config",) if self.what == "config" else interfaces_path(self.guest.kind)
+        return ("nodes", self.guest.node, self.guest.kind, self.guest.vmid, *tail)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call brought: data, or the error that it ended in."""
+
+    call: Call
+    data: t.Any = None
+    error: PveError | None = None
+
+
+class _Schedule:
+    """Hands the calls out, at most so many of a node at a time."""
+
+    def __init__(self, calls: t.Iterable[Call], per_node: int) -> None:
+        self.answers: list[Answer] = []
+        self._lock = threading.Lock()
+        self._per_node = per_node
+        self._busy: collections.Counter[str] = collections.Counter()
+        self._waiting: dict[str, collections.deque[Call]] = {}
+        for call in calls:
+            self._waiting.setdefault(call.guest.node, collections.deque()).append(call)
+
+    @property
+    def useful_workers(self) -> int:
+        """How many can be busy at the same time, while nothing is taken yet."""
+        return min(MOST_WORKERS, sum(min(self._per_node, len(calls)) for calls in self._waiting.values()))
+
+    def take(self) -> Call | None:
+        """Return the next call; None when those that wait are all left to workers that are busy at their node."""
+        with self._lock:
+            free = [node for node, calls in self._waiting.items() if calls and self._busy[node] < self._per_node]
+            if not free:
+                return None
+            node = min(free, key=lambda name: self._busy[name])
+            self._busy[node] += 1
+            return self._waiting[node].popleft()
+
+    def note(self, answer: Answer) -> None:
+        """Take the answer; what still waits for a node that nobody can reach gets the same."""
+        with self._lock:
+            node = answer.call.guest.node
+            self.answers.append(answer)
+            if answer.error is not None and answer.error.cause.status == NODE_UNREACHABLE:
+                waiting = self._waiting.pop(node, collections.deque())
+                self.answers.extend(Answer(call, error=answer.error) for call in waiting)
+
+    def free(self, node: str) -> None:
+        """Let the next call go to the node."""
+        with self._lock:
+            self._busy[node] -= 1
+
+    def collect(self) -> list[Answer]:
+        """Return the answers so far; what comes later is not taken any more."""
+        with self._lock:
+            self._waiting = {}
+            return list(self.answers)
+
+
+class Workers:
+    """Threads, each with a connection of its own that is kept between the rounds, and one end for all of them."""
+
+    def __init__(self, client: PveClient, *, per_node: int, seconds: float, budget: Deadline) -> None:
+        self._client = client
+        self._per_node = per_node
+        self._seconds = seconds
+        self._budget = budget
+        self._clients: list[PveClient] = []
+
+    def ask(self, calls: t.Sequence[Call]) -> list[Answer]:
+        """Make the calls side by side and return the answers when the budget ends at the latest.
+
+        A call without an answer was not made, or not in time.
+        """
+        schedule = _Schedule(calls, self._per_node)
+        try:
+            for dummy in range(len(self._clients), schedule.useful_workers):
+                self._clients.append(self._client.sibling(self._budget, self._seconds))
+        except PveError as error:
+            return [Answer(call, error=error) for call in calls]
+        # A thread in a look-up of a name cannot be stopped; it must not keep the process alive either.
+        threads = [
+            threading.Thread(target=_work, args=(client, schedule, self._budget), daemon=True)
+            for client in self._clients[: schedule.useful_workers]
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(self._budget.remaining)
+        return schedule.collect()
+
+    def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients:
+            client.close()
+
+
+def _work(client: PveClient, schedule: _Schedule, budget: Deadline) -> None:
+    while not budget.expired:
+        call = schedule.take()
+        if call is None:
+            return
+        began = time.monotonic()
+        answer = _answer(client, call)
+        schedule.note(answer)
+        if call.what == "agent" and isinstance(answer.error, AnswerLost) and answer.error.cause.status is None:
+            budget.pause(max(0.0, AGENT_HOLDS_SECONDS - (time.monotonic() - began)))
+        schedule.free(call.guest.node)
+
+
+def _answer(client: PveClient, call: Call) -> Answer:
+    try:
+        return Answer(call, data=client.read_once(*call.path))
+    except PveError as error:
+        return Answer(call, error=error)
