@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
+import functools
 import json
 import subprocess
 import sys
@@ -177,9 +179,17 @@ for line in sys.stdin:
         stream = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(stream, 1)
         os.dup2(stream, 2)
-        os._exit(entry.main(["extension", *arguments], sys.argv[2], sys.argv[3]))
+        os._exit(entry.main(*arguments))
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
+
+
+@functools.cache
+def _driver() -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-IBc", _DRIVER, str(link_collection())]
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.kill)
+    return process
 
 
 class ManyCalls:
@@ -187,24 +197,17 @@ class ManyCalls:
 
     def __init__(self, extension: Extension) -> None:
         self.extension = extension
-        arguments = [str(link_collection()), str(extension.policy_file), str(extension.log_file)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-IBc", _DRIVER, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
 
     def __call__(self, action: str, data: Any, wait: Any = WAIT) -> Answer:
-        path = data if isinstance(data, Path) else self.extension.write(data)
-        output = self.extension.payloads / "answer"
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+        extension, process = self.extension, _driver()
+        path = data if isinstance(data, Path) else extension.write(data)
+        output = extension.payloads / "answer"
+        arguments = ["extension", action, str(path), str(wait)]
+        assert process.stdin is not None
+        assert process.stdout is not None
         began = time.monotonic()
-        self.process.stdin.write(json.dumps([[action, str(path), str(wait)], str(output)]) + "\n")
-        self.process.stdin.flush()
-        exit_code = int(self.process.stdout.readline())
+        order = [[arguments, str(extension.policy_file), str(extension.log_file)], str(output)]
+        process.stdin.write(json.dumps(order) + "\n")
+        process.stdin.flush()
+        exit_code = int(process.stdout.readline())
         return Answer(exit_code, output.read_bytes(), time.monotonic() - began)
-
-    def close(self) -> None:
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                stream.close()
-        self.process.wait(GRACE_SECONDS)

@@ -59,7 +59,7 @@ def needs(details: Details, release: int, bridges: t.Iterable[str], storages: t.
     if release >= _FIRST_WITH_SDN:
         found += [Need(f"/sdn/zones/localnetwork/{name}", ("SDN.Use",)) for name in bridges]
     if details.text("console_mode") == "raw" and not details.text("console_host"):
-        found.append(Need("/", ("Sys.Audit",), "the address of a console (or set console_host)"))
+        found.append(Need("/", ("Sys.Audit",), "the address of a console"))
     if details.flag("ha") or details.text("ha_group"):
         found.append(Need("/", ("Sys.Console",)))
     return found

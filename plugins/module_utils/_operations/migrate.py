@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .._pve.client import PveClient
 from .._pve.commands import Command, run_command
@@ -57,12 +57,12 @@ class MigrationStep(Step):
 
 
 def migrate_guest(applier: Applier, handle: GuestHandle, status: Status, request: MigrationRequest) -> None:
-    """Move a guest that has been read; four requests. Raises a PveError, with the reason when it cannot be moved."""
+    """Move a guest that has been read; raises a PveError, with the reason when it cannot be moved."""
     if handle.guest.node == request.target:
         return
     plan = plan_migration(request, handle.guest, status, read_conditions(handle, request.target), handle)
     if applier.apply(plan, handle):
-        handle.follow()
+        handle.guest = replace(handle.guest, node=request.target)
 
 
 def read_conditions(handle: GuestHandle, target: str) -> Conditions:

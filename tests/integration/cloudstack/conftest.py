@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.cloudstack import Extension
+from tests.support.cloudstack import Extension, ManyCalls
 
 
 @pytest.fixture
@@ -17,3 +17,9 @@ def bridge(tmp_path):
     yield extension
     # CloudStack compares every file there over its servers.
     assert extension.files() == ["cloudbridge-proxmox.py"]
+
+
+@pytest.fixture
+def calls(bridge):
+    """The same in quick succession, without a process of its own for each call."""
+    return ManyCalls(bridge)

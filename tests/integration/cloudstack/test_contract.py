@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.cloudstack import ManyCalls, payload
+from tests.support.cloudstack import payload
 from tests.support.embedded_pve import running_embedded_pve, standard_guests
 
 UUID = "6f2c9a0e-2b1d-4c3e-9a54-0d1b7c8e9f10"
@@ -29,13 +29,6 @@ PIPE_BYTES = 65536
 
 def data_for(action, pve, **changes):
     return payload(FILES.get(action, action), pve, **changes)
-
-
-@pytest.fixture
-def calls(bridge):
-    many = ManyCalls(bridge)
-    yield many
-    many.close()
 
 
 class TestOneCleanJsonAnswer:

@@ -8,22 +8,13 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from tests.support.cloudstack import ManyCalls, payload
+from tests.support.cloudstack import payload
 
 UUID = "6f2c9a0e-2b1d-4c3e-9a54-0d1b7c8e9f10"
 NOTES = f"CloudStack instance: i-2-45-VM\nCloudStack UUID: {UUID}\nCloudStack deployment: 0123456789abcdef"
 MARK = {"tags": "cloudstack", "description": NOTES, "smbios1": f"uuid={UUID}"}
 BEFORE = [100, 101, 200, 9000]
 ALL_ACTIONS = ("prepare", "start", "stop", "reboot", "delete", "status", "statuses")
-
-
-@pytest.fixture
-def calls(bridge):
-    many = ManyCalls(bridge)
-    yield many
-    many.close()
 
 
 def created(pve, calls, **changes):

@@ -231,9 +231,9 @@ def _privileges(run: Run) -> Findings:
         complete = False
         result = WARNING if need.optional else PROBLEM
         found = f"{client.identity} lacks {', '.join(missing)} on {need.path}"
-        purpose = f" for {need.purpose}" if need.purpose else ""
         place = need.path.rpartition("/")[0] or "/" if need.path.startswith("/vms/") else need.path
-        mend = f"grant a role with it to user and token{purpose}: pveum acl modify {place} ..."
-        yield Finding(f"privileges on {need.path}", result, found, mend)
+        mend = f"grant a role with it to user and token: pveum acl modify {place} ..."
+        check = f"privileges for {need.purpose}" if need.optional else f"privileges on {need.path}"
+        yield Finding(check, result, found, mend)
     if complete:
         yield Finding("privileges", OK, f"{client.identity} has all that are needed")
