@@ -118,14 +118,13 @@ def _reasons(request: MigrationRequest, status: Status, conditions: Conditions, 
         found.append(f"node {request.target} is {conditions.nodes.get(request.target)}")
     if status.condition == HIBERNATED:
         found.append("it is hibernated, and the node of its memory has to wake it: resume it first")
-    barred = conditions.not_allowed.get(request.target)
-    if barred:
-        storages = barred.get("unavailable_storages") if isinstance(barred, dict) else None
-        found.append(
-            f"its storage {', '.join(map(str, storages))} is not there"
-            if storages
-            else f"PVE does not allow it ({barred})"
-        )
+    # PVE lists nodes here that nothing stands against, too.
+    barred = {name: why for name, why in dict(conditions.not_allowed.get(request.target) or {}).items() if why}
+    storages = ", ".join(map(str, barred.get("unavailable_storages") or ()))
+    if storages:
+        found.append(f"its storage {storages} is not there")
+    elif barred:
+        found.append(f"PVE does not allow it ({barred})")
     if conditions.local_isos:
         found.append(f"{', '.join(conditions.local_isos)} in its drive is on this node only: detach it first")
     if conditions.local_devices and online:

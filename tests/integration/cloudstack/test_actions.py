@@ -507,7 +507,7 @@ class TestIsoImages:
         "iso",
         [
             None, 7, "debian-13.iso", "shared:iso/other.iso", "local:iso/../images/105/vm-105-disk-0.qcow2",
-            "local:9000/x.iso",             f"{ISO},media=disk", f"{ISO}\nscsi1: local:1", "/etc/passwd",
+            "local:9000/x.iso", f"{ISO},media=disk", f"{ISO}\nscsi1: local:1", "/etc/passwd",
             "local:iso/a.iso,import-from=local:0", "none",
         ],
     )  # fmt: skip
@@ -548,6 +548,25 @@ class TestMigrate:
         assert calls("Migrate", data_for("Migrate", world)).ok
         assert world.guest(105).node == "pve2"
         assert [task["type"] for task in world.tasks()] == ["hamigrate"]
+
+    def test_ha_takes_its_time(self, world, calls):
+        put_guest(world, ha_state="started")
+        world.knobs.ha_seconds = 0.6
+        assert calls("Migrate", data_for("Migrate", world)).ok
+        assert world.guest(105).node == "pve2"
+
+    def test_ha_does_not_come_round_to_it(self, world, calls):
+        put_guest(world, ha_state="started")
+        world.knobs.ha_seconds = 60
+        answer = calls("Migrate", data_for("Migrate", world), wait=3)
+        assert answer["kind"] == "timed_out"
+        assert "HA was asked to move it to pve2" in answer.error
+
+    def test_ha_gives_it_up(self, world, calls):
+        put_guest(world, ha_state="started")
+        world.knobs.ha_seconds = 60
+        world.before("GET", "/cluster/resources$", lambda: world.set_ha_state(105, "error"))
+        assert "is in the HA state error" in calls("Migrate", data_for("Migrate", world)).error
 
     def test_local_disks_are_copied_only_when_the_operator_says_so(self, world, calls):
         put_guest(world, storage="local-lvm")

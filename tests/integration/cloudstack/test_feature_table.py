@@ -245,3 +245,60 @@ def test_statuses_keyed_by_instance_name(pve, calls):
 def test_no_writes_beside_itself(pve, bridge):
     assert bridge.call("statuses", payload("statuses", pve)).ok
     assert bridge.files() == ["cloudbridge-proxmox.py"]
+
+
+def test_every_input_validated_and_no_injection(pve, calls):
+    pve.add_guest(105, "i-2-45-VM", config=MARK)
+    for parameters in ({"snap_name": "a&vmstate=1"}, {"snap_name": "../../101/snapshot/a"}, {"snap_name": ["a"]}):
+        answer = calls("CreateSnapshot", payload("CreateSnapshot", pve, parameters=parameters))
+        assert answer["kind"] == "invalid_request"
+    assert pve.exchanges == []
+
+
+def test_unknown_action_refused_before_config_and_case_insensitive_names(pve, calls, bridge):
+    assert calls("LISTSNAPSHOTS", payload("ListSnapshots", pve))["kind"] == "not_found"
+    bridge.policy_file.write_text("no policy")
+    assert calls("CreateStoragePoolCommand", bridge.root).error.startswith("unknown action")
+
+
+def test_console_on_the_right_node_with_a_generated_password_or_direct(pve_cluster, calls):
+    pve_cluster.add_guest(105, "i-2-45-VM", config=MARK, status="running", node="pve3")
+    pve_cluster.knobs.local_node = "pve2"
+    console = calls("getconsole", payload("getconsole", pve_cluster))["console"]
+    assert console["host"] == pve_cluster.server.address_of("pve2")
+    assert len(console["password"]) == 8
+    direct = {"console_mode": "direct", "console_url": "https://console.example.net/{vmid}"}
+    console = calls("getconsole", payload("getconsole", pve_cluster, host=direct))["console"]
+    assert console == {"url": "https://console.example.net/105", "protocol": "direct"}
+
+
+def test_four_snapshot_actions(pve, calls):
+    pve.add_guest(105, "i-2-45-VM", config=MARK)
+    for action in ("CreateSnapshot", "RestoreSnapshot", "ListSnapshots"):
+        answer = calls(action, payload(action, pve))
+        assert answer.ok, answer.output
+    (row,) = answer["message"]
+    assert row["name"] == "before-upgrade"
+    assert row["snaptime"].endswith("Z")
+    assert pve.status(105) == "stopped"
+    assert calls("DeleteSnapshot", payload("DeleteSnapshot", pve)).ok
+    assert pve.snapshots(105) == {}
+
+
+def test_extra_custom_actions(pve_cluster, calls):
+    config = {**MARK, "ide2": "none,media=cdrom"}
+    pve_cluster.add_guest(105, "i-2-45-VM", config=config, status="running", storage="shared")
+    parameters = {"disk_size_gb": 20, "iso_path": "local:iso/debian-13.iso", "target_node": "pve2"}
+    actions = "Suspend Resume Reset ResizeDisk AttachISO DetachISO SyncNetworks Migrate GuestInfo Shutdown"
+    for action in actions.split():
+        base = "start" if action == "SyncNetworks" else "ListSnapshots"
+        answer = calls(action, payload(base, pve_cluster, parameters=parameters))
+        assert answer.ok, (action, answer.output)
+    assert (pve_cluster.guest(105).node, pve_cluster.status(105)) == ("pve2", "stopped")
+
+
+def test_doctor(pve, calls):
+    assert calls("doctor", payload("statuses", pve)).ok
+    answer = calls("doctor", payload("statuses", pve, host={"network_bridge": "vmbr9"}))
+    assert answer.exit_code == 1
+    assert "bridge vmbr9: not on node pve1" in answer.error

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from typing import Any
@@ -251,8 +252,15 @@ class Cluster(Snapshots, Consoles):
         return await self.task(node, "qmigrate", vm.vmid, user, body, vm=vm, log=log)
 
     async def _ha_migrate(self, vm: Any, target: str, user: str) -> str:
-        async def body() -> None:
+        async def later() -> None:
+            await asyncio.sleep(self.knobs.ha_seconds)
             vm.node = target
+
+        async def body() -> None:
+            if self.knobs.ha_seconds:
+                self.in_background(later())
+            else:
+                vm.node = target
 
         log = [f"Requesting HA migration for VM {vm.vmid} to node {target}"]
         return await self.task(vm.node, "hamigrate", vm.vmid, user, body, lock=False, log=log)
