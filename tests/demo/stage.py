@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from typing import Any
 from tests.support.collection_tree import REPOSITORY, link_collection
 from tests.support.processes import child_environment
 
+STRAY_ROUNDS = 20
+STRAY_PAUSE = 0.05
 PATIENCE = 3
 WIDTH = 100
 NOISE = re.compile(r"^(PLAY \[.*|\s*)$")
@@ -186,7 +189,29 @@ class Shell:
 @contextmanager
 def shell(connection: Mapping[str, str]) -> Iterator[Shell]:
     with tempfile.TemporaryDirectory(prefix="cloudbridge-demo-", ignore_cleanup_errors=True) as home:
-        yield Shell(Path(home), connection)
+        try:
+            yield Shell(Path(home), connection)
+        finally:
+            end_strays(home)
+
+
+def end_strays(home: str) -> None:
+    """End those that a worker of Ansible forked while it was killed itself; their environment names the directory."""
+    for _round in range(STRAY_ROUNDS):
+        strays = [entry for entry in Path("/proc").glob("[0-9]*/environ") if home.encode() in _environment(entry)]
+        if not strays:
+            return
+        for entry in strays:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(entry.parent.name), signal.SIGKILL)
+        time.sleep(STRAY_PAUSE)
+
+
+def _environment(entry: Path) -> bytes:
+    try:
+        return entry.read_bytes()
+    except OSError:  # it has ended, or is not ours
+        return b""
 
 
 # ---- the narrator
