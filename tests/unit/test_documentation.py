@@ -25,10 +25,12 @@ from fakepve.shapes import PRIVILEGES
 
 from ansible_collections.cloudbridge.proxmox.plugins.inventory import pve
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.actions import doctor
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.details import DETAILS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import SECTIONS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve import errors
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DISK_BUSES
 from tests.integration.guides import FENCE, blocks, documents, privileges
 from tests.support.collection_tree import REPOSITORY
 
@@ -313,6 +315,8 @@ def bridge_vocabulary() -> set[str]:
     the options of a virtual machine that it sets."""
     known = {*SECTIONS, *(action.name for action in ACTIONS)}
     known |= set(schema.load().paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"]["parameters"]["properties"])
+    known |= {f"{bus}{number}" for bus, count in DISK_BUSES.items() for number in range(count)}
+    known |= {doctor.OK, doctor.WARNING, doctor.PROBLEM, *doctor.Finding.__annotations__}
     for row in DETAILS.values():
         known |= {row.name, *row.choices, str(row.default), str(row.default).lower()}
     for role in ROLES:
