@@ -214,8 +214,8 @@ class Reader:
         if command.words[:2] == ["ansible-galaxy", "collection"] and not self.installed:
             # From here on there is no checkout, but what the document says how to install.
             self.directory, self.installed = update_copy("examples"), True
-        # The machines of an inventory are somebody else's.
-        elsewhere = ["--syntax-check"] if "-i" in command.words else []
+        # The machines that a playbook is run on are somebody else's.
+        elsewhere = ["--syntax-check"] if command.words[0] == "ansible-playbook" and "-i" in command.words else []
         done = self.shell([*command.words, *elsewhere])
         assert done.returncode == 0, f"{command.line}\n{done.stdout}"
         missing = command.missing_in(done.stdout)

@@ -81,7 +81,7 @@ def test_provision_makes_a_guest_once(answering, run, tmp_path):
     assert not foretold.failed, foretold.stdout
     assert foretold.task(CONFIGURED).changed
     assert foretold.task(STARTED).outcome == "skipped"
-    assert "status: not there yet" in said(foretold)
+    assert "status: stopped" in said(foretold)
     assert writes(pve) == []
 
     made = run("provision", diff=True, **variables)

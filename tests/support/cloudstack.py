@@ -67,7 +67,7 @@ def payload(action: str, pve: PveHandle | None = None, **changes: Any) -> dict[s
     data: dict[str, Any] = copy.deepcopy(json.loads((PAYLOADS / f"{action}.json").read_text("utf-8")))
     details = data.setdefault("externaldetails", {})
     if pve is not None:
-        user, _, token = pve.token_id.partition("!")
+        user, _mark, token = pve.token_id.partition("!")
         login = {"url": pve.url, "user": user, "token": token, "secret": pve.token_secret, "node": "pve1"}
         details.setdefault("host", {}).update(login, verify_tls_certificate=None, ca_file=pve.cafile)
         for name in ("storage", "is_full_clone"):

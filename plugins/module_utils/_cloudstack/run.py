@@ -14,7 +14,7 @@ import typing as t
 from .._pve.client import PveClient
 from .._pve.connection import ConnectionOptions, connection_options
 from .._pve.deadline import Deadline
-from .._pve.errors import InvalidRequest, PveError, TimedOut, TransportError
+from .._pve.errors import InvalidRequest, PveError
 from .details import Details, resolve_details
 from .log import DEFAULT_MAX_BYTES, Log
 from .payload import Instance, Payload, read_payload
@@ -49,9 +49,6 @@ class BridgeClient(PveClient):
             return super()._send(method, path, form)
         except PveError as error:
             result = str(error)
-            if method == "GET" and isinstance(error, TransportError) and self.deadline.expired:
-                # It was this call's own time that cut the talk off.
-                raise TimedOut(f"the time of {self.deadline.seconds:g} s was over: {error}", error.cause) from error
             raise
         finally:
             where = "/".join(str(part) for part in path)

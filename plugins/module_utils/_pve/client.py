@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from .connection import ConnectionOptions
 from .deadline import Deadline
-from .errors import AnswerLost, Meaning, PveError, TimedOut, Unreachable
+from .errors import AnswerLost, Meaning, PveError, TimedOut, TransportError, Unreachable
 from .transport import Transport
 
 # How long a read is repeated while PVE cannot be reached (a restart of pveproxy takes seconds).
@@ -73,7 +73,13 @@ class PveClient:
 
     def read_once(self, *path: str | int, **query: t.Any) -> t.Any:
         """GET the path and return its data, for a caller that can do without it; a failure is not waited out."""
-        return self._send("GET", path, query)
+        try:
+            return self._send("GET", path, query)
+        except TransportError as error:
+            if not self.deadline.expired:
+                raise
+            # It was the operation's own time that cut the talk off.
+            raise TimedOut(f"the time of {self.deadline.seconds:g} s was over: {error}", error.cause) from error
 
     def write(self, method: str, *path: str | int, **form: t.Any) -> t.Any:
         """Send a change once and return its data, which is mostly a UPID.

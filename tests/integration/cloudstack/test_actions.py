@@ -701,7 +701,7 @@ class TestDoctor:
             ({"token": None}, "connection", "missing required details: token"),
             ({"url": "127.0.0.1:1"}, "connection", "cannot connect"),
             ({"secret": "3f4bd2a6-wrong"}, "connection", "check user, token and the secret"),
-            ({"ca_file": None}, "connection", "set ca_file to the cluster's CA, or fingerprint"),
+            ({"ca_file": None}, "connection", "set ca_file to the cluster's CA, or set fingerprint"),
             ({"node": "pve7"}, "node", "there is no node pve7"),
             ({"network_bridge": "vmbr9"}, "bridge vmbr9", "not on node pve1"),
             ({"network_bridge": None}, "bridges", "none is set"),
