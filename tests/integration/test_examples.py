@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -214,8 +215,10 @@ class Reader:
         if command.words[:2] == ["ansible-galaxy", "collection"] and not self.installed:
             # From here on there is no checkout, but what the document says how to install.
             self.directory, self.installed = update_copy("examples"), True
-        # The machines that a playbook is run on are somebody else's.
-        elsewhere = ["--syntax-check"] if command.words[0] == "ansible-playbook" and "-i" in command.words else []
+        # The machines that a playbook is run on are somebody else's, unless they are guests of the embedded PVE.
+        options = command.words[:-1] if command.words[0] == "ansible-playbook" else []
+        inventories = [after for before, after in pairwise(options) if before == "-i"]
+        elsewhere = ["--syntax-check"] if inventories and not inventories[0].endswith(".pve.yml") else []
         done = self.shell([*command.words, *elsewhere])
         assert done.returncode == 0, f"{command.line}\n{done.stdout}"
         missing = command.missing_in(done.stdout)
