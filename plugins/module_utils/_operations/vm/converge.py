@@ -16,8 +16,10 @@ from ..._pve.sizes import format_size
 from ..._pve.vm_config import DRIVE_KEY, meaning_of
 from ..plan import Change, Plan, Step
 from .cloud_init import DEFAULT_SLOT, CloudInitWish
+from .devices import DeviceWish
 from .disk_plan import DiskChanges, disk_changes
 from .disks import parse_drive
+from .networks import NetworkWish
 from .request import VmRequest
 from .state import Origin, VmState
 from .wishes import Wish
@@ -57,18 +59,13 @@ def config_changes(request: VmRequest, state: VmState, disks: DiskChanges) -> Co
     values, changes = state.values, ConfigChanges()
     for wish in _plain_wishes(request, values):
         changes.wish(wish, values.get(wish.key))
-    for network in request.networks:
-        current = values.get(network.slot)
-        if not network.present:
-            changes.remove(network.slot, current)
-        else:
-            changes.wish(network.wish(current), current)
-    for device in request.devices:
+    devices: tuple[NetworkWish | DeviceWish, ...] = (*request.networks, *request.devices)
+    for device in devices:
         current = values.get(device.slot)
-        if not device.present:
-            changes.remove(device.slot, current)
-        else:
+        if device.present:
             changes.wish(device.wish(current), current)
+        else:
+            changes.remove(device.slot, current)
     if request.cloud_init is not None:
         _cloud_init(changes, request.cloud_init, state)
     for key, text in disks.set.items():
