@@ -31,6 +31,7 @@ VOLATILE = (
     (re.compile(r"creation-qemu=[0-9.]+,ctime=\d+"), "creation-qemu=<version>"),
     (re.compile(r"UPID:[^\s\"]+:"), "<upid>"),
     (re.compile(r"\.conf\.tmp\.\d+"), ".conf.tmp.<pid>"),
+    (re.compile(r"state-suspend-\d{4}-\d{2}-\d{2}"), "state-suspend-<day>"),
 )
 # The fields of lists and of status/current that a client reads; the rest is load and traffic.
 READ_BY_CLIENTS = ("vmid", "name", "status", "qmpstatus", "template", "lock", "tags", "pool", "node", "type", "ha")
