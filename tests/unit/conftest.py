@@ -9,5 +9,6 @@ import os
 from hypothesis import settings
 
 settings.register_profile("ci", derandomize=True, database=None, deadline=None, print_blob=True)
-settings.register_profile("developer", deadline=None)
+# The inner loop stays short; CI looks at as many examples as hypothesis wants.
+settings.register_profile("developer", deadline=None, max_examples=15)
 settings.load_profile("ci" if os.environ.get("CI") else "developer")
