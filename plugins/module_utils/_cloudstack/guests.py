@@ -71,11 +71,16 @@ def _confirm_absence(run: Run, resources: t.Iterable[t.Mapping[str, t.Any]]) -> 
         # This list knows every guest, other than that of the resources, which holds what the token may see.
         run.client.read("cluster", "nextid", vmid=vmid)
     except PveError as error:
-        if "already exists" in error.cause.field_errors.get("vmid", "") or error.meaning is Meaning.EXISTS:
+        if is_taken(error):
             raise PermissionDenied(
                 f"guest {vmid} is there, but {run.client.identity} cannot see it: grant VM.Audit on it", error.cause
             ) from error
         raise
+
+
+def is_taken(error: PveError) -> bool:
+    """nextid says that a guest has the number, somewhere in the cluster."""
+    return "already exists" in error.cause.field_errors.get("vmid", "") or error.meaning is Meaning.EXISTS
 
 
 def find_by_mark(run: Run) -> Found | None:

@@ -21,9 +21,10 @@ from ..._operations.vm.request import VmRequest
 from ..._operations.vm.settings import check_name
 from ..._operations.vm.state import read_state
 from ..._pve.commands import Command
-from ..._pve.errors import AlreadyExists, InvalidRequest, Meaning, PveError, Refused, TaskFailed, TimedOut
+from ..._pve.errors import AlreadyExists, InvalidRequest, PveError, Refused, TaskFailed, TimedOut
 from ..._pve.guests import QEMU, Selector
 from ..._pve.tasks import parse_upid
+from ..guests import is_taken
 from ..owned import condition_of, find_own_guest, own_guest, power
 from ..run import Run
 from ..translate import ISO, Order, clone_request, guest_name, install_request, start_request
@@ -69,7 +70,7 @@ def _is_free(run: Run, vmid: int) -> bool:
     try:
         run.client.read("cluster", "nextid", vmid=vmid)
     except PveError as error:
-        if "already exists" in error.cause.field_errors.get("vmid", "") or error.meaning is Meaning.EXISTS:
+        if is_taken(error):
             return False
         raise
     return True
