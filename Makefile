@@ -2,7 +2,8 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-WORKERS ?= 2
+# Integration tests wait more than they compute: two cores carry four workers.
+WORKERS ?= 4
 ARGS ?=
 
 # Ansible refuses to start without a UTF-8 locale.
