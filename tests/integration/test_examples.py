@@ -72,7 +72,9 @@ def add_snapshots(pve: PveHandle) -> None:
 
 
 def begin_a_task(pve: PveHandle) -> None:
-    pve.task_seconds["qmsnapshot"] = 6
+    """It ends when it is waited for."""
+    pve.task_seconds["qmsnapshot"] = 60
+    pve.before("GET", "/tasks/[^/]+/status$", pve.server.hurry.set)
     ApiClient(pve).data("POST", "/nodes/pve1/qemu/101/snapshot", snapname="slow")
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -63,6 +64,8 @@ class Tasks(EmbeddedBase):
         super().__init__(host, port, knobs)
         self.outcomes: list[Outcome] = []
         self.running_tasks: dict[str, asyncio.Task[Any]] = {}
+        # Set, it ends the time that tasks take.
+        self.hurry = asyncio.Event()
 
     async def task(
         self,
@@ -155,7 +158,8 @@ class Tasks(EmbeddedBase):
         if locked:
             self.set_lock(guest, lock)
         try:
-            await asyncio.sleep(seconds)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.hurry.wait(), seconds)
         finally:
             if locked:
                 self.set_lock(guest, None)
