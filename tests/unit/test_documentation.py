@@ -25,7 +25,7 @@ from fakepve.shapes import PRIVILEGES
 
 from ansible_collections.cloudbridge.proxmox.plugins.inventory import pve
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.actions import doctor
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.actions import doctor, status
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.details import DETAILS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import SECTIONS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
@@ -314,7 +314,11 @@ def bridge_vocabulary() -> set[str]:
     """Every name of the CloudStack bridge: its details, actions and role variables, what payloads are made of, and
     the options of a virtual machine that it sets."""
     known = {*SECTIONS, *(action.name for action in ACTIONS)}
-    known |= set(schema.load().paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"]["parameters"]["properties"])
+    paths = schema.load().paths
+    for info in (paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"], paths["/nodes/{node}/vzdump"]["POST"]):
+        for name, option in info["parameters"]["properties"].items():
+            known |= {name, *option.get("enum", ())}
+    known |= {status.POWER_ON, status.POWER_OFF}
     known |= {f"{bus}{number}" for bus, count in DISK_BUSES.items() for number in range(count)}
     known |= {doctor.OK, doctor.WARNING, doctor.PROBLEM, *doctor.Finding.__annotations__}
     for row in DETAILS.values():

@@ -37,10 +37,12 @@ PARAMETERS = {
     "ResizeDisk": {"disk_size_gb": 20},
     "AttachISO": {"iso_path": ISO},
     "DetachISO": {},
+    "Backup": {"storage": "local"},
     "Migrate": {"target_node": "pve2"},
     "SyncNetworks": {},
     "GuestInfo": {},
 }
+LAST_WORDS = {"GuestInfo": "does not answer", "Backup": '"volid"'}
 READ_ONLY = ("getconsole", "ListSnapshots", "GuestInfo")
 
 
@@ -792,9 +794,9 @@ class TestEveryAction:
             world.fault("*", "", "drop", times=None, after=number)
             answer = calls(action, data, wait=1)
             world.server.faults.clear()
-            if action == "GuestInfo" and answer.ok:
-                # The agent is the last to be asked, and nobody depends on it.
-                assert "does not answer" in answer.output.decode()
+            if action in LAST_WORDS and answer.ok:
+                # Nobody depends on what is asked last.
+                assert LAST_WORDS[action] in answer.output.decode()
                 continue
             assert (answer.exit_code, answer["status"]) == (1, "error"), number
             assert not any("snapstate" in snapshot for snapshot in world.snapshots(105).values())
