@@ -85,6 +85,8 @@ def create(run: Run) -> dict[str, t.Any]:
     is_iso = (details.text("template_type") or "").lower() == ISO
     request = install_request(order) if is_iso else None
     applier = run.applier()
+    if run.dry_run and not _is_free(run, run.vmid):
+        raise AlreadyExists(f"guest {run.vmid} is there already")
     try:
         if request is not None:
             deploy_new(applier, deployment, request)
