@@ -10,6 +10,7 @@ That options and argument specs agree is for ansible-test to see; that examples 
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,8 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.ac
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.details import DETAILS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import SECTIONS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.run import Run
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Change, Outcome
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve import errors
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DISK_BUSES
 from tests.integration.guides import FENCE, blocks, documents, privileges
@@ -319,6 +322,7 @@ def bridge_vocabulary() -> set[str]:
         for name, option in info["parameters"]["properties"].items():
             known |= {name, *option.get("enum", ())}
     known |= {status.POWER_ON, status.POWER_OFF}
+    known |= {*inspect.signature(Run).parameters, *Outcome.__annotations__, *Change.__annotations__}
     known |= {f"{bus}{number}" for bus, count in DISK_BUSES.items() for number in range(count)}
     known |= {doctor.OK, doctor.WARNING, doctor.PROBLEM, *doctor.Finding.__annotations__}
     for row in DETAILS.values():
