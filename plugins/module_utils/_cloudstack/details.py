@@ -89,6 +89,7 @@ DETAILS = _rows(
     Detail("storage", tenant=True, pattern=STORAGE),
     Detail("storage_map", "mapping", default={}),
     Detail("disk_size_gb", "number", tenant=True, bounds=(1, 1024 * 1024)),
+    Detail("disk_bus", tenant=True, default="scsi", choices=("scsi", "virtio", "sata", "ide")),
     Detail("disk_format", choices=("raw", "qcow2", "vmdk")),
     Detail("disk_cache", choices=("none", "writethrough", "writeback", "unsafe", "directsync")),
     Detail("disk_discard", "flag"),

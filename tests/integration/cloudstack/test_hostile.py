@@ -109,7 +109,8 @@ calls_of_tenants = st.sampled_from([action for action in ACTIONS if action != "c
     lambda action: st.tuples(st.just(action), parameters_of(action))
 )
 likely = st.sampled_from(
-    ["true", "false", "1", "20", "50", "l26", "win11", "q35", "v2.0", "static", "dhcp", "shared", "local-lvm", "iso",
+    ["virtio", "sata", "ide", "scsi",
+     "true", "false", "1", "20", "50", "l26", "win11", "q35", "v2.0", "static", "dhcp", "shared", "local-lvm", "iso",
      "local:iso/debian-13.iso", "template", "9000", "9001", "debian-template", "local-template", "100", "web",
      "e1000", "root", "ssh-ed25519 AAAA me@here", "example.com", "my-vm"]
 )  # fmt: skip
@@ -216,9 +217,9 @@ WRITES["create"] = {
     r"POST /nodes/pve1/qemu": {
         **HARDWARE,
         "vmid": "105",
-        "scsi0": DISK,
+        **dict.fromkeys(("scsi0", "virtio0", "sata0", "ide0"), DISK),
         "ide2": CDROM,
-        "boot": r"order=scsi0;ide2(;net0)?",
+        "boot": r"order=(scsi|virtio|sata|ide)0;ide2(;net0)?",
         "cpu": "x86-64-v2-AES",
         "scsihw": "virtio-scsi-single",
         "numa": "0",
