@@ -64,7 +64,9 @@ def needs(details: Details, release: int, bridges: t.Iterable[str], storages: t.
         found += [Need(f"/sdn/zones/localnetwork/{name}", ("SDN.Use",)) for name in bridges]
     if details.text("console_mode") == "raw" and not details.text("console_host"):
         found.append(Need("/", ("Sys.Audit",), "the address of a console"))
-    if details.flag("ha") or details.text("ha_group"):
+    if details.text("ha_group"):
+        found.append(Need("/", ("Sys.Audit", "Sys.Console")))
+    elif details.flag("ha"):
         found.append(Need("/", ("Sys.Console",)))
     return found
 

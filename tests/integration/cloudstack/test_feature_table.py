@@ -187,12 +187,13 @@ def test_uefi_secure_boot_tpm_machine_and_ostype(pve, calls):
 
 def test_tags_notes_pool_ha_group_onboot_and_protection(pve, calls, bridge):
     pve.add_pool("cs")
+    pve.add_ha_rule("big")
     bridge.set_policy({"tags": ["a", "b"], "pool": "cs", "ha_group": "big", "onboot": True, "protection": True})
     config = created(pve, calls)
     assert config["tags"] == "a;b;cloudstack"
     assert (str(config["onboot"]), str(config["protection"])) == ("1", "1")
     assert pve.guest(105).pool == "cs"
-    assert pve.forms("POST", "/cluster/ha/resources$")[0]["group"] == "big"
+    assert pve.ha_rule("big") == ["vm:105"]
 
 
 def test_start_stop_reboot_and_delete_idempotent(pve, calls):

@@ -12,6 +12,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
+from ..._operations.ha import find_place
 from ..._pve.errors import PveError
 from ..answer import in_details_words, redact
 from ..privileges import Privileges, needs
@@ -64,6 +65,7 @@ def _examine(run: Run) -> list[Finding]:
         ("bridges", _bridges),
         ("storages", _storages),
         ("templates", _templates),
+        ("HA", _ha),
         ("privileges", _privileges),
     ):
         findings += _guarded(name, check, run)
@@ -218,6 +220,13 @@ def _templates(run: Run) -> Findings:
             yield Finding(f"template {name}", WARNING, "a guest, no template", f"qm template {found[0]['vmid']}")
         else:
             yield Finding(f"template {name}", OK, ", ".join(f"{entry['vmid']} on {entry['node']}" for entry in found))
+
+
+def _ha(run: Run) -> Findings:
+    name = run.details.text("ha_group")
+    if name:
+        place = find_place(run.client, name)
+        yield Finding("HA", OK, f"rule {place.rule}" if place.rule else f"group {place.group}")
 
 
 def _privileges(run: Run) -> Findings:
