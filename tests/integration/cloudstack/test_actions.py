@@ -564,6 +564,26 @@ class TestMigrate:
         assert answer["kind"] == "timed_out"
         assert "HA was asked to move it to pve2" in answer.error
 
+    def test_the_deadline_does_not_stop_it_half_way(self, world, calls):
+        world.task_seconds["qmigrate"] = 2.5
+        answer = calls("Migrate", data_for("Migrate", world), wait=2)
+        assert (answer.exit_code, answer["kind"]) == (1, "timed_out")
+        assert answer.seconds < 3
+        (task,) = world.tasks("qmigrate")
+        assert "the wait of 2 s was too short to move guest 105" in answer.error
+        assert answer.error.endswith(
+            f"PVE goes on with it, and the guest stays locked until it is on the one node or "
+            f"the other; look at {task['upid']}"
+        )
+        assert (task["status"], world.guest(105).node) == ("running", "pve1")
+        again = calls("Migrate", data_for("Migrate", world))
+        assert again.error.startswith("VM is locked (migrate)")
+        while world.tasks("qmigrate")[0]["status"] == "running":
+            time.sleep(0.05)
+        answer = calls("statuses", payload("statuses", world, host={"node": "pve2"}))
+        assert answer["power_state"] == {"i-2-45-VM": "poweron"}
+        assert len(world.tasks("qmigrate")) == 1
+
     def test_ha_gives_it_up(self, world, calls):
         put_guest(world, ha_state="started")
         world.knobs.ha_seconds = 60
