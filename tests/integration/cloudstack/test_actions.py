@@ -730,6 +730,7 @@ class TestDoctor:
             ({"bridge_map": "Public=vmbr8"}, "bridge vmbr8", "not on node pve1"),
             ({"storage": "nope"}, "storage nope", "not on node pve1"),
             ({"efi_storage": "local"}, "storage local", "not for disks"),
+            ({"backup_storage": "local-lvm"}, "backup storage local-lvm", "not for backups"),
             ({"template_id": "9999"}, "template 9999", "not there"),
         ],
     )
