@@ -36,7 +36,7 @@ def data_for(action, pve, **changes):
     return payload(base, pve, **{"parameters": {**PARAMETERS, "snap_name": name}, **changes})
 
 
-def put_guest(pve, action, config=MARK, drive="none", **options):
+def put_guest(pve, action, config=None, drive="none", **options):
     if 105 in pve.vmids():
         pve.remove_guest(105)
     if action in ("create", "prepare"):
@@ -44,7 +44,7 @@ def put_guest(pve, action, config=MARK, drive="none", **options):
     state = STATES.get(action, "running")
     options = {"status": "stopped" if state == "stopped" else "running", "storage": "shared", **options}
     drive = "local:iso/debian-13.iso" if action == "DetachISO" else drive
-    config = {**config, "ide2": f"{drive},media=cdrom"}
+    config = {**(MARK if config is None else config), "ide2": f"{drive},media=cdrom"}
     pve.add_guest(105, "i-2-45-VM", qmpstatus=state if state == "paused" else "", config=config, **options)
     pve.call(lambda: pve.server._take(pve.guest(105), "old", {}))
 
