@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,11 +198,11 @@ class ManyCalls:
     def __init__(self, extension: Extension) -> None:
         self.extension = extension
 
-    def __call__(self, action: str, data: Any, wait: Any = WAIT) -> Answer:
+    def __call__(self, action: str, data: Any, wait: Any = WAIT, flags: Sequence[str] = ()) -> Answer:
         extension, process = self.extension, _driver()
         path = data if isinstance(data, Path) else extension.write(data)
         output = extension.payloads / "answer"
-        arguments = ["extension", action, str(path), str(wait)]
+        arguments = ["extension", *flags, action, str(path), str(wait)]
         assert process.stdin is not None
         assert process.stdout is not None
         began = time.monotonic()

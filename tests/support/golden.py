@@ -32,6 +32,9 @@ VOLATILE = (
     (re.compile(r"UPID:[^\s\"]+:"), "<upid>"),
     (re.compile(r"\.conf\.tmp\.\d+"), ".conf.tmp.<pid>"),
     (re.compile(r"state-suspend-\d{4}-\d{2}-\d{2}"), "state-suspend-<day>"),
+    (re.compile(r"\d{4}[-_]\d{2}[-_]\d{2}[- ]\d{2}[:_]\d{2}[:_]\d{2}"), "<time>"),
+    (re.compile(r"\(\d{2}:\d{2}:\d{2}\)"), "(<duration>)"),
+    (re.compile(r"archive file size: \d+KB"), "archive file size: <size>"),
 )
 # The fields of lists and of status/current that a client reads; the rest is load and traffic.
 READ_BY_CLIENTS = ("vmid", "name", "status", "qmpstatus", "template", "lock", "tags", "pool", "node", "type", "ha")
@@ -91,9 +94,17 @@ def readable(path: str, data: Any) -> Any:
     if path.endswith(("/pools", "/pools/lab")):
         pools = data if isinstance(data, list) else [data]
         return [{**pool, "members": readable("/qemu", pool["members"])} for pool in pools]
+    if path.endswith("/content"):
+        chosen = [{key: item[key] for key in item if key not in ("ctime", "size")} for item in data]
+        return sorted((normal(item) for item in chosen), key=lambda item: str(item["volid"]))
     if path.endswith("/network"):
         return sorted((item["iface"], item["type"]) for item in data)
     return normal(data)
+
+
+def readable_log(lines: list[str]) -> list[str]:
+    """A task's log; PVE writes the options of a job in no order."""
+    return [" ".join(sorted(normal(line).split())) if "new backup job" in line else normal(line) for line in lines]
 
 
 def task_type(upid: Any) -> str | None:
@@ -135,7 +146,9 @@ class Replay:
         if "data" in step and answer.status_code == 200:
             pairs.append(("data", readable(step["path"], step["data"]), readable(step["path"], body.get("data"))))
         if "exit" in step:
-            pairs.append(("exit", normal(step["exit"]), normal(self._exit(str(body.get("data"))))))
+            pairs.append(("exit", normal(step["exit"]), normal(self._task(body).get("exitstatus"))))
+        if "log" in step:
+            pairs.append(("log", readable_log(step["log"]), readable_log(self._task(body)["log"])))
         self._learn(step, body)
         yield from ((what, recorded, embedded) for what, recorded, embedded in pairs if recorded != embedded)
 
@@ -187,5 +200,6 @@ class Replay:
         if isinstance(recorded, Mapping) and isinstance(own, Mapping) and "digest" in recorded:
             self.digests[str(recorded["digest"])] = str(own["digest"])
 
-    def _exit(self, upid: str) -> Any:
-        return next((task.get("exitstatus") for task in self.pve.tasks() if task["upid"] == upid), None)
+    def _task(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The task that an answer names."""
+        return next((task for task in self.pve.tasks() if task["upid"] == body.get("data")), {})

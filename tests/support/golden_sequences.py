@@ -246,6 +246,15 @@ def ha_resource(pve: PveHandle) -> None:
     pve.guest(120).ha_state = "started"
 
 
+def set_up_backup(pve: PveHandle) -> None:
+    rig(pve)
+    recorded_guest(pve, 100, "bk-100")
+    for name in ("2026_11_21-20_20_41.vma.zst", "2026_11_21-20_20_46.vma"):
+        seed.add_file(pve.server, "local", f"backup/vzdump-qemu-100-{name}", "backup", MIB)
+        volume = pve.server.storages["local"]["volumes"][f"backup/vzdump-qemu-100-{name}"]
+        volume.update(vmid=100, subtype="qemu", format=name.partition(".")[2])
+
+
 def set_up_cluster(pve: PveHandle) -> None:
     rig(pve)
 
@@ -292,6 +301,7 @@ SEQUENCES = (
     Sequence("destroy-locks", set_up_destroy, outside=DESTROY),
     Sequence("tasks", set_up_tasks, outside={32: long_shutdown}),
     Sequence("misc", set_up_misc, outside={31: ha_resource}),
+    Sequence("backup", set_up_backup, outside={5: status(100, "running"), 6: lock(100, "backup")}),
     Sequence("cluster", set_up_cluster, ("pve1", "pve2"), {39: make_220, 42: make_230}),
     Sequence("no-quorum", set_up_no_quorum, ("pve1", "pve2"), {18: node_back}),
 )

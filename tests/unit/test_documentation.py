@@ -10,6 +10,7 @@ That options and argument specs agree is for ansible-test to see; that examples 
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -25,10 +26,12 @@ from fakepve.shapes import PRIVILEGES
 
 from ansible_collections.cloudbridge.proxmox.plugins.inventory import pve
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.actions import doctor
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.actions import doctor, status
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.details import DETAILS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import SECTIONS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.run import Run
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Change, Outcome
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve import errors
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DISK_BUSES
 from tests.integration.guides import FENCE, blocks, documents, privileges
@@ -314,7 +317,12 @@ def bridge_vocabulary() -> set[str]:
     """Every name of the CloudStack bridge: its details, actions and role variables, what payloads are made of, and
     the options of a virtual machine that it sets."""
     known = {*SECTIONS, *(action.name for action in ACTIONS)}
-    known |= set(schema.load().paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"]["parameters"]["properties"])
+    paths = schema.load().paths
+    for info in (paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"], paths["/nodes/{node}/vzdump"]["POST"]):
+        for name, option in info["parameters"]["properties"].items():
+            known |= {name, *option.get("enum", ())}
+    known |= {status.POWER_ON, status.POWER_OFF}
+    known |= {*inspect.signature(Run).parameters, *Outcome.__annotations__, *Change.__annotations__}
     known |= {f"{bus}{number}" for bus, count in DISK_BUSES.items() for number in range(count)}
     known |= {doctor.OK, doctor.WARNING, doctor.PROBLEM, *doctor.Finding.__annotations__}
     for row in DETAILS.values():

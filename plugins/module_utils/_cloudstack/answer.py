@@ -29,6 +29,8 @@ _DETAIL_NAMES = {
     "api_timeout": "api_timeout",
     "ca_path": "ca_file",
 }
+_IS_BACKED_UP = "is locked (backup)"
+_LOCKED_FOR_BACKUP = "a backup of it is being made: try again when that is done (qm unlock removes a lock left behind)"
 _ESCAPE = re.compile(r"\\.")
 _OPTION = re.compile("|".join(sorted(_DETAIL_NAMES, key=len, reverse=True)))
 
@@ -47,6 +49,7 @@ def failure(error: BaseException, secrets: t.Iterable[str] = (), also: str = "")
         kind, text = error.kind, _reason_first(error)
     else:
         kind, text = "internal", f"internal error, please report it: {type(error).__name__}: {error}"
+    also = "; ".join(words for words in (_LOCKED_FOR_BACKUP if _IS_BACKED_UP in text else "", also) if words)
     text = shorten(one_line(in_details_words(text)), MAX_ERROR - len(also) - 2)
     return {"status": "error", "error": redact(f"{text}; {also}" if also else text, secrets), "kind": kind}
 

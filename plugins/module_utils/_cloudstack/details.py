@@ -74,6 +74,10 @@ DETAILS = _rows(
     Detail("allowed_nodes", "words", default=("*",)),
     Detail("max_snapshots", "number", bounds=(0, 10_000)),
     Detail("max_snapshot_description", "number", default=1024, bounds=(0, 8192)),
+    Detail("allowed_backup_storages", "words", default=("*",)),
+    Detail("allowed_backup_modes", "words", default=("snapshot", "suspend", "stop")),
+    Detail("allow_protected_backups", "flag", default=False),
+    Detail("max_backups", "number", bounds=(0, 10_000)),
     # What is made.
     Detail("vm_name", tenant=True),
     Detail("template_type", tenant=True, default="template"),
@@ -85,6 +89,7 @@ DETAILS = _rows(
     Detail("storage", tenant=True, pattern=STORAGE),
     Detail("storage_map", "mapping", default={}),
     Detail("disk_size_gb", "number", tenant=True, bounds=(1, 1024 * 1024)),
+    Detail("disk_bus", tenant=True, default="scsi", choices=("scsi", "virtio", "sata", "ide")),
     Detail("disk_format", choices=("raw", "qcow2", "vmdk")),
     Detail("disk_cache", choices=("none", "writethrough", "writeback", "unsafe", "directsync")),
     Detail("disk_discard", "flag"),
@@ -130,6 +135,9 @@ DETAILS = _rows(
     Detail("console_host", pattern=r"[A-Za-z0-9:][A-Za-z0-9.:_-]*"),
     Detail("console_host_map", "mapping", default={}),
     Detail("console_url"),
+    # Backups.
+    Detail("backup_storage", pattern=STORAGE),
+    Detail("prune_backups", "flag", default=False),
     # Moving.
     Detail("migrate_local_disks", "flag", default=False),
     # The log; read from the site policy alone, before anything else is known.

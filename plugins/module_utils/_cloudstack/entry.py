@@ -16,7 +16,9 @@ import warnings
 from .answer import encode, failure, success
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-USAGE = "call it as: <executable> <action> <payload file> <wait seconds>"
+# CloudStack's own first argument is the action: it can never ask for a dry run, which makes nothing of its request.
+DRY_RUN = "--dry-run"
+USAGE = f"call it as: <executable> [{DRY_RUN}] <action> <payload file> <wait seconds>"
 
 
 class Interrupted(BaseException):
@@ -40,6 +42,8 @@ def _carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: 
     from .._pve.errors import InvalidRequest, PveError
     from .registry import find_action
 
+    dry_run = list(argv[1:2]) == [DRY_RUN]
+    argv = [*argv[:1], *argv[2:]] if dry_run else argv
     name = argv[1] if len(argv) > 1 else ""
     action = find_action(name)
     if action is None:
@@ -50,11 +54,11 @@ def _carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: 
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
     wait = argv[3] if len(argv) > 3 else ""
-    run = Run(action.name, wait, policy_file, log_file, started)
+    run = Run(action.name, wait, policy_file, log_file, started, dry_run)
     document: dict[str, t.Any] = {}
     try:
         run.open(argv[2] if len(argv) > 2 else "")
-        document = success(action.load()(run))
+        document = success(run.told(action.load()(run)))
     except Interrupted as error:
         document = failure(PveError(str(error)), run.secrets, run.left_behind)
     except BaseException as error:  # noqa: BLE001

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from .._pve.errors import InvalidRequest
@@ -15,6 +16,7 @@ if t.TYPE_CHECKING:
     from .run import Run
 
 SECTION = "parameters"
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 def parameter(run: Run, row: Detail) -> t.Any:
@@ -34,3 +36,19 @@ def required(run: Run, row: Detail) -> t.Any:
     if value is None:
         raise InvalidRequest(f"the parameter {row.name} is missing")
     return value
+
+
+def lines(run: Run, name: str, most: int) -> str | None:
+    """The value of a parameter that is a text of several lines, of so many characters; raises InvalidRequest."""
+    text = run.payload.parameters.get(name)
+    if text is None or text == "":
+        return None
+    if not isinstance(text, str):
+        raise InvalidRequest(f"{name} is not a text")
+    # PVE answers a carriage return with an error that says nothing.
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if len(text) > most:
+        raise InvalidRequest(f"{name} has {len(text)} characters, and the site policy allows {most}")
+    if _NO_TEXT.search(text):
+        raise InvalidRequest(f"{name} holds a character that is no text")
+    return text

@@ -91,6 +91,16 @@ def check_iso_parameter(details: Details, iso: str) -> None:
         raise InvalidRequest(f"iso_path: the site policy does not allow {iso!r}")
 
 
+def check_backup(details: Details, storage: str, mode: str, protected: bool) -> None:
+    """Raise InvalidRequest unless tenants may put backups there, and make them so."""
+    if storage != details.text("backup_storage") and not _allows(details, "allowed_backup_storages", (storage,)):
+        raise InvalidRequest(f"storage: the site policy does not allow the backup storage {storage!r}")
+    if not _allows(details, "allowed_backup_modes", (mode,)):
+        raise InvalidRequest(f"mode: the site policy does not allow backups in the mode {mode!r}")
+    if protected and not details.flag("allow_protected_backups"):
+        raise InvalidRequest("protected: the site policy does not allow backups that cannot be pruned")
+
+
 def check_iso(iso: str) -> None:
     """Raise InvalidRequest unless the text names an ISO image and nothing besides."""
     if not _ISO.fullmatch(iso) or ".." in iso:

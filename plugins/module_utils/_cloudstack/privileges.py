@@ -46,6 +46,7 @@ def needs(details: Details, release: int, bridges: t.Iterable[str], storages: t.
     found = [
         Need(guests, tuple(_GUESTS), instead=in_pool),
         Need(guests, ("VM.Migrate",), "Migrate", instead=in_pool),
+        Need(guests, ("VM.Backup",), "Backup", instead=in_pool),
         Need(
             guests,
             ("VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted|VM.Monitor",),
@@ -56,11 +57,16 @@ def needs(details: Details, release: int, bridges: t.Iterable[str], storages: t.
     if pool:
         found.append(Need(in_pool, ("Pool.Audit", "VM.Allocate")))
     found += [Need(f"/storage/{name}", ("Datastore.AllocateSpace", "Datastore.Audit")) for name in storages]
+    backups = details.text("backup_storage")
+    if backups:
+        found.append(Need(f"/storage/{backups}", ("Datastore.AllocateSpace", "Datastore.Audit"), "Backup"))
     if release >= _FIRST_WITH_SDN:
         found += [Need(f"/sdn/zones/localnetwork/{name}", ("SDN.Use",)) for name in bridges]
     if details.text("console_mode") == "raw" and not details.text("console_host"):
         found.append(Need("/", ("Sys.Audit",), "the address of a console"))
-    if details.flag("ha") or details.text("ha_group"):
+    if details.text("ha_group"):
+        found.append(Need("/", ("Sys.Audit", "Sys.Console")))
+    elif details.flag("ha"):
         found.append(Need("/", ("Sys.Console",)))
     return found
 

@@ -54,6 +54,7 @@ ACTIONS = (
     Action("ResizeDisk", "storage:resize_disk"),
     Action("AttachISO", "storage:attach_iso"),
     Action("DetachISO", "storage:detach_iso"),
+    Action("Backup", "backup:backup"),
     Action("Migrate", "placement:migrate"),
     Action("SyncNetworks", "placement:sync_networks"),
     Action("GuestInfo", "guest:guest_info"),

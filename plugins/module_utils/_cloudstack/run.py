@@ -15,6 +15,7 @@ from .._pve.client import PveClient
 from .._pve.connection import ConnectionOptions, connection_options
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, PveError
+from .answer import shorten
 from .details import Details, resolve_details
 from .log import DEFAULT_MAX_BYTES, Log
 from .payload import Instance, Payload, read_payload
@@ -32,17 +33,22 @@ LEAST_WORK = 0.1
 DEBUG_VARIABLE = "CLOUDBRIDGE_DEBUG"
 # Shorter words are found in many a message by accident.
 SHORTEST_SECRET = 6
+# Of a value in the differences of a dry run.
+MOST_SHOWN = 400
 
 
 class BridgeClient(PveClient):
     """A client that counts its requests, and tells the log of them when debugging."""
 
-    def __init__(self, options: ConnectionOptions, deadline: Deadline, log: Log) -> None:
+    def __init__(self, options: ConnectionOptions, deadline: Deadline, log: Log, dry_run: bool = False) -> None:
         super().__init__(options, deadline)
+        self._dry_run = dry_run
         self.requests = 0
         self._log = log
 
     def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
+        if self._dry_run and method != "GET":
+            raise RuntimeError(f"a dry run must not send {method} /{'/'.join(str(part) for part in path)}")
         self.requests += 1
         began, result = time.monotonic(), "ok"
         try:
@@ -59,10 +65,16 @@ class BridgeClient(PveClient):
 
 
 class Run:
-    """What an action works with. wait is CloudStack's third argument, started the process's start (monotonic)."""
+    """What an action works with. wait is CloudStack's third argument, started the process's start (monotonic).
 
-    def __init__(self, action: str, wait: str, policy_file: str, log_file: str, started: float) -> None:
+    A dry run only reads, and its answer says what would be done.
+    """
+
+    def __init__(
+        self, action: str, wait: str, policy_file: str, log_file: str, started: float, dry_run: bool = False
+    ) -> None:
         self.action = action
+        self.dry_run = dry_run
         self.log = Log(log_file, debug=os.environ.get(DEBUG_VARIABLE, "") not in ("", "0", "false"))
         self.policy_file = policy_file
         self.secrets: set[str] = set()
@@ -76,6 +88,7 @@ class Run:
         self._details: Details | None = None
         self._client: BridgeClient | None = None
         self._instance: Instance | None = None
+        self._appliers: list[Applier] = []
 
     def open(self, payload_file: str) -> None:
         """Read the payload and the site policy; raises InvalidRequest."""
@@ -123,7 +136,7 @@ class Run:
     def client(self) -> BridgeClient:
         """The session with PVE; the first request opens its connection."""
         if self._client is None:
-            self._client = BridgeClient(self._connection(), self.deadline, self.log)
+            self._client = BridgeClient(self._connection(), self.deadline, self.log, self.dry_run)
         return self._client
 
     @property
@@ -134,7 +147,23 @@ class Run:
         """Carries the plans of this run out."""
         from .._operations.plan import Applier
 
-        return Applier(self.client)
+        applier = Applier(self.client, check_mode=self.dry_run)
+        self._appliers.append(applier)
+        return applier
+
+    def told(self, answer: dict[str, t.Any]) -> dict[str, t.Any]:
+        """The answer of the action; of a dry run what would be sent, and what would differ then."""
+        if not self.dry_run:
+            return answer
+        steps = [title for applier in self._appliers for title in applier.titles]
+        changes = [change for applier in self._appliers for change in applier.changes]
+        if steps:
+            # What an action says of itself holds only once it is done.
+            answer = {"message": f"Dry run: nothing was sent, {len(steps)} steps would be taken"}
+        shown = [
+            {"key": change.key, "before": _shown(change.before), "after": _shown(change.after)} for change in changes
+        ]
+        return {**answer, "dry_run": True, "steps": steps, "changes": shown}
 
     def enter_margin(self) -> None:
         """Give what is left until CloudStack kills the process to taking things down."""
@@ -160,6 +189,7 @@ class Run:
         instance = self._instance
         self.log.line(
             action=self.action,
+            dry_run="yes" if self.dry_run else None,
             vm=instance.name if instance else self.payload.name[:100],
             vmid=instance.vmid if instance else None,
             seconds=f"{self.elapsed:.2f}",
@@ -197,6 +227,10 @@ class Run:
         if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET:
             self.secrets.add(secret)
             self.log.secrets.add(secret)
+
+
+def _shown(value: t.Any) -> t.Any:
+    return shorten(value, MOST_SHOWN) if isinstance(value, str) else value
 
 
 def parse_wait(text: str) -> float:

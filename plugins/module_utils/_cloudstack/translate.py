@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
-from .._operations.vm.disks import parse_drive
+from .._operations.vm.disks import ONLY_ON, parse_drive
 from .._operations.vm.request import VmRequest, vm_request
 from .._operations.vm.settings import check_name
 from .._operations.vm.wishes import Wish
@@ -27,8 +27,8 @@ ISO = "iso"
 DEFAULT_STORAGE = "local-lvm"
 DEFAULT_DISK_GB = 64
 DEFAULT_CPU = "x86-64-v2-AES"
-INSTALL_DISK = "scsi0"
 INSTALL_CDROM = "ide2"
+IOTHREAD_CONTROLLER = "virtio-scsi-single"
 _DEFAULTS: dict[str, t.Any] = {
     "state": "present",
     "rename": False,
@@ -80,7 +80,9 @@ def clone_request(order: Order, template: t.Mapping[str, str]) -> VmRequest:
     boot_disk = find_boot_disk(template)
     home = parse_drive(template[boot_disk]).storage if boot_disk else None
     size = disk_size_of(details)
-    disk = {"slot": boot_disk, "state": "present", **_disk_options(details)}
+    disk: dict[str, t.Any] = {"slot": boot_disk, "state": "present"}
+    if boot_disk:
+        disk.update(_disk_options(details, boot_disk, template.get("scsihw", "lsi")))
     if size is not None and boot_disk and size * GIBIBYTE > (parse_drive(template[boot_disk]).size or 0):
         disk["size"] = f"{size}G"
     full = _is_full(details, template, storage)
@@ -105,26 +107,27 @@ def install_request(order: Order) -> VmRequest:
     iso = iso_of(details)
     storage = storage_of(details) or DEFAULT_STORAGE
     check_os_type("iso_os_type", details.text("iso_os_type"))
+    slot = f"{details.required('disk_bus')}0"
     disk: dict[str, t.Any] = {
-        "slot": INSTALL_DISK,
+        "slot": slot,
         "state": "present",
         "storage": storage,
         "size": f"{disk_size_of(details) or DEFAULT_DISK_GB}G",
         "format": details.text("disk_format"),
-        "iothread": True,
-        **_disk_options(details),
+        **({"iothread": True} if _takes("iothread", slot) else {}),
+        **_disk_options(details, slot, IOTHREAD_CONTROLLER),
     }
     common = _common_options(order)
     options = {
         "cpu": DEFAULT_CPU,
         "ostype": details.text("iso_os_type"),
-        "scsihw": "virtio-scsi-single",
+        "scsihw": IOTHREAD_CONTROLLER,
         "numa": False,
         **common,
         **firmware_disks(instance, details, {}, storage),
         "description": order.notes,
         # The empty disk does not boot, so the image does, once.
-        "boot": [INSTALL_DISK, INSTALL_CDROM, *(["net0"] if any(nic.device_id == 0 for nic in instance.nics) else [])],
+        "boot": [slot, INSTALL_CDROM, *(["net0"] if any(nic.device_id == 0 for nic in instance.nics) else [])],
         "disks": [disk, {"slot": INSTALL_CDROM, "state": "present", "iso": iso}],
     }
     return _with_identity(request_of(options), order)
@@ -141,13 +144,28 @@ def start_request(instance: Instance, details: Details, vmid: int) -> VmRequest:
     return request_of(options)
 
 
-def _disk_options(details: Details) -> dict[str, t.Any]:
+def _takes(option: str, slot: str) -> bool:
+    """PVE has this option for a disk in this slot."""
+    return slot.rstrip("0123456789") in ONLY_ON.get(option, DISK_BUSES)
+
+
+def _disk_options(details: Details, slot: str, controller: str) -> dict[str, t.Any]:
+    """The options of the boot disk; raises InvalidRequest for one that it cannot have."""
     options: dict[str, t.Any] = {
         "cache": details.text("disk_cache"),
         "discard": details.flag("disk_discard"),
         "ssd": details.flag("disk_ssd"),
         "iothread": details.flag("disk_iothread"),
     }
+    for name in ("ssd", "iothread"):
+        if not _takes(name, slot) and options.pop(name):
+            buses = ", ".join(ONLY_ON[name])
+            raise InvalidRequest(f"disk_{name}: PVE has that for disks on {buses} only, and not for {slot}")
+    if options.get("iothread") and slot.startswith("scsi") and controller != IOTHREAD_CONTROLLER:
+        # PVE would only warn, and run the disk without it (PVE::QemuServer, print_drivedevice_full).
+        raise InvalidRequest(
+            f"disk_iothread: {slot} of the template needs scsihw {IOTHREAD_CONTROLLER} for that, and has {controller}"
+        )
     return {name: value for name, value in options.items() if value is not None}
 
 

@@ -67,6 +67,9 @@ def parse_status(data: t.Mapping[str, t.Any]) -> Status:
 def _condition(data: t.Mapping[str, t.Any]) -> str:
     # A paused guest is status running, a hibernated one is stopped and locked (PVE::QemuServer::vmstatus).
     if data.get("status") == RUNNING:
+        if data.get("qmpstatus") == "prelaunch" and data.get("lock") == "backup":
+            # vzdump runs QEMU for the disks of a stopped guest (PVE::VZDump::QemuServer enforce_vm_running_for_backup).
+            return STOPPED
         return PAUSED if data.get("qmpstatus") in _RESUMABLE else RUNNING
     return HIBERNATED if data.get("lock") == "suspended" else STOPPED
 

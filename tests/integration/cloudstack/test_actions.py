@@ -37,10 +37,12 @@ PARAMETERS = {
     "ResizeDisk": {"disk_size_gb": 20},
     "AttachISO": {"iso_path": ISO},
     "DetachISO": {},
+    "Backup": {"storage": "local"},
     "Migrate": {"target_node": "pve2"},
     "SyncNetworks": {},
     "GuestInfo": {},
 }
+LAST_WORDS = {"GuestInfo": "does not answer", "Backup": '"volid"'}
 READ_ONLY = ("getconsole", "ListSnapshots", "GuestInfo")
 
 
@@ -562,6 +564,26 @@ class TestMigrate:
         assert answer["kind"] == "timed_out"
         assert "HA was asked to move it to pve2" in answer.error
 
+    def test_the_deadline_does_not_stop_it_half_way(self, world, calls):
+        world.task_seconds["qmigrate"] = 2.5
+        answer = calls("Migrate", data_for("Migrate", world), wait=2)
+        assert (answer.exit_code, answer["kind"]) == (1, "timed_out")
+        assert answer.seconds < 3
+        (task,) = world.tasks("qmigrate")
+        assert "the wait of 2 s was too short to move guest 105" in answer.error
+        assert answer.error.endswith(
+            f"PVE goes on with it, and the guest stays locked until it is on the one node or "
+            f"the other; look at {task['upid']}"
+        )
+        assert (task["status"], world.guest(105).node) == ("running", "pve1")
+        again = calls("Migrate", data_for("Migrate", world))
+        assert again.error.startswith("VM is locked (migrate)")
+        while world.tasks("qmigrate")[0]["status"] == "running":
+            time.sleep(0.05)
+        answer = calls("statuses", payload("statuses", world, host={"node": "pve2"}))
+        assert answer["power_state"] == {"i-2-45-VM": "poweron"}
+        assert len(world.tasks("qmigrate")) == 1
+
     def test_ha_gives_it_up(self, world, calls):
         put_guest(world, ha_state="started")
         world.knobs.ha_seconds = 60
@@ -708,6 +730,7 @@ class TestDoctor:
             ({"bridge_map": "Public=vmbr8"}, "bridge vmbr8", "not on node pve1"),
             ({"storage": "nope"}, "storage nope", "not on node pve1"),
             ({"efi_storage": "local"}, "storage local", "not for disks"),
+            ({"backup_storage": "local-lvm"}, "backup storage local-lvm", "not for backups"),
             ({"template_id": "9999"}, "template 9999", "not there"),
         ],
     )
@@ -792,9 +815,9 @@ class TestEveryAction:
             world.fault("*", "", "drop", times=None, after=number)
             answer = calls(action, data, wait=1)
             world.server.faults.clear()
-            if action == "GuestInfo" and answer.ok:
-                # The agent is the last to be asked, and nobody depends on it.
-                assert "does not answer" in answer.output.decode()
+            if action in LAST_WORDS and answer.ok:
+                # Nobody depends on what is asked last.
+                assert LAST_WORDS[action] in answer.output.decode()
                 continue
             assert (answer.exit_code, answer["status"]) == (1, "error"), number
             assert not any("snapstate" in snapshot for snapshot in world.snapshots(105).values())

@@ -2,19 +2,80 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What operators of CloudStack ask of a Proxmox VE extension: one test per feature, named after it."""
+"""What operators of CloudStack ask of a Proxmox VE extension, row by row, and the tests that hold for it.
+
+Most are here, named after their row; the others are named in ELSEWHERE.
+"""
 
 from __future__ import annotations
 
+import ast
 import json
 
+import pytest
+
 from tests.support.cloudstack import payload
+from tests.support.collection_tree import REPOSITORY
 
 UUID = "6f2c9a0e-2b1d-4c3e-9a54-0d1b7c8e9f10"
 NOTES = f"CloudStack instance: i-2-45-VM\nCloudStack UUID: {UUID}\nCloudStack deployment: 0123456789abcdef"
 MARK = {"tags": "cloudstack", "description": NOTES, "smbios1": f"uuid={UUID}"}
 BEFORE = [100, 101, 200, 9000]
+TESTS = REPOSITORY / "tests"
+ELSEWHERE = {
+    "one clean JSON answer, standard error silent, whatever comes in": "integration/cloudstack/test_hostile.py",
+    "answers of less than a pipe holds": "integration/cloudstack/test_actions.py::test_more_than_a_pipe_can_hold",
+    "Proxmox's text where only the status line has it": "unit/pve/test_errors.py",
+    "errors of fields": "integration/cloudstack/test_contract.py::test_errors_of_fields_are_passed_on",
+    "clean-up before the kill": "integration/cloudstack/test_lifecycle.py::test_what_was_made_is_gone_when_it_comes",
+    "retry on a lock": "integration/cloudstack/test_contract.py::test_a_lock_that_is_held_for_a_moment",
+    "retry on a reset": "integration/cloudstack/test_contract.py::test_every_request_of_every_action_may_fail_once",
+    "every spelling of the url": "integration/cloudstack/test_contract.py::test_every_spelling",
+    "an IPv6 url": "integration/cloudstack/test_contract.py::test_an_ipv6_literal",
+    "several endpoints": "integration/cloudstack/test_contract.py::test_several_of_them",
+    "TLS is verified by default": "integration/cloudstack/test_contract.py::test_it_is_verified_unless_told_otherwise",
+    "TLS by fingerprint, per host or extension": (
+        "integration/cloudstack/test_contract.py::test_by_fingerprint_on_the_host_or_the_extension"
+    ),
+    "the secret in no argument": (
+        "integration/cloudstack/test_contract.py::test_it_is_in_no_log_no_answer_and_no_argument"
+    ),
+    "a file for the secret": "integration/cloudstack/test_contract.py::test_it_may_be_in_a_file",
+    "no injection": "integration/cloudstack/test_hostile.py::test_a_tenant_gets_nowhere",
+    "one number for two deployments": "integration/cloudstack/test_contract.py::test_one_number_for_two",
+    "old guests are adopted": (
+        "integration/cloudstack/test_lifecycle.py::test_an_old_guest_of_the_instances_name_is_adopted"
+    ),
+    "a map of templates by node": "integration/cloudstack/test_lifecycle.py::test_a_local_template_of_another_node",
+    "every bus with every option": "unit/cloudstack/test_translation.py::test_the_bus_of_the_disk",
+    "HA: groups of PVE 8": "integration/cloudstack/test_lifecycle.py::test_a_group_of_pve_8",
+    "HA: rules of PVE 9": ("integration/cloudstack/test_lifecycle.py::test_the_rule_that_a_group_became_in_pve_9"),
+    "a reset where a reboot has no effect": (
+        "integration/cloudstack/test_lifecycle.py::test_one_that_does_not_react_is_reset"
+    ),
+    "paused and HA states": "integration/cloudstack/test_lifecycle.py::test_one_that_ha_takes_care_of",
+    "statuses all or nothing": "integration/cloudstack/test_status.py::test_it_answers_for_all_or_fails",
+    "no state without a server": "integration/cloudstack/test_status.py::test_no_server_no_state",
+    "names of snapshots": "integration/cloudstack/test_actions.py::test_names_that_pve_would_refuse",
+    "a dry run": "integration/cloudstack/test_dry_run.py",
+    "a log outside of the directory": "integration/cloudstack/test_contract.py::test_a_line_for_each_call",
+    "no writes beside the executable": (
+        "integration/role/test_extension_role.py::test_calls_write_nothing_beside_the_executable_nor_into_the_code"
+    ),
+    "the management server's own Python": "integration/role/test_other_account.py",
+    "unit tests": "unit/cloudstack",
+}
 ALL_ACTIONS = ("prepare", "start", "stop", "reboot", "delete", "status", "statuses")
+
+
+@pytest.mark.parametrize("name", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_the_tests_elsewhere_are_there(name):
+    file, _colons, test = name.partition("::")
+    path = TESTS / file
+    assert path.exists()
+    if test:
+        tree = ast.parse(path.read_text("utf-8"))
+        assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def created(pve, calls, **changes):
@@ -119,9 +180,12 @@ def test_disk_size_and_options(pve, calls, bridge):
     bridge.set_policy({"disk_ssd": True, "disk_iothread": True})
     config = created(pve, calls, virtualmachine={"disk_size_gb": "32"})
     assert {"size=32G", "iothread=1", "ssd=1"} <= set(config["scsi0"].split(","))
-    iso = {"iso_path": "local:iso/debian-13.iso", "disk_size_gb": "12"}
+    bridge.set_policy({"disk_cache": "writeback", "disk_discard": True})
+    iso = {"iso_path": "local:iso/debian-13.iso", "disk_size_gb": "12", "disk_bus": "virtio"}
     assert calls("create", payload("create_iso", pve, virtualmachine=iso)).ok
-    assert "size=12G" in pve.config(106)["scsi0"]
+    config = pve.config(106)
+    assert {"size=12G", "iothread=1", "cache=writeback", "discard=on"} <= set(config["virtio0"].split(","))
+    assert config["boot"].startswith("order=virtio0;ide2")
 
 
 def test_cpus_memory_and_balloon(pve, calls, bridge):
@@ -153,6 +217,9 @@ def test_nics_by_device_id(pve, calls, bridge):
         },
     ]
     config = created(pve, calls, nics=nics)
+    assert calls("delete", payload("delete", pve)).ok
+    other = created(pve, calls, nics=nics[:1], virtualmachine={"nic_model": "e1000"})
+    assert other["net3"].startswith("e1000=")
     assert {key: value for key, value in config.items() if key.startswith("net")} == {
         "net1": "virtio=02:01:00:CB:00:05,bridge=vmbr1,firewall=1,link_down=1,mtu=1450,rate=10",
         "net3": "virtio=1E:00:87:00:00:2C,bridge=vmbr1,firewall=1,link_down=0,rate=25",
@@ -174,6 +241,8 @@ def test_cloud_init(pve, calls, bridge):
     assert config["ipconfig0"] == "gw=10.1.1.1,ip=10.1.1.57/24"
     assert (config["ciuser"], config["searchdomain"]) == ("ops", "example.net")
     assert config["nameserver"] == "10.1.1.1 8.8.8.8"
+    # The name of the guest is the host's, for cloud-init.
+    assert (config["name"], config["sshkeys"]) == ("i-2-45-VM", "ssh-ed25519%20AAAA%20ops")
 
 
 def test_uefi_secure_boot_tpm_machine_and_ostype(pve, calls):
@@ -181,18 +250,20 @@ def test_uefi_secure_boot_tpm_machine_and_ostype(pve, calls):
     vm = {"bootType": "UEFI", "bootMode": "SECURE"}
     config = created(pve, calls, vm=vm, virtualmachine=wanted)
     assert (config["bios"], config["ostype"], config["agent"]) == ("ovmf", "win11", "1")
+    assert (config["machine"], config["boot"]) == ("q35", "order=scsi0;ide2;net0")
     assert "pre-enrolled-keys=1" in config["efidisk0"]
     assert "version=v2.0" in config["tpmstate0"]
 
 
 def test_tags_notes_pool_ha_group_onboot_and_protection(pve, calls, bridge):
     pve.add_pool("cs")
+    pve.add_ha_rule("big")
     bridge.set_policy({"tags": ["a", "b"], "pool": "cs", "ha_group": "big", "onboot": True, "protection": True})
     config = created(pve, calls)
     assert config["tags"] == "a;b;cloudstack"
     assert (str(config["onboot"]), str(config["protection"])) == ("1", "1")
     assert pve.guest(105).pool == "cs"
-    assert pve.forms("POST", "/cluster/ha/resources$")[0]["group"] == "big"
+    assert pve.ha_rule("big") == ["vm:105"]
 
 
 def test_start_stop_reboot_and_delete_idempotent(pve, calls):
@@ -288,8 +359,13 @@ def test_four_snapshot_actions(pve, calls):
 def test_extra_custom_actions(pve_cluster, calls):
     config = {**MARK, "ide2": "none,media=cdrom"}
     pve_cluster.add_guest(105, "i-2-45-VM", config=config, status="running", storage="shared")
-    parameters = {"disk_size_gb": 20, "iso_path": "local:iso/debian-13.iso", "target_node": "pve2"}
-    actions = "Suspend Resume Reset ResizeDisk AttachISO DetachISO SyncNetworks Migrate GuestInfo Shutdown"
+    parameters = {
+        "disk_size_gb": 20,
+        "iso_path": "local:iso/debian-13.iso",
+        "target_node": "pve2",
+        "storage": "local",
+    }
+    actions = "Suspend Resume Reset ResizeDisk AttachISO DetachISO SyncNetworks Backup Migrate GuestInfo Shutdown"
     for action in actions.split():
         base = "start" if action == "SyncNetworks" else "ListSnapshots"
         answer = calls(action, payload(base, pve_cluster, parameters=parameters))
@@ -297,8 +373,14 @@ def test_extra_custom_actions(pve_cluster, calls):
     assert (pve_cluster.guest(105).node, pve_cluster.status(105)) == ("pve2", "stopped")
 
 
-def test_doctor(pve, calls):
+def test_doctor_dry_run_and_debug_log(pve, calls, bridge):
     assert calls("doctor", payload("statuses", pve)).ok
     answer = calls("doctor", payload("statuses", pve, host={"network_bridge": "vmbr9"}))
     assert answer.exit_code == 1
     assert "bridge vmbr9: not on node pve1" in answer.error
+    pve.reset_record()
+    assert calls("create", payload("create_template", pve), flags=["--dry-run"])["dry_run"] is True
+    assert not [line for line in pve.summary() if not line.startswith("GET ")]
+    assert bridge.call("statuses", payload("statuses", pve), env={"CLOUDBRIDGE_DEBUG": "1"}).ok
+    assert 'request="GET /nodes/pve1/qemu"' in bridge.log()
+    assert pve.token_secret not in bridge.log()

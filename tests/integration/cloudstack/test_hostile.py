@@ -32,10 +32,13 @@ POLICY = {
     "allowed_nodes": ["pve1", "pve2"],
     "max_disk_size_gb": 50,
     "max_snapshots": 3,
+    "allowed_backup_storages": ["local"],
+    "allowed_backup_modes": ["snapshot", "suspend"],
 }
 ACTIONS = (
     "prepare create start stop reboot delete status statuses getconsole ListSnapshots CreateSnapshot RestoreSnapshot "
-    "DeleteSnapshot Shutdown Suspend Resume Reset ResizeDisk AttachISO DetachISO Migrate SyncNetworks GuestInfo doctor"
+    "DeleteSnapshot Shutdown Suspend Resume Reset ResizeDisk AttachISO DetachISO Backup Migrate SyncNetworks GuestInfo "
+    "doctor"
 ).split()
 BASES = {"create": "create_template", "SyncNetworks": "start"}
 PIPE_BYTES = 65536
@@ -46,13 +49,13 @@ SETTINGS = settings(
 )
 NAMES = (
     "snap_name snap_description snap_save_memory disk disk_size_gb iso_path target_node vmid node online force size "
-    "vmstate start url secret storage"
+    "vmstate start url secret storage mode compress notes protected vmids dumpdir script"
 ).split()
 TENANT_NAMES = (
     "vm_name template_type template_id iso_path storage is_full_clone iso_os_type disk_size_gb machine os_type tpm "
     "agent nic_model ci_user ci_ssh_keys ci_network ci_search_domain url node secret secret_file network_bridge pool "
     "ca_file ownership allowed_isos allowed_nodes max_disk_size_gb console_mode console_url console_host tag "
-    "migrate_local_disks"
+    "migrate_local_disks backup_storage allowed_backup_storages allow_protected_backups disk_bus"
 ).split()
 VM_NAMES = "id uuid name cpus maxRam minRam limitCpuUse bootType bootMode nics details disks".split()
 
@@ -82,6 +85,13 @@ OWN = {
     "DeleteSnapshot": {"snap_name": ["old", "current", "OLD"]},
     "ResizeDisk": {"disk": ["scsi0", "ide2", "scsi1", "virtio0"], "disk_size_gb": [8, 9, 50, 51, "60", 5.0, 4096]},
     "AttachISO": {"iso_path": ["local:iso/debian-13.iso", "local:iso/other.iso", "shared:iso/debian.iso", "none"]},
+    "Backup": {
+        "storage": ["local", "shared", "local-lvm"],
+        "mode": ["snapshot", "suspend", "stop"],
+        "compress": ["0", "gzip", "zstd", "1"],
+        "notes": ["a\nb", "a\\nb", "{{node}}", "a&b=c;%41"],
+        "protected": [True, False],
+    },
     "Migrate": {"target_node": ["pve1", "pve2", "pve3", "pve4"]},
 }
 
@@ -99,7 +109,8 @@ calls_of_tenants = st.sampled_from([action for action in ACTIONS if action != "c
     lambda action: st.tuples(st.just(action), parameters_of(action))
 )
 likely = st.sampled_from(
-    ["true", "false", "1", "20", "50", "l26", "win11", "q35", "v2.0", "static", "dhcp", "shared", "local-lvm", "iso",
+    ["virtio", "sata", "ide", "scsi",
+     "true", "false", "1", "20", "50", "l26", "win11", "q35", "v2.0", "static", "dhcp", "shared", "local-lvm", "iso",
      "local:iso/debian-13.iso", "template", "9000", "9001", "debian-template", "local-template", "100", "web",
      "e1000", "root", "ssh-ed25519 AAAA me@here", "example.com", "my-vm"]
 )  # fmt: skip
@@ -152,6 +163,16 @@ WRITES = {
         }
     },
     "DetachISO": {r"POST /nodes/pve1/qemu/105/config": {"ide2": CDROM, "digest": r"[0-9a-f]{40}"}},
+    "Backup": {
+        r"POST /nodes/pve1/vzdump": {
+            "vmid": "105",
+            "storage": "local",
+            "mode": "snapshot|suspend",
+            "compress": "0|gzip|lzo|zstd",
+            "notes-template": r"(?!.*\{\{)[^\x00-\x1f]{1,1024}",
+            "remove": "0",
+        }
+    },
     "Migrate": {r"POST /nodes/pve1/qemu/105/migrate": {"target": "pve2", "online": "1"}},
     "SyncNetworks": {r"PUT /nodes/pve1/qemu/105/config": CONFIG},
     "getconsole": {r"POST /nodes/pve1/qemu/105/vncproxy": {"generate-password": "1"}},
@@ -196,9 +217,9 @@ WRITES["create"] = {
     r"POST /nodes/pve1/qemu": {
         **HARDWARE,
         "vmid": "105",
-        "scsi0": DISK,
+        **dict.fromkeys(("scsi0", "virtio0", "sata0", "ide0"), DISK),
         "ide2": CDROM,
-        "boot": r"order=scsi0;ide2(;net0)?",
+        "boot": r"order=(scsi|virtio|sata|ide)0;ide2(;net0)?",
         "cpu": "x86-64-v2-AES",
         "scsihw": "virtio-scsi-single",
         "numa": "0",
@@ -209,7 +230,7 @@ WRITES["create"] = {
 }
 READS = re.compile(
     r"GET /(version|nodes|cluster/(resources|nextid|status)|access/permissions"
-    r"|nodes/pve[123]/(network|storage|qemu(/\d+(/(config|pending|status/current|snapshot|migrate|agent/"
+    r"|nodes/pve[123]/(network|storage(/local/content)?|qemu(/\d+(/(config|pending|status/current|snapshot|migrate|agent/"
     r"network-get-interfaces))?)?|tasks(/UPID[^/]*/(status|log))?))"
 )
 
@@ -225,6 +246,7 @@ def base_of(action, pve):
         "disk_size_gb": 20,
         "iso_path": "local:iso/debian-13.iso",
         "target_node": "pve2",
+        "storage": "local",
     }
     return data
 
@@ -289,6 +311,9 @@ class TestEveryActionWithHostileInput:
     @example(("AttachISO", {"iso_path": "local:iso/debian.iso,import-from=local:0"}), {}, {}, False)
     @example(("AttachISO", {"iso_path": "local:iso/other.iso"}), {"allowed_isos": "*"}, {}, False)
     @example(("Migrate", {"target_node": "pve3"}), {"allowed_nodes": "*"}, {}, False)
+    @example(("Backup", {"storage": "shared"}), {"allowed_backup_storages": "*"}, {}, False)
+    @example(("Backup", {"storage": "local,script=/bin/sh", "notes": "a\n--script /bin/sh"}), {}, {}, False)
+    @example(("Backup", {"notes": "{{node}} {{cluster}}"}), {}, {}, False)
     @example(("getconsole", {}), {"console_mode": "direct", "console_url": "https://evil.example"}, {}, False)
     @example(("delete", {}), {"ownership": "ignore"}, {}, True)
     @example(("stop", {}), {}, {"details": {"proxmox_vmid": "100"}}, False)
@@ -416,6 +441,7 @@ class TestAsRealProcesses:
             ("ResizeDisk", {"disk_size_gb": {"a": ["b"]}}),
             ("AttachISO", {"iso_path": "local:iso/../../etc/passwd.iso"}),
             ("Migrate", {"target_node": "pve3"}),
+            ("Backup", {"mode": "stop"}),
         ],
     )
     def test_parameters(self, world, bridge, action, parameters):

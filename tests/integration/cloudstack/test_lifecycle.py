@@ -134,6 +134,41 @@ class TestCreateFromTemplate:
         assert pve.config(105)["tags"] == "cloudstack;prod"
         assert pve.forms("POST", "/cluster/ha/resources$") == [{"sid": "vm:105", "state": "started"}]
 
+    @pytest.mark.parametrize("rule", ["big", "ha-group-big"])
+    def test_the_rule_that_a_group_became_in_pve_9(self, pve, calls, rule):
+        pve.add_guest(106, "other", ha_state="started")
+        pve.add_ha_rule(rule, "vm:106")
+        data = payload("create_template", pve, host={"ha_group": "big"})
+        # Somebody else adds his guest at the same time.
+        pve.before("PUT", "/cluster/ha/rules/", lambda: pve.server.ha_rules[rule]["resources"].append("vm:106"))
+        assert calls("create", data).ok
+        assert (pve.ha_rule(rule)[-1], pve.guest(105).ha_state) == ("vm:105", "started")
+        assert calls("stop", payload("stop", pve)).ok
+        assert calls("delete", payload("delete", pve)).ok
+        assert "vm:105" not in pve.ha_rule(rule)
+
+    def test_a_group_of_pve_8(self, pve, calls):
+        pve.add_ha_group("big")
+        assert calls("create", payload("create_template", pve, host={"ha_group": "big"})).ok
+        assert pve.forms("POST", "/cluster/ha/resources$") == [{"sid": "vm:105", "state": "started", "group": "big"}]
+
+    def test_a_group_or_rule_that_is_not_there(self, pve, calls):
+        pve.add_ha_rule("small")
+        data = payload("create_template", pve, host={"ha_group": "big"})
+        answer = calls("create", data)
+        assert "there is no node affinity rule big (there is small)" in answer.error
+        assert "ha-manager rules add node-affinity big" in answer.error
+        assert "rules add node-affinity" in calls("doctor", payload("statuses", pve, host={"ha_group": "big"})).error
+        pve.add_ha_group("small")
+        assert "there is no HA group big: there is small" in calls("create", data).error
+        assert not [line for line in pve.summary() if not line.startswith("GET ")]
+
+    def test_a_rule_that_cannot_be_changed_leaves_nothing(self, pve, calls):
+        pve.add_ha_rule("big", "vm:999")
+        answer = calls("create", payload("create_template", pve, host={"ha_group": "big"}))
+        assert answer.error.startswith("update HA rules failed: cannot use unmanaged resource(s) vm:999.")
+        assert 105 not in pve.vmids()
+
     def test_warnings_are_no_failure(self, pve, bridge):
         pve.next_task_warns("qmclone", "something odd")
         pve.next_task_warns("qmstart", "something odd")

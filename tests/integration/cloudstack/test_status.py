@@ -26,6 +26,8 @@ def mark(name="i-2-45-VM", uuid=UUID, firmware=None):
         ({"status": "running", "qmpstatus": "paused"}, "poweron", "paused"),
         ({"lock": "suspended"}, "poweroff", "hibernated"),
         ({"status": "running", "lock": "backup"}, "poweron", None),
+        ({"status": "running", "qmpstatus": "io-error"}, "poweron", None),
+        ({"status": "running", "qmpstatus": "prelaunch", "lock": "backup"}, "poweroff", None),
     ],
 )
 def test_the_state_of_an_instance(pve, bridge, options, state, more):

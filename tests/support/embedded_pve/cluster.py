@@ -21,6 +21,7 @@ from .consoles import Consoles
 from .knobs import Knobs
 from .parameters import request_parameters
 from .snapshots import Snapshots
+from .vzdump import Vzdump
 
 GIB = 1024**3
 BRIDGE_TYPES = {"bridge": "bridge", "any_bridge": "bridge", "any_local_bridge": "bridge", "include_sdn": "bridge"}
@@ -32,7 +33,7 @@ def former_or(vm: Any, name: str) -> str:
     return str(former[0] if former and time.monotonic() < former[1] else getattr(vm, name))
 
 
-class Cluster(Snapshots, Consoles):
+class Cluster(Snapshots, Consoles, Vzdump):
     def __init__(self, host: str, port: int, knobs: Knobs) -> None:
         super().__init__(host, port, knobs)
         self.bridges: dict[str, list[str]] = {}

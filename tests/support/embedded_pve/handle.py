@@ -239,6 +239,19 @@ class PveHandle:
     def set_ha_state(self, vmid: int, state: str | None) -> None:
         self.call(lambda: setattr(self.server.guest(vmid), "ha_state", state))
 
+    def add_ha_rule(self, name: str, *resources: str, nodes: str = "pve1") -> None:
+        """A node affinity rule of PVE 9."""
+        self.call(lambda: self.server.ha_rules.__setitem__(name, {"nodes": nodes, "resources": list(resources)}))
+
+    def ha_rule(self, name: str) -> list[str]:
+        """The resources of a rule."""
+        return self.call(lambda: list(self.server.ha_rules[name]["resources"]))
+
+    def add_ha_group(self, name: str, nodes: str = "pve1") -> None:
+        """A group of PVE 8, which has no rules."""
+        self.knobs.ha_groups = True
+        self.call(lambda: self.server.ha_groups.__setitem__(name, nodes))
+
     def set_node_facts(self, node: str, **facts: float) -> None:
         """mem, maxmem, cpu, maxcpu, disk, maxdisk, uptime of a node."""
         self.call(lambda: self.server.node_facts.setdefault(node, {}).update(facts))

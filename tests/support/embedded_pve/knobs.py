@@ -25,6 +25,8 @@ class Knobs:
     """Seconds a task or a configuration write waits for another one's lock on the guest."""
     ha_seconds: float = 0.0
     """Seconds the HA manager needs to act on a request."""
+    ha_groups: bool = False
+    """As before PVE 9: HA has groups, and no rules."""
     silent_agent_seconds: float = 0.0
     """Seconds a silent guest agent keeps a call waiting (a real node: 3)."""
     local_node: str = ""

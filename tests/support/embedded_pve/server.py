@@ -11,8 +11,9 @@ from .agent import Agent
 from .clone import Clone
 from .cluster import Cluster
 from .disks import Disks
+from .ha import HighAvailability
 from .strict_http import StrictHttp
 
 
-class EmbeddedPve(StrictHttp, Access, Agent, Clone, Disks, Cluster):
+class EmbeddedPve(StrictHttp, Access, Agent, HighAvailability, Clone, Disks, Cluster):
     """One cluster; see the parts for what each corrects."""

@@ -29,6 +29,7 @@ TASK_LOCKS = {
     "qmdelsnapshot": "snapshot-delete",
     "qmrollback": "rollback",
     "qmigrate": "migrate",
+    "vzdump": "backup",
     "vzsnapshot": "snapshot",
     "vzdelsnapshot": "snapshot-delete",
     "vzrollback": "rollback",
@@ -90,7 +91,8 @@ class Tasks(EmbeddedBase):
             "id": str(tid),
             "user": user,
             "status": "running",
-            "log": list(log),
+            # A list that the body goes on writing to is the log itself.
+            "log": log if isinstance(log, list) else list(log),
         }
         self.tasks[upid] = record
         self.tasklog.append(record)

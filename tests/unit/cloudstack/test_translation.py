@@ -289,6 +289,28 @@ class TestCloudInit:
             clone_request(order_of(policy={"ci_network": "static"}, nics=nics), TEMPLATE)
 
 
+class TestOptionsOfTheTemplatesDisk:
+    def on(self, slot, **policy):
+        template = {key: value for key, value in TEMPLATE.items() if key != "scsi0"}
+        return clone_request(order_of(policy=policy), {**template, slot: TEMPLATE["scsi0"], "boot": f"order={slot}"})
+
+    def test_what_its_bus_cannot_have_is_refused(self):
+        with pytest.raises(InvalidRequest, match=r"disk_ssd: .* not for virtio0"):
+            self.on("virtio0", disk_ssd=True)
+        with pytest.raises(InvalidRequest, match=r"disk_iothread: .* not for sata1"):
+            self.on("sata1", disk_iothread=True)
+
+    def test_and_is_no_trouble_when_it_is_not_wanted(self):
+        assert self.on("virtio0", disk_ssd=False).disks == ()
+        assert dict(self.on("sata0", disk_iothread=False, disk_ssd=True).disks[0].parts) == {"ssd": "1"}
+
+    def test_the_controller_has_to_be_the_one_for_it(self):
+        for controller in ({"scsihw": "virtio-scsi-pci"}, {"scsihw": None}):
+            template = {key: value for key, value in {**TEMPLATE, **controller}.items() if value}
+            with pytest.raises(InvalidRequest, match="scsi0 of the template needs scsihw virtio-scsi-single"):
+                clone_request(order_of(policy={"disk_iothread": True}), template)
+
+
 class TestInstallation:
     def form(self, **changes):
         order = order_of("create_iso", **changes)
@@ -314,6 +336,43 @@ class TestInstallation:
         )
         assert form["scsi0"] == "ceph:40,cache=writeback,discard=on,iothread=0,ssd=1"
         assert form["efidisk0"] == "ceph:1,efitype=4m,pre-enrolled-keys=0"
+
+    @pytest.mark.parametrize(
+        ("bus", "policy", "disk"),
+        [
+            ("scsi", {}, "local-lvm:40,iothread=1"),
+            ("virtio", {}, "local-lvm:40,iothread=1"),
+            ("sata", {}, "local-lvm:40"),
+            ("ide", {}, "local-lvm:40"),
+            ("virtio", {"disk_cache": "none", "disk_discard": True}, "local-lvm:40,cache=none,discard=on,iothread=1"),
+            ("virtio", {"disk_ssd": False, "disk_iothread": False}, "local-lvm:40,iothread=0"),
+            ("sata", {"disk_ssd": True, "disk_iothread": False}, "local-lvm:40,ssd=1"),
+            ("ide", {"disk_ssd": True, "disk_discard": True}, "local-lvm:40,discard=on,ssd=1"),
+        ],
+    )
+    def test_the_bus_of_the_disk(self, bus, policy, disk):
+        form = self.form(policy=policy, virtualmachine={"disk_bus": bus})
+        drives = {key: value for key, value in form.items() if key[:-1] in ("scsi", "virtio", "sata", "ide")}
+        assert drives == {f"{bus}0": disk, "ide2": "local:iso/ubuntu-24.04.iso,media=cdrom"}
+        assert form["boot"] == f"order={bus}0;ide2;net0"
+
+    @pytest.mark.parametrize(
+        ("bus", "policy", "words"),
+        [
+            (
+                "virtio",
+                {"disk_ssd": True},
+                "disk_ssd: .* on ide, sata, scsi only, and not for virtio0",
+            ),
+            ("sata", {"disk_iothread": True}, "disk_iothread: .* scsi, virtio only, and not for sata0"),
+            ("ide", {"disk_iothread": True}, "disk_iothread: .* not for ide0"),
+            ("nvme", {}, "disk_bus must be one of scsi, virtio, sata, ide"),
+            ("scsi0,ssd=1", {}, "disk_bus must be one of"),
+        ],
+    )
+    def test_what_a_bus_cannot_have_is_refused(self, bus, policy, words):
+        with pytest.raises(InvalidRequest, match=words):
+            self.form(policy=policy, virtualmachine={"disk_bus": bus})
 
     @pytest.mark.parametrize(
         "details", [{"iso_path": None}, {"iso_path": "local:iso/x.iso,y"}, {"iso_os_type": "amiga"}]

@@ -27,6 +27,8 @@ def getconsole(run: Run) -> dict[str, t.Any]:
     template = run.details.required("console_url") if direct else ""
     handle, state = own_guest(run, run.applier(), adopt=False)
     check_viewable(handle.guest.label, condition_of(state), state.values, raw=not direct)
+    if run.dry_run and not direct:
+        return {"message": "Dry run: no port was opened"}
     console = {"url": _url(template, run, handle), "protocol": "direct"} if direct else _raw(run, handle)
     return {"message": "Console retrieved", "console": console}
 

@@ -12,6 +12,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
+from ..._operations.ha import find_place
 from ..._pve.errors import PveError
 from ..answer import in_details_words, redact
 from ..privileges import Privileges, needs
@@ -64,6 +65,7 @@ def _examine(run: Run) -> list[Finding]:
         ("bridges", _bridges),
         ("storages", _storages),
         ("templates", _templates),
+        ("HA", _ha),
         ("privileges", _privileges),
     ):
         findings += _guarded(name, check, run)
@@ -175,23 +177,31 @@ def _storages(run: Run) -> Findings:
     listed = ", ".join(for_disks) or "none that the token may use"
     wanted = _wanted_storages(run)
     for name in wanted:
-        yield _storage(run.node, name, there.get(name), listed)
+        yield _storage(run.node, name, there.get(name), "images", content)
     if not wanted:
         result = OK if for_disks else PROBLEM
         yield Finding("storages", result, f"for disks: {listed}", "" if for_disks else "grant Datastore.AllocateSpace")
+    backups = run.details.text("backup_storage")
+    if backups:
+        yield _storage(run.node, backups, there.get(backups), "backup", content)
     for_isos = sorted(name for name, kinds in content.items() if "iso" in kinds)
     mend = "" if for_isos else "instances cannot be installed from ISO images, nor AttachISO be used"
     yield Finding("ISO storages", OK if for_isos else WARNING, ", ".join(for_isos) or "none", mend)
 
 
-def _storage(node: str, name: str, entry: t.Mapping[str, t.Any] | None, listed: str) -> Finding:
-    check = f"storage {name}"
+def _storage(
+    node: str, name: str, entry: t.Mapping[str, t.Any] | None, kind: str, content: t.Mapping[str, set[str]]
+) -> Finding:
+    check, what = ("backup storage", "backups") if kind == "backup" else ("storage", "disks of guests")
+    check = f"{check} {name}"
     if entry is None:
-        return Finding(check, PROBLEM, f"not on node {node}, or the token may not use it", f"for disks there: {listed}")
+        fit = ", ".join(sorted(other for other, kinds in content.items() if kind in kinds)) or "none"
+        found = f"not on node {node}, or the token may not use it"
+        return Finding(check, PROBLEM, found, f"for {what} there: {fit}")
     if not int(entry.get("active") or 0) or not int(entry.get("enabled", 1) or 0):
         return Finding(check, PROBLEM, f"not active on node {node}", "enable it, and look at its server")
-    if "images" not in str(entry.get("content") or "").split(","):
-        return Finding(check, PROBLEM, "not for disks of guests", f"pvesm set {name} --content images,...")
+    if kind not in content[name]:
+        return Finding(check, PROBLEM, f"not for {what}", f"pvesm set {name} --content {kind},...")
     total, used = int(entry.get("total") or 0), int(entry.get("used") or 0)
     if total and used / total > FULL_SHARE:
         return Finding(check, WARNING, f"{100 * used // total} % full", "make room")
@@ -218,6 +228,13 @@ def _templates(run: Run) -> Findings:
             yield Finding(f"template {name}", WARNING, "a guest, no template", f"qm template {found[0]['vmid']}")
         else:
             yield Finding(f"template {name}", OK, ", ".join(f"{entry['vmid']} on {entry['node']}" for entry in found))
+
+
+def _ha(run: Run) -> Findings:
+    name = run.details.text("ha_group")
+    if name:
+        place = find_place(run.client, name)
+        yield Finding("HA", OK, f"rule {place.rule}" if place.rule else f"group {place.group}")
 
 
 def _privileges(run: Run) -> Findings:

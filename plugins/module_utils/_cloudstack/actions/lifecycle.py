@@ -11,7 +11,8 @@ import typing as t
 import uuid
 
 from ..._operations.facts import RUNNING, STOPPED
-from ..._operations.plan import Change, Plan, Step
+from ..._operations.ha import Place, find_place, plan_ha
+from ..._operations.plan import Plan
 from ..._operations.power import PowerRequest
 from ..._operations.selection import check_vmid
 from ..._operations.vm.deploy import Deployment, deploy_clone, deploy_new, take_down
@@ -20,7 +21,6 @@ from ..._operations.vm.removal import remove_vm
 from ..._operations.vm.request import VmRequest
 from ..._operations.vm.settings import check_name
 from ..._operations.vm.state import read_state
-from ..._pve.commands import Command
 from ..._pve.errors import AlreadyExists, InvalidRequest, PveError, Refused, TaskFailed, TimedOut
 from ..._pve.guests import QEMU, Selector
 from ..._pve.tasks import parse_upid
@@ -85,6 +85,8 @@ def create(run: Run) -> dict[str, t.Any]:
     is_iso = (details.text("template_type") or "").lower() == ISO
     request = install_request(order) if is_iso else None
     applier = run.applier()
+    if run.dry_run and not _is_free(run, run.vmid):
+        raise AlreadyExists(f"guest {run.vmid} is there already")
     try:
         if request is not None:
             deploy_new(applier, deployment, request)
@@ -130,13 +132,11 @@ def _template(run: Run) -> tuple[Selector, str]:
 
 
 def _after_start(run: Run) -> list[Plan]:
-    details = run.details
-    if not details.flag("ha") and not details.text("ha_group"):
-        return []
-    sid = f"vm:{run.vmid}"
-    form = {"sid": sid, "state": "started", "group": details.text("ha_group")}
-    command = Command("POST", ("cluster", "ha", "resources"), form)
-    return [Plan((Step(f"make {sid} an HA resource", command, (Change("ha", None, "started"),)),))]
+    """What is to be done once the guest runs; raises InvalidRequest, before anything is made, when it cannot be."""
+    name = run.details.text("ha_group")
+    if name:
+        return [plan_ha(run.vmid, find_place(run.client, name))]
+    return [plan_ha(run.vmid, Place())] if run.details.flag("ha") else []
 
 
 def start(run: Run) -> dict[str, t.Any]:

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 from ..._operations.migrate import MigrationRequest, migrate_guest
 from ..._operations.vm.ensure import converge
-from ..._pve.errors import InvalidRequest
+from ..._pve.errors import InvalidRequest, TimedOut
 from ..._pve.vm_config import NIC, NIC_KEY
 from ..details import DETAILS, Detail
 from ..networks import network_options
@@ -36,7 +36,18 @@ def migrate(run: Run) -> dict[str, t.Any]:
     if state.status is None:
         raise TypeError("the status of the guest has not been read")
     request = MigrationRequest(target, with_local_disks=bool(run.details.flag("migrate_local_disks")))
-    migrate_guest(applier, handle, state.status, request)
+    try:
+        migrate_guest(applier, handle, state.status, request)
+    except TimedOut as error:
+        # It is not stopped: nobody can see whether it is about to switch over.
+        task = error.cause.upid
+        if not task:
+            raise
+        raise TimedOut(
+            f"the wait of {run.wait:g} s was too short to move {handle.guest.label} to {target}: "
+            f"PVE goes on with it, and the guest stays locked until it is on the one node or the other; look at {task}",
+            error.cause,
+        ) from error
     return {"message": f"Instance is on node {target} now"}
 
 

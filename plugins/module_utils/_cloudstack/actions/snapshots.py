@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..._operations.facts import PAUSED, RUNNING
+from ..._operations.facts import PAUSED, RUNNING, STOPPED
 from ..._operations.plan import Applier
 from ..._operations.power import PowerRequest
 from ..._operations.snapshots.facts import Snapshots, read_snapshots
@@ -28,7 +27,7 @@ from ..._pve.guests import GuestHandle, Selector
 from ..._pve.vm_config import NIC_KEY
 from ..details import Detail
 from ..owned import condition_of, own_guest, power
-from ..parameters import parameter, required
+from ..parameters import lines, parameter, required
 from ..run import Run
 from ..tables import table
 from ..translate import start_request
@@ -36,7 +35,6 @@ from ..translate import start_request
 NAME = Detail("snap_name")
 SAVE_MEMORY = Detail("snap_save_memory", "flag", default=False)
 DESCRIPTION = "snap_description"
-_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass
@@ -92,7 +90,7 @@ def create_snapshot(run: Run) -> dict[str, t.Any]:
     try:
         warnings = target.apply(applier, request)
     except BaseException as error:
-        if isinstance(error, PveError) and not isinstance(error, (TimedOut, TransportError)):
+        if run.dry_run or (isinstance(error, PveError) and not isinstance(error, (TimedOut, TransportError))):
             raise
         run.enter_margin()
         try:
@@ -121,23 +119,30 @@ def restore_snapshot(run: Run) -> dict[str, t.Any]:
     target = _target(run, applier)
     target.apply(applier, request)
     try:
-        started = _go_on(run, applier, target)
+        started = _go_on(run, applier, target, name)
     except BaseException:
         run.left_behind = "the rollback itself was done"
         raise
     return {"message": f"Instance restored to snapshot {name}{' and started' if started else ''}"}
 
 
-def _go_on(run: Run, applier: Applier, target: _Target) -> bool:
+def _go_on(run: Run, applier: Applier, target: _Target, name: str) -> bool:
     """Bring a guest that was rolled back to where CloudStack has it; True when it had to be started."""
     handle = target.handle
-    state = read_state(handle)
+    state = _restored(target, name) if run.dry_run else read_state(handle)
     state = converge(applier, _keep_identity(run, target.state, state), handle, state)
     if condition_of(target.state) not in (RUNNING, PAUSED) or condition_of(state) == RUNNING:
         return False
     state = converge(applier, start_request(run.instance, run.details, run.vmid), handle, state)
     power(applier, handle, state, PowerRequest(Selector(run.vmid), "started"))
     return True
+
+
+def _restored(target: _Target, name: str) -> VmState:
+    """What a dry run takes the guest for that would have been rolled back: else as it is, it runs with its memory."""
+    state, found = target.state, target.held.get(name)
+    condition = RUNNING if found and found.vmstate else STOPPED
+    return replace(state, status=replace(state.status, condition=condition) if state.status else None)
 
 
 def delete_snapshot(run: Run) -> dict[str, t.Any]:
@@ -167,19 +172,7 @@ def _request(run: Run, state: str, name: str, **options: t.Any) -> SnapshotReque
 
 
 def _description(run: Run) -> str | None:
-    text = run.payload.parameters.get(DESCRIPTION)
-    if text is None or text == "":
-        return None
-    most = run.details.number("max_snapshot_description") or 0
-    if not isinstance(text, str):
-        raise InvalidRequest(f"{DESCRIPTION} is not a text")
-    # PVE answers a carriage return with an error that says nothing.
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if len(text) > most:
-        raise InvalidRequest(f"{DESCRIPTION} has {len(text)} characters, and the site policy allows {most}")
-    if _NO_TEXT.search(text):
-        raise InvalidRequest(f"{DESCRIPTION} holds a character that is no text")
-    return text
+    return lines(run, DESCRIPTION, run.details.number("max_snapshot_description") or 0)
 
 
 def _keep_identity(run: Run, before: VmState, after: VmState) -> VmRequest:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..._operations.facts import HIBERNATED, PAUSED, RUNNING
+from ..._operations.facts import HIBERNATED, PAUSED, RUNNING, STOPPED, read_status
 from ..._pve.errors import Ambiguous, NotFound, PermissionDenied
-from ..._pve.guests import BIRTH_LOCKS, QEMU
+from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle
 from ..guests import check_owner, is_half_made, locate
 from ..ownership import is_instance_name, read_mark
 from ..run import Run
@@ -45,7 +45,7 @@ def statuses(run: Run) -> dict[str, t.Any]:
         name = _instance_name(run, guest)
         if name:
             known.setdefault(name, []).append(guest)
-    states = {name: _power(_only_one(run, name, group)) for name, group in known.items()}
+    states = {name: _power(run, _only_one(run, name, group)) for name, group in known.items()}
     return {"power_state": states}
 
 
@@ -98,5 +98,11 @@ def _config(run: Run, guest: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
     return config
 
 
-def _power(guest: t.Mapping[str, t.Any]) -> str:
-    return POWER_ON if guest.get("status") == RUNNING else POWER_OFF
+def _power(run: Run, guest: t.Mapping[str, t.Any]) -> str:
+    if guest.get("status") != RUNNING:
+        return POWER_OFF
+    if guest.get("lock") == "backup":
+        # The list does not tell a guest that runs from one whose disks PVE is only reading.
+        handle = GuestHandle(run.client, Guest(int(guest["vmid"]), run.node, QEMU))
+        return POWER_OFF if read_status(handle).condition == STOPPED else POWER_ON
+    return POWER_ON

@@ -81,11 +81,11 @@ def find_source(client: PveClient, template: Selector, node: str) -> Source:
 
 def _deploy(applier: Applier, deployment: Deployment, request: VmRequest, birth: Birth) -> Outcome:
     client = applier.client
-    deployment.ordered = True
-    applier.apply(Plan((birth,)))
+    deployment.ordered = not applier.check_mode
+    made = applier.apply(Plan((birth,)))
     handle = birth.handle(client)
     state = birth.expected
-    if any(disk.parts for disk in request.disks) and state.origin is Origin.CLONED:
+    if made and any(disk.parts for disk in request.disks) and state.origin is Origin.CLONED:
         # A drive's properties are written together with the name of its volume, which only PVE knows.
         state = read_state(handle, state.origin, newborn_status(request.selector.name or ""))
     applier.apply(plan_changes(request, state, lambda: t.cast("dict[str, t.Any]", handle.read("config"))), handle)

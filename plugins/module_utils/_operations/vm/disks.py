@@ -42,7 +42,7 @@ DISK_SPEC: dict[str, t.Any] = {
     **{option: {"type": "float"} for option in _NUMBERS},
 }
 # Where PVE knows an option for some buses only (PVE::QemuServer::Drive).
-_ONLY_ON = {"iothread": ("scsi", "virtio"), "ro": ("scsi", "virtio"), "ssd": ("ide", "sata", "scsi")}
+ONLY_ON = {"iothread": ("scsi", "virtio"), "ro": ("scsi", "virtio"), "ssd": ("ide", "sata", "scsi")}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _disk_wish(entry: t.Mapping[str, t.Any]) -> DiskWish:
     if entry["state"] != "present" and rest:
         raise InvalidRequest(f"disks: {slot} shall be {entry['state']}, so {', '.join(rest)} cannot be set")
     _check_source(slot, options)
-    for option, buses in _ONLY_ON.items():
+    for option, buses in ONLY_ON.items():
         if option in options and match[1] not in buses:
             raise InvalidRequest(f"disks: {slot}: {option} is only for {' and '.join(buses)} disks")
     return DiskWish(

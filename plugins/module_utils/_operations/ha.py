@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Make a guest a resource of PVE's high availability, in a group or, since PVE 9, under a node affinity rule."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+from .._pve.client import PveClient
+from .._pve.commands import Command, run_command
+from .._pve.errors import InvalidRequest, Meaning, PveError
+from .._pve.guests import GuestHandle
+from .._pve.tasks import Task
+from .plan import Change, Plan, Step
+
+NODE_AFFINITY = "node-affinity"
+NOT_IMPLEMENTED = 501
+# What PVE 9 makes of a group when it is upgraded (PVE::HA::Groups migrate_groups_to_rules).
+FORMER_GROUP = "ha-group-{}"
+_MIGRATED = "groups have been migrated to rules"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where HA keeps a resource: in a group, or on the nodes of a rule; in neither, anywhere."""
+
+    group: str | None = None
+    rule: str | None = None
+
+
+def find_place(client: PveClient, name: str) -> Place:
+    """Find the rule of this name, or that a group of this name became, or the group; at most two requests.
+
+    Raises InvalidRequest when there is none.
+    """
+    rules = _read_rules(client)
+    if rules is not None:
+        names = {str(rule["rule"]) for rule in rules}
+        found = next((known for known in (name, FORMER_GROUP.format(name)) if known in names), None)
+        if found is not None:
+            return Place(rule=found)
+    groups = _read_groups(client)
+    if groups is not None and name in groups:
+        return Place(group=name)
+    if groups is None:
+        there = ", ".join(sorted(str(rule["rule"]) for rule in rules or ())) or "none"
+        raise InvalidRequest(
+            f"there is no node affinity rule {name} (there is {there}), and this PVE has rules instead of HA groups: "
+            f"make the rule with ha-manager rules add node-affinity {name}"
+        )
+    raise InvalidRequest(f"there is no HA group {name}: there is {', '.join(sorted(groups)) or 'none'}")
+
+
+def _read_rules(client: PveClient) -> list[t.Mapping[str, t.Any]] | None:
+    """The node affinity rules; None where PVE has no rules yet."""
+    try:
+        return list(client.read("cluster", "ha", "rules", type=NODE_AFFINITY))
+    except PveError as error:
+        if error.cause.status == NOT_IMPLEMENTED:
+            return None
+        raise
+
+
+def _read_groups(client: PveClient) -> set[str] | None:
+    """The names of the groups; None where PVE has none any more."""
+    try:
+        return {str(group["group"]) for group in client.read("cluster", "ha", "groups")}
+    except PveError as error:
+        if _MIGRATED in error.cause.pve_message:
+            return None
+        raise
+
+
+def plan_ha(vmid: int, place: Place) -> Plan:
+    """Say what has to be sent to let HA keep a guest started."""
+    sid = f"vm:{vmid}"
+    form = {"sid": sid, "state": "started", "group": place.group}
+    resource = Step(
+        f"make {sid} an HA resource",
+        Command("POST", ("cluster", "ha", "resources"), form),
+        (Change("ha", None, "started"),),
+    )
+    # A rule speaks only of what is HA's already.
+    return Plan((resource,) if place.rule is None else (resource, RuleStep(sid, place.rule)))
+
+
+@dataclass(frozen=True)
+class RuleStep:
+    """A resource more under a rule; others may add theirs at the same time."""
+
+    sid: str
+    rule: str
+
+    @property
+    def title(self) -> str:
+        return f"put {self.sid} under the HA rule {self.rule}"
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return (Change("ha_rule", None, self.rule),)
+
+    def run(self, client: PveClient, _handle: GuestHandle | None) -> Task | None:
+        """Write the list of resources that the rule has now, with this one; raises a PveError."""
+        path = ("cluster", "ha", "rules", self.rule)
+        tries = client.deadline.tries(client.deadline.remaining)
+        while True:
+            found = client.read(*path)
+            resources = [name for name in re.split(r"[,;\s]+", str(found.get("resources") or "")) if name]
+            if self.sid in resources:
+                return None
+            form = {"resources": ",".join([*resources, self.sid]), "digest": found.get("digest")}
+            try:
+                return run_command(client, Command("PUT", path, {"type": NODE_AFFINITY, **form}))
+            except PveError as error:
+                if error.meaning is not Meaning.CONFLICT or not tries.again():
+                    raise
