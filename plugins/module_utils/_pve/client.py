@@ -13,7 +13,10 @@ from urllib.parse import quote
 from .connection import ConnectionOptions
 from .deadline import Deadline
 from .errors import AnswerLost, Meaning, PveError, TimedOut, TransportError, Unreachable
-from .transport import Transport
+
+if t.TYPE_CHECKING:
+    from .direct import DirectTransport
+    from .transport import Transport
 
 # How long a read is repeated while PVE cannot be reached (a restart of pveproxy takes seconds).
 PATIENCE_SECONDS = 60.0
@@ -22,9 +25,11 @@ PATIENCE_SECONDS = 60.0
 class PveClient:
     """One session with PVE, bounded by one deadline."""
 
-    def __init__(self, options: ConnectionOptions, deadline: Deadline, like: PveClient | None = None) -> None:
+    def __init__(
+        self, options: ConnectionOptions, deadline: Deadline, transport: Transport | DirectTransport | None = None
+    ) -> None:
         self.deadline = deadline
-        self._transport: Transport = Transport(options, like._transport if like else None)
+        self._transport = _transport(options) if transport is None else transport
         # The tasks that this run knows to be its own.
         self.own_upids: set[str] = set()
 
@@ -54,7 +59,8 @@ class PveClient:
         if not self._transport.logged_in:
             # A one-time password serves only one login.
             self.read_once("version")
-        return PveClient(replace(self._transport.options, timeout=seconds), deadline, like=self)
+        options = replace(self._transport.options, timeout=seconds)
+        return PveClient(options, deadline, _transport(options, self._transport))
 
     def read(self, *path: str | int, **query: t.Any) -> t.Any:
         """GET the path and return its data; repeated while PVE is only out of reach for a moment.
@@ -111,6 +117,13 @@ class PveClient:
             except Unreachable as error:
                 if error.cause.status is not None or not self._transport.next_endpoint():
                     raise
+
+
+def _transport(options: ConnectionOptions, like: Transport | DirectTransport | None = None) -> Transport:
+    # Who brings another transport need not wait for the import of requests.
+    from .transport import Transport
+
+    return Transport(options, like if isinstance(like, Transport) else None)
 
 
 def _form_value(value: t.Any) -> t.Any:

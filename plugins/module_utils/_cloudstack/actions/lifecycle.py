@@ -81,7 +81,7 @@ def create(run: Run) -> dict[str, t.Any]:
     details, instance = run.details, run.instance
     check_vmid("proxmox_vmid", run.vmid)
     order = Order(instance, details, run.vmid, uuid.uuid4().hex, run.node)
-    deployment = Deployment(run.vmid, run.node, order.deployment, finish=_after_start(run))
+    deployment = Deployment(run.vmid, run.node, order.deployment, finish=_after_start(run), on_order=run.ordered)
     is_iso = (details.text("template_type") or "").lower() == ISO
     request = install_request(order) if is_iso else None
     applier = run.applier()
