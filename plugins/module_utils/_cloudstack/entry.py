@@ -35,9 +35,7 @@ def main(argv: t.Sequence[str], policy_file: str, log_file: str) -> int:
     return exit_code
 
 
-def carry_out(
-    argv: t.Sequence[str], policy_file: str, log_file: str, started: float, host: Host
-) -> dict[str, t.Any]:
+def carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: float, host: Host) -> dict[str, t.Any]:
     """Carry out one action and return the document that answers it, whatever happens.
 
     argv is that of the executable, started the moment on the monotonic clock at which it was started.

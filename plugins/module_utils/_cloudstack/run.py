@@ -67,9 +67,7 @@ class BridgeClient(PveClient):
 class Run:
     """What an action works with. wait is CloudStack's third argument, started the process's start (monotonic)."""
 
-    def __init__(
-        self, action: str, wait: str, policy_file: str, log_file: str, started: float, host: Host
-    ) -> None:
+    def __init__(self, action: str, wait: str, policy_file: str, log_file: str, started: float, host: Host) -> None:
         self.action = action
         self.host = host
         self.log = Log(log_file, debug=host.environment.get(DEBUG_VARIABLE, "") not in ("", "0", "false"))
@@ -83,6 +81,7 @@ class Run:
         self.deadline = self._deadline(self.wait - self.margin - self.elapsed)
         self.payload = Payload()
         self._details: Details | None = None
+        self._options: ConnectionOptions | None = None
         self._client: BridgeClient | None = None
         self._instance: Instance | None = None
 
@@ -186,6 +185,11 @@ class Run:
 
     def connection(self) -> ConnectionOptions:
         """Where PVE is and who asks; raises InvalidRequest when the details do not say."""
+        if self._options is None:
+            self._options = self._read_connection()
+        return self._options
+
+    def _read_connection(self) -> ConnectionOptions:
         details = self.details
         missing = [name for name in ("url", "user", "token", "node") if not details.text(name)]
         secret = details.text("secret")

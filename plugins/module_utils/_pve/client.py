@@ -108,6 +108,7 @@ class PveClient:
     def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
         encoded = "".join("/" + quote(str(part), safe="") for part in path)
         values = {name: _form_value(value) for name, value in form.items() if value is not None}
+        left = len(self._transport.options.endpoints)
         while True:
             if self.deadline.expired:
                 raise TimedOut(f"the time of {self.deadline.seconds:g} s was over before {method} {encoded}")
@@ -115,7 +116,11 @@ class PveClient:
             try:
                 return self._transport.send(method, encoded, values, seconds)
             except Unreachable as error:
-                if error.cause.status is not None or not self._transport.next_endpoint():
+                if error.cause.status is not None:
+                    raise
+                self._transport.next_endpoint()
+                left -= 1
+                if not left:
                     raise
 
 

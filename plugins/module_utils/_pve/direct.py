@@ -10,6 +10,7 @@ calls of CloudStack do, and urllib3 resumes no TLS session.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import hashlib
 import http.client
@@ -30,6 +31,7 @@ from .exchange import (
     read_errors,
     trusted_seconds,
 )
+from .libraries import find_libraries
 
 _REDIRECTIONS = (301, 302, 303, 307, 308)
 _FIRST_ERROR = 400
@@ -102,7 +104,7 @@ class DirectTransport:
     # An API token needs no login.
     logged_in = True
 
-    def __init__(self, options: ConnectionOptions, tls: Tls | None = None) -> None:
+    def __init__(self, options: ConnectionOptions, tls: Tls | None = None, endpoint: int = 0) -> None:
         if not options.token_name:
             raise InvalidRequest("an API token is required")
         self.options = options
@@ -110,7 +112,7 @@ class DirectTransport:
         self.server_time = 0
         self.reached = False
         self.last_used = 0.0
-        self._endpoint = 0
+        self.endpoint_number = endpoint
         self._tls = tls
         self._connection: _Connection | None = None
         self._headers = {
@@ -121,13 +123,21 @@ class DirectTransport:
     @property
     def endpoint(self) -> Endpoint:
         """The address in use."""
-        return self.options.endpoints[self._endpoint]
+        return self.options.endpoints[self.endpoint_number]
 
-    def next_endpoint(self) -> bool:
-        """Turn to the next address; False when the list begins anew."""
-        self._endpoint = (self._endpoint + 1) % len(self.options.endpoints)
+    def next_endpoint(self) -> None:
+        """Turn to the next address of the list."""
+        self.endpoint_number = (self.endpoint_number + 1) % len(self.options.endpoints)
         self.close()
-        return self._endpoint != 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
+
+    def begin_anew(self) -> None:
+        """Forget what the last user has learnt, but keep the connection."""
+        self.server_time = 0
+        self.reached = False
 
     def close(self) -> None:
         """Close the connection."""
@@ -140,11 +150,10 @@ class DirectTransport:
         connection = self._connection
         secured = connection.sock if connection else None
         if secured is not None:
-            try:
+            # It may just have ended by itself.
+            with contextlib.suppress(OSError):
                 # Not the method of ssl.SSLSocket, which takes the other thread's TLS away from under it.
                 socket.socket.shutdown(secured, socket.SHUT_RDWR)
-            except OSError:
-                pass  # It has just ended by itself.
 
     def send(self, method: str, path: str, form: t.Mapping[str, t.Any], seconds: float) -> t.Any:
         """Send one request and return the data of its answer.
@@ -234,6 +243,7 @@ class DirectTransport:
 
 def _public_authorities() -> str:
     """The file of the authorities that requests trusts."""
+    find_libraries()
     import certifi
 
     return certifi.where()

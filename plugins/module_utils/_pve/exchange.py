@@ -20,7 +20,7 @@ IDLE_SECONDS_BEFORE_CHANGE = 1.0
 CONNECT_SECONDS = 10.0
 
 
-class UnreadableAnswer(Exception):  # noqa: N818 - an answer, not yet a failure
+class UnreadableAnswer(Exception):
     """An answer that is not PVE's; is_json says whether it was meant to be JSON."""
 
     def __init__(self, message: str, is_json: bool) -> None:
@@ -56,9 +56,7 @@ def certificate_rejected(
 ) -> CertificateRejected:
     """Say what is wrong with the certificate, and what to do."""
     if options.fingerprint and not isinstance(root, ssl.SSLCertVerificationError):
-        return CertificateRejected(
-            f"the certificate of {url} is not the one that api_fingerprint names: {root}", cause
-        )
+        return CertificateRejected(f"the certificate of {url} is not the one that api_fingerprint names: {root}", cause)
     why = getattr(root, "verify_message", None) or str(root)
     # urllib3 1.26 says "doesn't match", OpenSSL "mismatch".
     cure = "call it by a name that the certificate holds" if "match" in why else "set ca_path to the cluster's CA"

@@ -186,10 +186,9 @@ class Transport:
         """The address in use."""
         return self.options.endpoints[self._endpoint]
 
-    def next_endpoint(self) -> bool:
-        """Turn to the next address; False when the list begins anew."""
+    def next_endpoint(self) -> None:
+        """Turn to the next address of the list."""
         self._endpoint = (self._endpoint + 1) % len(self.options.endpoints)
-        return self._endpoint != 0
 
     def close(self) -> None:
         """Close the connection."""
