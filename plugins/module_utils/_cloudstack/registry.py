@@ -42,7 +42,7 @@ class Action:
 
 
 ACTIONS = (
-    Action("prepare", "lifecycle:prepare", DROP),
+    Action("prepare", "prepare:prepare", DROP),
     Action("create", "lifecycle:create", TAKE_BACK),
     Action("start", "lifecycle:start"),
     Action("stop", "lifecycle:stop"),

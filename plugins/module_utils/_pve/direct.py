@@ -11,8 +11,6 @@ calls of CloudStack do, and urllib3 resumes no TLS session.
 from __future__ import annotations
 
 import contextlib
-import email.utils
-import hashlib
 import http.client
 import select
 import socket
@@ -57,8 +55,11 @@ class Tls:
     def wrap(self, plain: socket.socket, endpoint: Endpoint) -> ssl.SSLSocket:
         """Do the handshake; raises OSError, of which ssl.SSLError is one."""
         session = self.sessions.get(endpoint)
-        secured = self.context.wrap_socket(plain, server_hostname=endpoint.host, session=session)
+        # In bytes, so that no codec for international names has to be imported; the host is ASCII.
+        secured = self.context.wrap_socket(plain, server_hostname=endpoint.host.encode(), session=session)
         if self.fingerprint:
+            import hashlib
+
             found = hashlib.sha256(secured.getpeercert(binary_form=True) or b"").hexdigest()
             if found != self.fingerprint:
                 secured.close()
@@ -81,7 +82,9 @@ class _Connection(http.client.HTTPSConnection):
         self._tls = tls
 
     def connect(self) -> None:
-        http.client.HTTPConnection.connect(self)
+        host: t.Any = self._endpoint.host.encode()
+        self.sock = socket.create_connection((host, self._endpoint.port), self.timeout)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = self._tls.wrap(self.sock, self._endpoint)
 
     def keep_session(self) -> None:
@@ -108,8 +111,7 @@ class DirectTransport:
         if not options.token_name:
             raise InvalidRequest("an API token is required")
         self.options = options
-        # What a clock on the server says, in seconds since 1970; 0 before the first answer.
-        self.server_time = 0
+        self._date = ""
         self.reached = False
         self.last_used = 0.0
         self.endpoint_number = endpoint
@@ -136,8 +138,16 @@ class DirectTransport:
 
     def begin_anew(self) -> None:
         """Forget what the last user has learnt, but keep the connection."""
-        self.server_time = 0
+        self._date = ""
         self.reached = False
+
+    @property
+    def server_time(self) -> int:
+        """What a clock on the server says, in seconds since 1970; 0 before the first answer."""
+        import email.utils
+
+        stamp = email.utils.parsedate_tz(self._date)
+        return 0 if stamp is None else email.utils.mktime_tz(stamp)
 
     def close(self) -> None:
         """Close the connection."""
@@ -223,9 +233,7 @@ class DirectTransport:
     def _read(self, name: str, answer: http.client.HTTPResponse, content: bytes) -> t.Any:
         """The data of an answer; raises the PveError that it means."""
         url, cause = self.endpoint.url, Cause(request=name)
-        stamp = email.utils.parsedate_tz(answer.getheader("Date") or "")
-        if stamp is not None:
-            self.server_time = email.utils.mktime_tz(stamp)
+        self._date = answer.getheader("Date") or self._date
         if answer.status >= _FIRST_ERROR:
             self.reached = True
             raise error_from_answer(name, answer.status, answer.reason, read_errors(content), self.options.identity)
