@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -63,9 +65,17 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """What the service says of itself."""
-        from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.control import ask_status
+        with self.connect() as channel:
+            channel.send(b"cloudbridge 1\0status")
+            state: dict[str, Any] = json.loads(channel.recv(1024 * 1024))
+            return state
 
-        return ask_status(str(self.extension.socket))
+    def connect(self, seconds: float = 5.0) -> socket.socket:
+        """A connection to the service, as an executable makes it."""
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        channel.settimeout(seconds)
+        channel.connect(str(self.extension.socket))
+        return channel
 
     def signal(self, number: int) -> None:
         assert self.process is not None
