@@ -78,6 +78,17 @@ def _confirm_absence(run: Run, resources: t.Iterable[t.Mapping[str, t.Any]]) -> 
         raise
 
 
+def is_free(run: Run, vmid: int) -> bool:
+    """Whether no guest has the number; raises a PveError when that cannot be told."""
+    try:
+        run.client.read("cluster", "nextid", vmid=vmid)
+    except PveError as error:
+        if is_taken(error):
+            return False
+        raise
+    return True
+
+
 def is_taken(error: PveError) -> bool:
     """nextid says that a guest has the number, somewhere in the cluster."""
     return "already exists" in error.cause.field_errors.get("vmid", "") or error.meaning is Meaning.EXISTS

@@ -13,7 +13,10 @@ from urllib.parse import quote
 from .connection import ConnectionOptions
 from .deadline import Deadline
 from .errors import AnswerLost, Meaning, PveError, TimedOut, TransportError, Unreachable
-from .transport import Transport
+
+if t.TYPE_CHECKING:
+    from .direct import DirectTransport
+    from .transport import Transport
 
 # How long a read is repeated while PVE cannot be reached (a restart of pveproxy takes seconds).
 PATIENCE_SECONDS = 60.0
@@ -22,9 +25,11 @@ PATIENCE_SECONDS = 60.0
 class PveClient:
     """One session with PVE, bounded by one deadline."""
 
-    def __init__(self, options: ConnectionOptions, deadline: Deadline, like: PveClient | None = None) -> None:
+    def __init__(
+        self, options: ConnectionOptions, deadline: Deadline, transport: Transport | DirectTransport | None = None
+    ) -> None:
         self.deadline = deadline
-        self._transport: Transport = Transport(options, like._transport if like else None)
+        self._transport = _transport(options) if transport is None else transport
         # The tasks that this run knows to be its own.
         self.own_upids: set[str] = set()
 
@@ -54,7 +59,8 @@ class PveClient:
         if not self._transport.logged_in:
             # A one-time password serves only one login.
             self.read_once("version")
-        return PveClient(replace(self._transport.options, timeout=seconds), deadline, like=self)
+        options = replace(self._transport.options, timeout=seconds)
+        return PveClient(options, deadline, _transport(options, self._transport))
 
     def read(self, *path: str | int, **query: t.Any) -> t.Any:
         """GET the path and return its data; repeated while PVE is only out of reach for a moment.
@@ -102,6 +108,7 @@ class PveClient:
     def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
         encoded = "".join("/" + quote(str(part), safe="") for part in path)
         values = {name: _form_value(value) for name, value in form.items() if value is not None}
+        left = len(self._transport.options.endpoints)
         while True:
             if self.deadline.expired:
                 raise TimedOut(f"the time of {self.deadline.seconds:g} s was over before {method} {encoded}")
@@ -109,8 +116,19 @@ class PveClient:
             try:
                 return self._transport.send(method, encoded, values, seconds)
             except Unreachable as error:
-                if error.cause.status is not None or not self._transport.next_endpoint():
+                if error.cause.status is not None:
                     raise
+                self._transport.next_endpoint()
+                left -= 1
+                if not left:
+                    raise
+
+
+def _transport(options: ConnectionOptions, like: Transport | DirectTransport | None = None) -> Transport:
+    # Who brings another transport need not wait for the import of requests.
+    from .transport import Transport
+
+    return Transport(options, like if isinstance(like, Transport) else None)
 
 
 def _form_value(value: t.Any) -> t.Any:

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import ssl
 import typing as t
 from dataclasses import dataclass
 
@@ -121,6 +119,10 @@ def _endpoint(text: str, default_port: int) -> Endpoint:
 
 
 def _is_ipv6(text: str) -> bool:
+    if text.count(":") < 2:
+        return False
+    import ipaddress
+
     try:
         return ipaddress.IPv6Address(text).version == 6
     except ValueError:
@@ -154,6 +156,8 @@ def _user_and_token(user: str | None, token_id: str | None) -> tuple[str, str | 
 def _ca_path(path: str | None) -> str | None:
     if not path:
         return None
+    import ssl
+
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (OSError, ValueError) as error:
