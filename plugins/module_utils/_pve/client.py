@@ -15,6 +15,9 @@ from .deadline import Deadline
 from .errors import AnswerLost, Meaning, PveError, TimedOut, TransportError, Unreachable
 from .transport import Transport
 
+if t.TYPE_CHECKING:
+    from .channel import ConsoleChannel
+
 # How long a read is repeated while PVE cannot be reached (a restart of pveproxy takes seconds).
 PATIENCE_SECONDS = 60.0
 
@@ -88,6 +91,15 @@ class PveClient:
         """
         return self._send(method, path, form)
 
+    def channel(self, *path: str | int, port: int, ticket: str) -> ConsoleChannel:
+        """Connect to a console's port that this client has just had opened; path is that of the guest or node.
+
+        Raises TimedOut when nobody listens on the port any more, or another PveError.
+        """
+        from .channel import open_channel
+
+        return open_channel(self._transport, _encoded(path), port, ticket)
+
     def _is_passing(self, error: PveError) -> bool:
         """A read may be repeated after this."""
         if isinstance(error, AnswerLost):
@@ -100,7 +112,7 @@ class PveClient:
         return error.meaning is Meaning.LOCK_TIMEOUT or ("got timeout" in message and "qmp command" not in message)
 
     def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
-        encoded = "".join("/" + quote(str(part), safe="") for part in path)
+        encoded = _encoded(path)
         values = {name: _form_value(value) for name, value in form.items() if value is not None}
         while True:
             if self.deadline.expired:
@@ -111,6 +123,10 @@ class PveClient:
             except Unreachable as error:
                 if error.cause.status is not None or not self._transport.next_endpoint():
                     raise
+
+
+def _encoded(path: tuple[str | int, ...]) -> str:
+    return "".join("/" + quote(str(part), safe="") for part in path)
 
 
 def _form_value(value: t.Any) -> t.Any:

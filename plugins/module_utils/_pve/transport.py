@@ -63,6 +63,8 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, fingerprint: str | None) -> None:
         self.connecting = False
+        # The address of the server itself, as seen when the connection was made; empty behind a proxy.
+        self.peer = ""
         self._tls: dict[str, t.Any] = {"assert_fingerprint": fingerprint} if fingerprint else {}
         super().__init__()
 
@@ -80,6 +82,7 @@ class _Adapter(HTTPAdapter):
             def connect(self) -> None:
                 adapter.connecting = True
                 super().connect()
+                adapter.peer = "" if self.proxy else self.sock.getpeername()[0]
                 adapter.connecting = False
 
         class Pool(HTTPSConnectionPool):
@@ -152,11 +155,16 @@ class _TicketAuth(ProxmoxHTTPAuthBase):
         return request
 
 
-def _auth(options: ConnectionOptions) -> ProxmoxHTTPAuthBase:
+def verification_of(options: ConnectionOptions) -> t.Literal[False] | str:
+    """Return the file of authorities that the certificate must be signed by, or False."""
     # A path and False are passed on as they are; True would let REQUESTS_CA_BUNDLE in (requests.sessions).
     pinned_only = options.fingerprint is not None and options.ca_path is None
     unverified = pinned_only or not options.validate_certs
-    verify: bool | str = False if unverified else options.ca_path or DEFAULT_CA_BUNDLE_PATH
+    return False if unverified else options.ca_path or DEFAULT_CA_BUNDLE_PATH
+
+
+def _auth(options: ConnectionOptions) -> ProxmoxHTTPAuthBase:
+    verify = verification_of(options)
     if not options.token_name:
         return _TicketAuth(options, verify)
     return ProxmoxHTTPApiTokenAuth(
@@ -207,6 +215,16 @@ class Transport:
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
+
+    @property
+    def peer(self) -> str:
+        """The address of the server that the connection is to, or that it was to last; empty when unknown."""
+        return self._adapter.peer
+
+    def authorization(self) -> dict[str, str]:
+        """Return the headers that say who asks; secret. There is a login, or a token."""
+        request = requests.Request("GET", self.endpoint.url, auth=self._auth).prepare()
+        return {name: value for name, value in request.headers.items() if name in ("Authorization", "Cookie")}
 
     @property
     def logged_in(self) -> bool:
@@ -267,13 +285,13 @@ class Transport:
 
     def _transport_error(self, error: Exception, name: str, timeout: tuple[float, float]) -> TransportError:
         """Say whether PVE can have got the request."""
-        url, root, cause = self.endpoint.url, list(_causes(error))[-1], Cause(request=name)
+        url, root, cause = self.endpoint.url, root_cause(error), Cause(request=name)
         timed_out = isinstance(error, requests.exceptions.Timeout)
         if not self._adapter.connecting:
             why = f"no answer within {timeout[1]:g} s" if timed_out else str(root)
             return AnswerLost(f"the connection to {url} broke during {name}: {why}", cause, late=timed_out)
         if _is_about_certificate(error, root):
-            return CertificateRejected(_certificate_sentence(url, root, self.options), cause)
+            return CertificateRejected(certificate_sentence(url, root, self.options), cause)
         why = f"no connection within {timeout[0]:g} s" if timed_out else str(root) or type(root).__name__
         return Unreachable(f"cannot connect to {url}: {why}", cause)
 
@@ -282,6 +300,11 @@ def _is_about_certificate(error: Exception, root: BaseException) -> bool:
     # A fingerprint that differs is an SSLError of urllib3 that no ssl.SSLError is behind.
     other = isinstance(root, (ssl.SSLError, OSError)) and not isinstance(root, ssl.SSLCertVerificationError)
     return isinstance(error, requests.exceptions.SSLError) and not other
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The innermost of the errors that requests and urllib3 have wrapped into each other."""
+    return list(_causes(error))[-1]
 
 
 def _causes(error: BaseException | None) -> t.Iterator[BaseException]:
@@ -296,7 +319,8 @@ def _causes(error: BaseException | None) -> t.Iterator[BaseException]:
         error = inner or error.__cause__
 
 
-def _certificate_sentence(url: str, root: BaseException, options: ConnectionOptions) -> str:
+def certificate_sentence(url: str, root: BaseException, options: ConnectionOptions) -> str:
+    """Say why a certificate is not trusted, and what to do."""
     if options.fingerprint and not isinstance(root, ssl.SSLCertVerificationError):
         return f"the certificate of {url} is not the one that api_fingerprint names: {root}"
     why = getattr(root, "verify_message", None) or str(root)
