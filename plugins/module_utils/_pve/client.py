@@ -49,14 +49,18 @@ class PveClient:
     def close(self) -> None:
         self._transport.close()
 
+    def log_in(self) -> None:
+        """Log in unless that has been done; raises SecondFactorMissing when PVE wants a code, or another PveError."""
+        if not self._transport.logged_in:
+            self.read_once("version")
+
     def sibling(self, deadline: Deadline, seconds: float) -> PveClient:
         """Return a client for another thread: its own connection, the same login, so many seconds for an answer.
 
         Raises a PveError when the login fails.
         """
-        if not self._transport.logged_in:
-            # A one-time password serves only one login.
-            self.read_once("version")
+        # A one-time password serves only one login.
+        self.log_in()
         return PveClient(replace(self._transport.options, timeout=seconds), deadline, like=self)
 
     def read(self, *path: str | int, **query: t.Any) -> t.Any:

@@ -130,6 +130,10 @@ class AuthenticationFailed(PveError):
     kind = "authentication"
 
 
+class SecondFactorMissing(AuthenticationFailed):
+    """The password is right, and PVE wants a code besides."""
+
+
 class PermissionDenied(PveError):
     kind = "permission"
 

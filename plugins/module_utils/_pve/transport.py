@@ -13,6 +13,7 @@ import ssl
 import time
 import traceback
 import typing as t
+from dataclasses import replace
 
 from .connection import ConnectionOptions, Endpoint
 from .errors import (
@@ -21,6 +22,7 @@ from .errors import (
     Cause,
     CertificateRejected,
     MissingLibrary,
+    SecondFactorMissing,
     TransportError,
     Unreachable,
     error_from_answer,
@@ -47,7 +49,9 @@ except ImportError:
 
 # pveproxy closes an idle connection after 5 s; a request on one that is just closing would be lost.
 IDLE_SECONDS = 4.0
-TICKET_SECONDS = 3600.0  # a ticket lives two hours, PVE::AccessControl
+# A ticket lives two hours (PVE::AccessControl), and gets a new one while it does.
+TICKET_SECONDS = 3600.0
+TICKET_LIFE_SECONDS = 7200.0 - 60.0
 CONNECT_SECONDS = 10.0
 
 
@@ -138,13 +142,18 @@ class _TicketAuth(ProxmoxHTTPAuthBase):
     def log_in(self, resource: ProxmoxResource) -> None:
         """Get a ticket from access/ticket."""
         # A half expired ticket is a valid password (PVE::API2::AccessControl create_ticket).
-        password = self._ticket or self._options.password
+        alive = time.monotonic() - self._born < TICKET_LIFE_SECONDS
+        password = self._ticket if self._ticket and alive else self._options.password
         data = resource.post(username=self._options.user, password=password)
         if data.get("NeedTFA"):
             if not self._options.otp:
-                raise AuthenticationFailed(f"{self._options.user} has a second factor: give api_otp")
-            form = {"tfa-challenge": data["ticket"], "password": f"totp:{self._options.otp}"}
+                raise SecondFactorMissing(f"{self._options.user} has a second factor: give api_otp")
+            # A recovery key is written as recovery:KEY (PVE::AccessControl, authenticate_2nd_new).
+            code = self._options.otp if ":" in self._options.otp else f"totp:{self._options.otp}"
+            form = {"tfa-challenge": data["ticket"], "password": code}
             data = resource.post(username=self._options.user, **form)
+            # It serves one login only.
+            self._options = replace(self._options, otp=None)
         self._ticket, self._csrf_token, self._born = data["ticket"], data["CSRFPreventionToken"], time.monotonic()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
