@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import select
+import socket
 import ssl
 import time
 import traceback
@@ -91,6 +92,8 @@ class ConsoleChannel:
         self._websocket = websocket
         self._socket = connection
         self._socket.setblocking(False)
+        # Keystrokes are small, and each is waited for.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unsent = bytearray()
         self.ended = False
 
@@ -112,6 +115,10 @@ class ConsoleChannel:
         if not 0 < len(message) <= MAX_MESSAGE_BYTES:
             raise ValueError(f"a message of {len(message)} bytes")
         self._queue(message, ABNF.OPCODE_BINARY)
+
+    def ping(self) -> None:
+        """Say something that the console does not see, for proxies on the way that end what is silent."""
+        self._queue(b"", ABNF.OPCODE_PING)
 
     def flush(self) -> None:
         """Send as much as the network takes now."""
