@@ -16,10 +16,8 @@ from .target import Whose, whose_console
 from .versions import SPICE, TERMINAL, VNC
 
 INFO, LINK = "info", "link"
-TYPES = (INFO, VNC, TERMINAL, SPICE, LINK)
 WEBSOCKET, TCP = "websocket", "tcp"
-API, CLUSTER = "api", "cluster"
-SERIALS = ("serial0", "serial1", "serial2", "serial3")
+CLUSTER = "cluster"
 # PVE::API2::LXC vncproxy
 SIZES = {"width": (16, 4096), "height": (16, 2160)}
 # The options that only some types know.
@@ -52,11 +50,6 @@ class ConsoleRequest:
     from_cluster: bool = False
     require_running: bool = True
     include_auth: bool = False
-
-    @property
-    def opens(self) -> bool:
-        """Whether PVE has to open something."""
-        return self.what in (VNC, TERMINAL, SPICE)
 
 
 def console_request(parameters: t.Mapping[str, t.Any]) -> ConsoleRequest:
