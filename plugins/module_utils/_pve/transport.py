@@ -19,7 +19,6 @@ from dataclasses import replace
 from .connection import ConnectionOptions, Endpoint
 from .errors import (
     AnswerLost,
-    AuthenticationFailed,
     Cause,
     CertificateRejected,
     MissingLibrary,
