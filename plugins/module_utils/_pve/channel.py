@@ -35,6 +35,8 @@ except ImportError:
 
 # What PVE takes in one message: more is fatal, and so is a message in several frames.
 MAX_MESSAGE_BYTES = 128 * 1024
+# What is sent, pings too, must arrive in this time, or the server has gone without a word; TCP itself waits longer.
+_GONE_SECONDS = 120
 # PVE speaks whatever is offered, but has not always done so.
 SUBPROTOCOL = "binary"
 
@@ -102,6 +104,8 @@ class ConsoleChannel:
         self._socket.setblocking(False)
         # Keystrokes are small, and each is waited for.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_SECONDS * 1000)
         self._unsent = bytearray()
         self.ended = False
 
