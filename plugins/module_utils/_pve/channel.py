@@ -14,6 +14,7 @@ import traceback
 import typing as t
 from urllib.parse import quote
 
+from .connection import Endpoint
 from .errors import MissingLibrary, TimedOut, Unreachable, error_from_answer
 from .tls import connect_tls
 from .transport import CONNECT_SECONDS, Transport
@@ -34,6 +35,17 @@ except ImportError:
 
 # What PVE takes in one message: more is fatal, and so is a message in several frames.
 MAX_MESSAGE_BYTES = 128 * 1024
+# What is sent, pings too, must arrive in this time, or the server has gone without a word; TCP itself waits longer.
+_GONE_SECONDS = 120
+# PVE speaks whatever is offered, but has not always done so.
+SUBPROTOCOL = "binary"
+
+
+def websocket_url(endpoint: Endpoint, path: str, port: int, ticket: str) -> str:
+    """Say where the websocket to a console's port is; secret. path is that of the guest or node in the API."""
+    url = f"{endpoint.url}/api2/json{path}/vncwebsocket".replace("https:", "wss:", 1)
+    # A ticket may hold any printable character; a + would be read as a blank.
+    return f"{url}?port={port}&vncticket={quote(ticket, safe='')}"
 
 
 def open_channel(transport: Transport, path: str, port: int, ticket: str) -> ConsoleChannel:
@@ -48,14 +60,12 @@ def open_channel(transport: Transport, path: str, port: int, ticket: str) -> Con
     name = f"GET {path}/vncwebsocket"
     # PVE opens the port on the node that answered; behind a name with several addresses, only that one has it.
     connection = connect_tls(transport.options, transport.endpoint, transport.peer, seconds)
-    url = f"{transport.endpoint.url}/api2/json{path}/vncwebsocket".replace("https:", "wss:", 1)
     try:
         websocket = create_connection(
-            # A ticket may hold any printable character; a + would be read as a blank.
-            f"{url}?port={port}&vncticket={quote(ticket, safe='')}",
+            websocket_url(transport.endpoint, path, port, ticket),
             socket=connection,
             header=transport.authorization(),
-            subprotocols=["binary"],
+            subprotocols=[SUBPROTOCOL],
             suppress_origin=True,
             timeout=seconds,
             enable_multithread=False,
@@ -94,6 +104,8 @@ class ConsoleChannel:
         self._socket.setblocking(False)
         # Keystrokes are small, and each is waited for.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_SECONDS * 1000)
         self._unsent = bytearray()
         self.ended = False
 

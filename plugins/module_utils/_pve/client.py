@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import replace
 from urllib.parse import quote
 
-from .connection import ConnectionOptions
+from .connection import ConnectionOptions, Endpoint
 from .deadline import Deadline
 from .errors import AnswerLost, Meaning, PveError, TimedOut, TransportError, Unreachable
 from .transport import Transport
@@ -45,6 +45,25 @@ class PveClient:
     def address(self) -> str:
         """The URL of the endpoint in use."""
         return self._transport.endpoint.url
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint in use."""
+        return self._transport.endpoint
+
+    @property
+    def peer(self) -> str:
+        """The address of the server that answered; empty when a proxy hides it, or before the first answer."""
+        return self._transport.peer
+
+    @property
+    def tls_fingerprint(self) -> str:
+        """The SHA-256 fingerprint of the certificate of the server that answered, as PVE prints it; empty before."""
+        return self._transport.fingerprint
+
+    def authorization(self) -> dict[str, str]:
+        """Return the header that says who asks, for a connection beside the API's; secret."""
+        return self._transport.authorization()
 
     def close(self) -> None:
         self._transport.close()
@@ -102,7 +121,7 @@ class PveClient:
         """
         from .channel import open_channel
 
-        return open_channel(self._transport, _encoded(path), port, ticket)
+        return open_channel(self._transport, encoded_path(path), port, ticket)
 
     def _is_passing(self, error: PveError) -> bool:
         """A read may be repeated after this."""
@@ -116,7 +135,7 @@ class PveClient:
         return error.meaning is Meaning.LOCK_TIMEOUT or ("got timeout" in message and "qmp command" not in message)
 
     def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
-        encoded = _encoded(path)
+        encoded = encoded_path(path)
         values = {name: _form_value(value) for name, value in form.items() if value is not None}
         while True:
             if self.deadline.expired:
@@ -129,7 +148,8 @@ class PveClient:
                     raise
 
 
-def _encoded(path: tuple[str | int, ...]) -> str:
+def encoded_path(path: tuple[str | int, ...]) -> str:
+    """Write a path as it is in a URL."""
     return "".join("/" + quote(str(part), safe="") for part in path)
 
 

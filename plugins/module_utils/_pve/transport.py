@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import email.utils
+import hashlib
 import json
 import ssl
 import time
@@ -18,7 +19,6 @@ from dataclasses import replace
 from .connection import ConnectionOptions, Endpoint
 from .errors import (
     AnswerLost,
-    AuthenticationFailed,
     Cause,
     CertificateRejected,
     MissingLibrary,
@@ -69,6 +69,7 @@ class _Adapter(HTTPAdapter):
         self.connecting = False
         # The address of the server itself, as seen when the connection was made; empty behind a proxy.
         self.peer = ""
+        self.certificate = b""
         self._tls: dict[str, t.Any] = {"assert_fingerprint": fingerprint} if fingerprint else {}
         super().__init__()
 
@@ -86,7 +87,9 @@ class _Adapter(HTTPAdapter):
             def connect(self) -> None:
                 adapter.connecting = True
                 super().connect()
-                adapter.peer = "" if self.proxy else self.sock.getpeername()[0]
+                secured: t.Any = self.sock
+                adapter.peer = "" if self.proxy else secured.getpeername()[0]
+                adapter.certificate = secured.getpeercert(binary_form=True)
                 adapter.connecting = False
 
         class Pool(HTTPSConnectionPool):
@@ -229,6 +232,12 @@ class Transport:
     def peer(self) -> str:
         """The address of the server that the connection is to, or that it was to last; empty when unknown."""
         return self._adapter.peer
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 fingerprint of the server's certificate, as PVE prints it; empty before the first connection."""
+        digest = hashlib.sha256(self._adapter.certificate).hexdigest().upper()
+        return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2)) if self._adapter.certificate else ""
 
     def authorization(self) -> dict[str, str]:
         """Return the headers that say who asks; secret. There is a login, or a token."""

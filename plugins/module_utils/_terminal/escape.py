@@ -54,7 +54,7 @@ def parse_escape(text: str) -> EscapeKey | None:
 
 
 def _codes(byte: int) -> t.Pattern[bytes]:
-    # A program in the guest may have the terminal send keys in longer codes (xterm's modifyOtherKeys, kitty's protocol).
+    # A program in the guest may have the terminal send longer codes (xterm's modifyOtherKeys, kitty's protocol).
     character = ord(chr(byte ^ 0x40).lower())
     longer = rb"\x1b\[(?:27;5;%d~|%d(?::\d*)*;5(?::1)?u)" % (character, character)
     return re.compile(re.escape(bytes([byte])) + b"|" + longer)

@@ -104,7 +104,7 @@ class Conversation:
         if self._leave_at:
             left = max(0.0, self._leave_at - time.monotonic())
             seconds = left if seconds is None else min(left, seconds)
-        readable, dummy, dummy = select.select(reading, writing, [], seconds)
+        readable = select.select(reading, writing, [], seconds)[0]
         if self._screen.wake in readable:
             self._screen.heed_signals()
         return readable
@@ -127,7 +127,9 @@ class Conversation:
         keys = self._screen.keys
         try:
             data = os.read(keys, _READ_BYTES)
-            while _PASTE_BYTES <= len(data) < MAX_INPUT_BYTES and select.select([keys], [], [], _PASTE_PAUSE_SECONDS)[0]:
+            while (
+                _PASTE_BYTES <= len(data) < MAX_INPUT_BYTES and select.select([keys], [], [], _PASTE_PAUSE_SECONDS)[0]
+            ):
                 more = os.read(keys, min(_READ_BYTES, MAX_INPUT_BYTES - len(data)))
                 if not more:
                     break

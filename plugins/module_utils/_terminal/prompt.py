@@ -10,10 +10,11 @@ import contextlib
 import getpass
 import os
 import typing as t
+from pathlib import Path
 
 from .exit_codes import Ending, ExitCode
 
-TERMINAL = "/dev/tty"
+TERMINAL = Path("/dev/tty")
 
 
 class Prompt:
@@ -33,13 +34,13 @@ class Prompt:
 
     def say(self, sentence: str) -> None:
         """Tell the person something; nothing where there is nobody."""
-        with contextlib.suppress(OSError), self.around(), open(TERMINAL, "w", encoding="utf-8") as terminal:
+        with contextlib.suppress(OSError), self.around(), TERMINAL.open("w", encoding="utf-8") as terminal:
             terminal.write(f"{sentence}\n")
 
     def line(self, question: str) -> str:
         """Ask for something that may be seen; raises Ending when there is no terminal."""
         self._require(question)
-        with self.around(), open(TERMINAL, "r+b", buffering=0) as terminal:
+        with self.around(), TERMINAL.open("r+b", buffering=0) as terminal:
             terminal.write(question.encode())
             answer = terminal.readline()
         if not answer:

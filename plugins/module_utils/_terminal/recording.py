@@ -24,6 +24,9 @@ class Keeper(t.Protocol):
 
     option: str
 
+    def begun(self, title: str, columns: int, rows: int) -> None:
+        """There is a session, at a terminal of this size."""
+
     def shown(self, data: bytes) -> None:
         """The terminal has shown this."""
 
@@ -45,6 +48,9 @@ class Log:
     def __init__(self, path: str) -> None:
         self._file = _open(self.option, path, os.O_APPEND)
 
+    def begun(self, title: str, columns: int, rows: int) -> None:  # noqa: ARG002
+        self.noted(f"connected to {title}")
+
     def shown(self, data: bytes) -> None:
         _write(self._file, data)
 
@@ -63,11 +69,16 @@ class Recording:
 
     option = "--record"
 
-    def __init__(self, path: str, columns: int, rows: int, title: str) -> None:
+    def __init__(self, path: str) -> None:
+        self._path = path
         self._file = _open(self.option, path, os.O_EXCL)
-        self._began = time.monotonic()
+        self._began: float | None = None
         # A character may come in two pieces.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._size = (0, 0)
+
+    def begun(self, title: str, columns: int, rows: int) -> None:
+        self._began = time.monotonic()
         self._size = (columns, rows)
         environment = {"TERM": os.environ.get("TERM", "")}
         header = {"version": 2, "width": columns, "height": rows, "timestamp": int(time.time()), "title": title}
@@ -90,6 +101,9 @@ class Recording:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._end_character()
+            if self._began is None:
+                # Without a session there is nothing to play.
+                os.unlink(self._path)  # noqa: PTH108
         os.close(self._file)
 
     def _end_character(self) -> None:
@@ -99,7 +113,7 @@ class Recording:
             self._event("o", text)
 
     def _event(self, kind: str, text: str) -> None:
-        self._line([round(time.monotonic() - self._began, 6), kind, text])
+        self._line([round(time.monotonic() - (self._began or 0.0), 6), kind, text])
 
     def _line(self, value: t.Any) -> None:
         _write(self._file, json.dumps(value, ensure_ascii=False).encode() + b"\n")
@@ -127,9 +141,15 @@ def _write(file: int, data: bytes) -> None:
 class Keepers:
     """Tells all of them; one that cannot write any more is left out, and the person is told."""
 
-    def __init__(self, keepers: t.Iterable[Keeper], say: t.Callable[[str], None]) -> None:
-        self._keepers = list(keepers)
-        self._say = say
+    def __init__(self, say: t.Callable[[str], None]) -> None:
+        self._keepers: list[Keeper] = []
+        self.say = say
+
+    def add(self, keeper: Keeper) -> None:
+        self._keepers.append(keeper)
+
+    def begun(self, title: str, columns: int, rows: int) -> None:
+        self._tell(lambda keeper: keeper.begun(title, columns, rows))
 
     def shown(self, data: bytes) -> None:
         self._tell(lambda keeper: keeper.shown(data))
@@ -150,4 +170,4 @@ class Keepers:
                 tell(keeper)
             except OSError as error:
                 self._keepers.remove(keeper)
-                self._say(f"{keeper.option} has ended, because nothing more can be written: {error.strerror}")
+                self.say(f"{keeper.option} has ended, because nothing more can be written: {error.strerror}")

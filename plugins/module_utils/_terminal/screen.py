@@ -98,7 +98,7 @@ class Screen:
     def __exit__(self, *_exception: t.Any) -> None:
         # Typed ahead was meant for the guest, and would be a command for the shell.
         self._set(self._saved, termios.TCSAFLUSH)
-        self._write_at_last(self.modes.undo())
+        self._write_at_last(self.modes.undo() + b"\n")
         signal.set_wakeup_fd(-1)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)

@@ -54,12 +54,14 @@ def check_viewable(label: str, condition: str, values: t.Mapping[str, t.Any], ra
         raise InvalidRequest(f"{label} has {what} (vga: {display['type']}), which plain VNC cannot show")
 
 
-def open_vnc(target: ConsoleTarget, websocket: bool) -> OpenConsole:
+def open_vnc(
+    target: ConsoleTarget, websocket: bool, width: int | None = None, height: int | None = None
+) -> OpenConsole:
     """Have a port opened for one VNC connection: through PVE's websocket, or straight to the port.
 
-    Raises a PveError.
+    width and height are the pixels of the screen of a container or a node. Raises a PveError.
     """
-    form: dict[str, t.Any] = {"websocket": 1} if websocket else {}
+    form: dict[str, t.Any] = {"websocket": 1 if websocket else None, "width": width, "height": height}
     if target.kind == QEMU:
         # Without it, PVE before 9.1.7 and 8.4.7 takes the first letters of the ticket, which are no secret.
         form["generate-password"] = 1
@@ -73,6 +75,18 @@ def open_terminal(target: ConsoleTarget, serial: str | None = None) -> OpenConso
     Raises a PveError.
     """
     return _open(target, "termproxy", {"serial": serial})
+
+
+def open_spice(target: ConsoleTarget, proxy: str) -> dict[str, str]:
+    """Have SPICE made ready for one viewer, which connects through the proxy on that host; returns its settings.
+
+    Raises a PveError.
+    """
+    call = "spiceshell" if target.kind == NODE else "spiceproxy"
+    answer = target.following(lambda: target.client.write("POST", *target.path, call, proxy=proxy))
+    if not isinstance(answer, dict) or not answer.get("host"):
+        raise Refused(f"PVE's answer to {call} of {target.label} names no host")
+    return {str(name): str(value) for name, value in answer.items()}
 
 
 def connect(target: ConsoleTarget, console: OpenConsole) -> ConsoleChannel:
@@ -98,6 +112,18 @@ def _open(target: ConsoleTarget, call: str, form: dict[str, t.Any]) -> OpenConso
         )
     except (KeyError, TypeError, ValueError, InvalidRequest) as error:
         raise Refused(f"PVE's answer to {call} of {target.label} names no port: {error}") from error
+
+
+def plain_vnc(host: str, console: OpenConsole) -> dict[str, t.Any]:
+    """Say what a proxy of plain VNC has to know, in the words of CloudStack's console proxy."""
+    return {
+        "host": host,
+        "port": str(console.port),
+        "password": console.password,
+        # The port takes one connection.
+        "passwordonetimeuseonly": True,
+        "protocol": "vnc",
+    }
 
 
 def node_addresses(client: PveClient) -> dict[str, str]:

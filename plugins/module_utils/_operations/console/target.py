@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import dataclass
 
 from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest, NotFound, PveError
-from ..._pve.guests import GuestHandle, is_absent
+from ..._pve.guests import GuestHandle, Selector, is_absent
+from ..facts import Status
 from ..selection import select_guest, selector_from
 
 NODE = "node"
@@ -20,10 +22,14 @@ Answer = t.TypeVar("Answer")
 class ConsoleTarget:
     """A guest, which is followed when it moves, or a node; every console call has the target's path."""
 
-    def __init__(self, client: PveClient, node: str = "", handle: GuestHandle | None = None) -> None:
+    def __init__(
+        self, client: PveClient, node: str = "", handle: GuestHandle | None = None, found: Status | None = None
+    ) -> None:
         """Give the node for a console of the node itself, or the handle of a guest."""
         self.client = client
         self.handle = handle
+        # The guest's status as it was when it was found.
+        self.found = found
         self._node = node
 
     @property
@@ -66,21 +72,39 @@ class ConsoleTarget:
         return call()
 
 
-def console_target(client: PveClient, parameters: t.Mapping[str, t.Any]) -> ConsoleTarget:
-    """Find what the options vmid, name, guest_type and node mean.
+@dataclass(frozen=True)
+class Whose:
+    """Whose console is meant: that of a guest, or of a node when there is no selector."""
 
-    With vmid or name it is a guest, wherever it is; node alone means the node. Raises InvalidRequest, NotFound or
-    Ambiguous.
+    selector: Selector | None
+    node: str = ""
+
+
+def whose_console(parameters: t.Mapping[str, t.Any]) -> Whose:
+    """Read vmid, name, guest_type and node: vmid or name mean a guest, wherever it is, node alone means the node.
+
+    Raises InvalidRequest.
     """
     if parameters.get("vmid") is not None or parameters.get("name"):
         if parameters.get("node"):
             raise InvalidRequest("node is for a node's own console: a guest is found by vmid or name on any node")
-        handle, dummy = select_guest(client, selector_from(parameters))
-        return ConsoleTarget(client, handle=handle)
+        return Whose(selector_from(parameters))
     if not parameters.get("node"):
         raise InvalidRequest("say whose console is meant: a guest's by vmid or name, or a node's by node")
-    node = str(parameters["node"])
+    return Whose(None, str(parameters["node"]))
+
+
+def find_target(client: PveClient, whose: Whose) -> ConsoleTarget:
+    """Find a guest and its status, by two requests, or a node, by one; raises NotFound or Ambiguous."""
+    if whose.selector is not None:
+        handle, status = select_guest(client, whose.selector)
+        return ConsoleTarget(client, handle=handle, found=status)
     known = sorted(str(entry["node"]) for entry in client.read("nodes"))
-    if node not in known:
-        raise NotFound(f"there is no node {node!r}: the cluster has {', '.join(known)}")
-    return ConsoleTarget(client, node)
+    if whose.node not in known:
+        raise NotFound(f"there is no node {whose.node!r}: the cluster has {', '.join(known)}")
+    return ConsoleTarget(client, whose.node)
+
+
+def console_target(client: PveClient, parameters: t.Mapping[str, t.Any]) -> ConsoleTarget:
+    """Find what the options vmid, name, guest_type and node mean; raises InvalidRequest, NotFound or Ambiguous."""
+    return find_target(client, whose_console(parameters))

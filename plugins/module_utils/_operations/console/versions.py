@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.client import PveClient
-from ..._pve.errors import PermissionDenied, Refused
+from ..._pve.errors import NotFound, PermissionDenied, Refused
 from ..._pve.guests import LXC, QEMU
 from .target import NODE
 
@@ -96,7 +96,7 @@ def read_release(client: PveClient) -> Release:
     try:
         # The port is opened by the server that is asked; it knows itself by this name (PVE::HTTPServer rest_handler).
         packages = client.read("nodes", "localhost", "apt", "versions")
-    except (PermissionDenied, Refused):
+    except (PermissionDenied, NotFound, Refused):
         return Release({MANAGER: parse_version(str(client.read("version").get("version") or ""))})
     installed = {str(entry.get("Package")): str(entry.get("OldVersion") or "") for entry in packages}
     return Release({name: parse_version(version) for name, version in installed.items() if version})
