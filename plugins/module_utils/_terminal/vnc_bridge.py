@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-import signal
 import socket
 import string
 import threading
@@ -100,7 +99,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def run_bridge(client: PveClient, parameters: t.Mapping[str, t.Any], options: BridgeOptions, out: t.TextIO) -> int:
-    """Serve viewers until Ctrl-C or SIGTERM; returns the exit code.
+    """Serve viewers until Ctrl-C; returns the exit code.
 
     parameters are those of console_target(). out gets what a person has to know, the made-up password included, and so
     must be a terminal in that case. Raises Ending or a PveError.
@@ -120,14 +119,12 @@ def run_bridge(client: PveClient, parameters: t.Mapping[str, t.Any], options: Br
     with _listen(options) as listener:
         bridge = _Bridge(client, parameters, options, out)
         bridge.greet(target, *listener.getsockname()[:2])
-        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             while True:
                 bridge.admit(*listener.accept())
         except KeyboardInterrupt:
             return ExitCode.OK
         finally:
-            signal.signal(signal.SIGTERM, previous)
             bridge.close()
 
 
@@ -189,6 +186,7 @@ class _Bridge:
         def find() -> ConsoleTarget:
             # A login may be due, and one-time passwords serve one only.
             with self._login:
+                self._client.deadline = Deadline(PVE_SECONDS)
                 clients.append(self._client.sibling(Deadline(PVE_SECONDS), PVE_SECONDS))
             return console_target(clients[0], self._parameters)
 

@@ -145,7 +145,7 @@ def _wait(viewer: socket.socket, channel: ConsoleChannel, to_viewer: bytearray) 
     readers: list[t.Any] = [viewer] if channel.unsent < MAX_UNSENT_BYTES else []
     if len(to_viewer) < MAX_UNSENT_BYTES:
         readers.append(channel)
-    writers = [*([viewer] if to_viewer else []), *([channel] if channel.wants_write else [])]
+    writers: list[t.Any] = [*([viewer] if to_viewer else []), *([channel] if channel.wants_write else [])]
     readable, writable, dummy = select.select(readers, writers, [], KEEP_ALIVE_SECONDS)
     if channel in writable:
         channel.flush()

@@ -49,7 +49,7 @@ def ensure_script(applier: Applier, request: ScriptRequest) -> Outcome:
         return _outcome(applier, target, Report((), ""), [UNSENT] if guarded else [])
     _check_free(target, abilities)
     with open_session(target, request.serial) as session:
-        report = carry_out(applier, session, target.label, request.script)
+        report = carry_out(applier, session, target.label, request.script, applier.client.deadline)
     return _outcome(applier, target, report)
 
 

@@ -10,6 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._operations.plan import Applier
+from ..._pve.deadline import Deadline
 from ..._pve.errors import ScriptFailed
 from ..session import TerminalSession
 from .dialogue import Dialogue, Unanswered
@@ -74,26 +75,29 @@ def foresee(applier: Applier, script: Script) -> None:
 
 
 def carry_out(
-    applier: Applier, session: TerminalSession, label: str, script: Script, note: Note | None = None
+    applier: Applier,
+    session: TerminalSession,
+    label: str,
+    script: Script,
+    deadline: Deadline,
+    note: Note | None = None,
 ) -> Report:
     """Take the steps; note gets each answer as it comes. Raises ScriptFailed at the first that fails.
 
     Whoever was logged in by the script is logged out, after a failure as well.
     """
-    return _Run(applier, session, label, script, note).run()
+    return _Run(applier, Dialogue(session, deadline), label, script, note).run()
 
 
 class _Run:
-    def __init__(
-        self, applier: Applier, session: TerminalSession, label: str, script: Script, note: Note | None
-    ) -> None:
+    def __init__(self, applier: Applier, dialogue: Dialogue, label: str, script: Script, note: Note | None) -> None:
         self._applier = applier
         self._label = label
         self._script = script
         self._note = note
         self._mask = Masker(script.all_secrets())
-        self._dialogue = Dialogue(session, applier.client.deadline)
-        self._shell = Shell(self._dialogue, script)
+        self._dialogue = dialogue
+        self._shell = Shell(dialogue, script)
 
     def run(self) -> Report:
         step: Step | None = None

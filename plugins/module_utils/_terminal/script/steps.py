@@ -16,6 +16,7 @@ ENTER = "\r"
 # A terminal takes 4095 bytes in one line (Linux, N_TTY_BUF_SIZE); the shell's own words need some.
 MAX_COMMAND_BYTES = 3900
 STEP_SECONDS = 30.0
+TOTAL_SECONDS = 600.0
 LOGIN_SECONDS = 120.0
 PROMPT = r"[#$%] ?\Z"
 _KEYS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
@@ -71,7 +72,8 @@ class Step:
 class Script:
     """Steps, and how to get to where the first one can be taken.
 
-    unless is a command: when it succeeds, no step is taken. secrets are masked wherever they show.
+    unless is a command: when it succeeds, no step is taken. secrets are masked wherever they show. seconds are those
+    of a step that says nothing else, total those of all together.
     """
 
     steps: tuple[Step, ...]
@@ -81,6 +83,7 @@ class Script:
     logout: bool = True
     prompt: t.Pattern[str] = re.compile(PROMPT)
     seconds: float = STEP_SECONDS
+    total: float = TOTAL_SECONDS
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -94,7 +97,7 @@ class Script:
         return [*self.secrets, *typed, *([self.login.password] if self.login else [])]
 
 
-_SCRIPT_KEYS = {"steps", "login", "unless", "wake", "logout", "prompt", "step_timeout", "secrets"}
+_SCRIPT_KEYS = {"steps", "login", "unless", "wake", "logout", "prompt", "step_timeout", "timeout", "secrets"}
 _LOGIN_KEYS = {"user", "password", "timeout"}
 _STEP_KEYS = {"name", *_SENDS, "end", "expect", "fail_on", "timeout", "unless", "changes"}
 
@@ -118,6 +121,7 @@ def script_from(parameters: t.Mapping[str, t.Any], strict: bool = False) -> Scri
         logout=_truth("logout", parameters.get("logout"), True),
         prompt=_pattern("prompt", parameters.get("prompt")) or re.compile(PROMPT),
         seconds=seconds,
+        total=_seconds("timeout", parameters.get("timeout"), TOTAL_SECONDS),
         secrets=tuple(_text("secrets", entry) or "" for entry in parameters.get("secrets") or ()),
     )
 
