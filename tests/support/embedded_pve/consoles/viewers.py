@@ -30,7 +30,6 @@ class Consoles(NodeConsoles):
             ("POST", "/nodes/{node}/qemu/{vmid}/spiceproxy", self._qemu_spiceproxy),
             ("POST", "/nodes/{node}/lxc/{vmid}/spiceproxy", self._lxc_spiceproxy),
             ("POST", "/nodes/{node}/spiceshell", self._spiceshell),
-            ("POST", "/nodes/{node}/vncshell", self._vncshell),
             ("GET", "/nodes/{node}/apt/versions", self._apt_versions),
         ]
 
@@ -91,9 +90,3 @@ class Consoles(NodeConsoles):
             "toggle-fullscreen": "Shift+F11",
             "release-cursor": "Ctrl+Alt+R",
         }
-
-    # ---- VNC of nodes
-
-    async def _vncshell(self, values: dict[str, Any], user: str) -> dict[str, Any]:
-        self.refuse_token(user)
-        raise PveError(500, "VNC of nodes is not emulated")
