@@ -151,11 +151,12 @@ class Screen:
         self.modes.follow(bytes(data[:written]))
         return written
 
-    def say(self, sentence: str) -> None:
-        """Tell the person something, on a line of its own."""
-        start, end = ("\r\n", "\r\n") if not self._attributes[1] & termios.OPOST else ("", "\n")
+    def say(self, *sentences: str) -> None:
+        """Tell the person something, on lines of its own."""
+        # The guest's output may have stopped anywhere in a line.
+        start = "\r\n" if self.modes.used else ""
         with contextlib.suppress(OSError):
-            os.write(STDERR, f"{start}{sentence}{end}".encode())
+            os.write(STDERR, (start + "".join(f"{sentence}\r\n" for sentence in sentences)).encode())
 
     def heed_signals(self) -> None:
         """Empty what wakes the caller; the signals have been heeded."""

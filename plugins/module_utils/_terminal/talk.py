@@ -53,10 +53,9 @@ def talk(login: Login, prompt: Prompt, wish: Wish, manner: Manner) -> int:
         opened = open_for(login, wish, tell)
         screen = Screen(manner.escape)
         keepers.begun(opened.target.label, *screen.size())
-        tell(_banner(opened, manner))
-        for note in opened.notes:
-            tell(note)
         with screen:
+            # What is typed from the banner on reaches the guest as it is.
+            screen.say(*(f"[{NAME}] {sentence}" for sentence in (_banner(opened, manner), *opened.notes)))
             prompt.around, keepers.say = screen.asking, lambda sentence: screen.say(f"[{NAME}] {sentence}")
             ending = _Talk(login, wish, manner, screen, keepers).go_on_with(opened)
     tell(str(ending))

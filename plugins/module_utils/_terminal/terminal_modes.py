@@ -26,12 +26,14 @@ class TerminalModes:
     def __init__(self) -> None:
         self._changed: dict[int, bool] = {}
         self._kitty = 0
-        self._other_keys = self._keypad = self._used = False
+        self._other_keys = self._keypad = False
+        # Whether anything was shown.
+        self.used = False
         self._tail = b""
 
     def follow(self, output: bytes) -> None:
         """Note what this output switches."""
-        self._used = True
+        self.used = True
         data = self._tail + output
         end = 0
         for code in _CODE.finditer(data):
@@ -61,7 +63,7 @@ class TerminalModes:
 
     def undo(self) -> bytes:
         """What to write so that the terminal is as a shell expects it; empty when nothing was shown."""
-        if not self._used:
+        if not self.used:
             return b""
         codes = [b"\x1b[?%d%s" % (mode, b"l" if on else b"h") for mode, on in sorted(self._changed.items())]
         codes += [b"\x1b[<u"] * self._kitty

@@ -99,6 +99,10 @@ class ConsoleHandle:
         wanted = text.encode() if isinstance(text, str) else text
         wait_until(lambda: wanted in self.typed, f"{wanted!r} was not typed", seconds)
 
+    def wait_for_size(self, size: tuple[int, int], seconds: float = 10) -> None:
+        """The last size that was told."""
+        wait_until(lambda: self.sizes[-1:] == [size], f"{size} was not told", seconds)
+
     def wait_for_clients(self, count: int, seconds: float = 10) -> None:
         wait_until(lambda: self.clients == count, f"there are not {count} clients", seconds)
 
