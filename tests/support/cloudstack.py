@@ -24,7 +24,7 @@ import jinja2
 from .collection_tree import REPOSITORY, link_collection
 from .embedded_pve import PveHandle
 
-TEMPLATE = REPOSITORY / "roles" / "cloudstack_extension" / "templates" / "extension.py.j2"
+TEMPLATES = REPOSITORY / "roles" / "cloudstack_extension" / "templates"
 PAYLOADS = Path(__file__).parent / "payloads"
 WAIT = 60
 # CloudStack's own patience is the wait; ours is for a process that outlives it.
@@ -101,18 +101,27 @@ class Extension:
         self.executable = self.directory / "cloudbridge-proxmox.py"
         for directory in (self.directory, self.payloads):
             directory.mkdir(parents=True, exist_ok=True)
-        text = jinja2.Environment(autoescape=False, keep_trailing_newline=True)
-        text.filters["to_json"] = json.dumps
-        rendered = text.from_string(TEMPLATE.read_text("utf-8")).render(
-            cloudstack_extension_python=sys.executable,
-            cloudstack_extension_code_path=str(link_collection()),
-            cloudstack_extension_policy_file=str(self.policy_file),
-            cloudstack_extension_log_file=str(self.log_file),
-        )
-        self.executable.write_text(rendered, "utf-8")
-        self.executable.chmod(0o755)
+        # Where a service may listen; nobody does unless a test starts one.
+        self.socket = root / "service.sock"
+        self.code_path = str(link_collection())
+        self.render("extension.py.j2", self.executable)
         if policy is not None:
             self.set_policy(policy)
+
+    def render(self, template: str, path: Path) -> None:
+        """Write one of the role's programs."""
+        text = jinja2.Environment(autoescape=False, keep_trailing_newline=True)
+        text.filters["to_json"] = json.dumps
+        rendered = text.from_string((TEMPLATES / template).read_text("utf-8")).render(
+            cloudstack_extension_name="CloudbridgeProxmox",
+            cloudstack_extension_python=sys.executable,
+            cloudstack_extension_code_path=self.code_path,
+            cloudstack_extension_policy_file=str(self.policy_file),
+            cloudstack_extension_log_file=str(self.log_file),
+            cloudstack_extension_socket=str(self.socket),
+        )
+        path.write_text(rendered, "utf-8")
+        path.chmod(0o755)
 
     def set_policy(self, policy: Mapping[str, Any]) -> None:
         self.policy_file.write_text(json.dumps(policy), "utf-8")

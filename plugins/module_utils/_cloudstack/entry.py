@@ -14,29 +14,32 @@ import typing as t
 import warnings
 
 from .answer import encode, failure, success
+from .host import Host, Interrupted
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 USAGE = "call it as: <executable> <action> <payload file> <wait seconds>"
 
 
-class Interrupted(BaseException):
-    """Somebody wants the process to end; what it made is taken down first."""
-
-
 def main(argv: t.Sequence[str], policy_file: str, log_file: str) -> int:
-    """Carry out one action and answer on the standard output; returns the exit code, 0 only on success."""
-    started = time.monotonic() - _seconds_alive()
+    """Carry out one action in this process and answer on the standard output; returns the exit code."""
+    started = time.monotonic() - seconds_alive("self")
     answer = _reserve_output()
     try:
-        document = _carry_out(argv, policy_file, log_file, started)
+        for number in _SIGNALS:
+            signal.signal(number, _interrupt)
+        document = carry_out(argv, policy_file, log_file, started, Host(os.environ))
     except BaseException as error:  # noqa: BLE001 - CloudStack gets an answer, whatever happens
         document = failure(error)
-    line = encode(document)
+    line, exit_code = finish(document)
     _write(answer, line)
-    return 0 if document.get("status") == "success" and b'"too_large"' not in line else 1
+    return exit_code
 
 
-def _carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: float) -> dict[str, t.Any]:
+def carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: float, host: Host) -> dict[str, t.Any]:
+    """Carry out one action and return the document that answers it, whatever happens.
+
+    argv is that of the executable, started the moment on the monotonic clock at which it was started.
+    """
     from .._pve.errors import InvalidRequest, PveError
     from .registry import find_action
 
@@ -47,10 +50,8 @@ def _carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: 
         return failure(InvalidRequest(f"unknown action {name[:100]!r}: {USAGE}"))
     from .run import Run
 
-    for number in _SIGNALS:
-        signal.signal(number, _interrupt)
     wait = argv[3] if len(argv) > 3 else ""
-    run = Run(action.name, wait, policy_file, log_file, started)
+    run = Run(action.name, wait, policy_file, log_file, started, host)
     document: dict[str, t.Any] = {}
     try:
         run.open(argv[2] if len(argv) > 2 else "")
@@ -65,22 +66,28 @@ def _carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: 
     return document
 
 
-def _interrupt(number: int, _frame: t.Any) -> t.NoReturn:
-    # Taking down what was made is not to be interrupted as well.
-    for other in _SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
-    raise Interrupted(f"ended by signal {number}")
+def finish(document: t.Mapping[str, t.Any]) -> tuple[bytes, int]:
+    """The answer as CloudStack gets it, and the exit code, which is 0 only on success."""
+    line = encode(document)
+    return line, 0 if document.get("status") == "success" and b'"too_large"' not in line else 1
 
 
-def _seconds_alive() -> float:
-    """How long the process has been running: the interpreter's start counts, too (proc(5), starttime)."""
+def seconds_alive(pid: int | str) -> float:
+    """How long a process has been running: the interpreter's start counts, too (proc(5), starttime)."""
     try:
-        with open("/proc/self/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - pathlib costs 10 ms
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - pathlib costs 10 ms
             ticks = int(file.read().rpartition(")")[2].split()[19])
         alive = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
         return 0.0
     return alive if 0 <= alive < 60 else 0.0
+
+
+def _interrupt(number: int, _frame: t.Any) -> t.NoReturn:
+    # Taking down what was made is not to be interrupted as well.
+    for other in _SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    raise Interrupted(f"ended by signal {number}")
 
 
 def _reserve_output() -> int:

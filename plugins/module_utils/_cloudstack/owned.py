@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import typing as t
 
-from .._operations.plan import Applier
-from .._operations.power import PowerRequest, bring_into_state
-from .._operations.vm.converge import plan_changes
-from .._operations.vm.request import VmRequest
-from .._operations.vm.settings import TagsWish
 from .._operations.vm.state import VmState, read_state
-from .._operations.vm.wishes import Wish
 from .._pve.errors import NotFound
 from .._pve.guests import GuestHandle, Selector
 from .guests import Found, check_owner, find_by_mark, locate
 from .ownership import Verdict, adopted_notes
 from .run import Run
+
+if t.TYPE_CHECKING:
+    from .._operations.plan import Applier
+    from .._operations.power import PowerRequest
 
 Own = t.Tuple[GuestHandle, VmState]  # noqa: UP006 - Python 3.9 evaluates it
 
@@ -53,6 +51,12 @@ def read_own(run: Run, applier: Applier, found: Found | None, adopt: bool = True
     verdict, mark = check_owner(run, handle, current, state.values)
     if verdict is not Verdict.ADOPTABLE or not adopt:
         return handle, state
+    # Most guests are marked: to import what marks one would take longer than to read them.
+    from .._operations.vm.converge import plan_changes
+    from .._operations.vm.request import VmRequest
+    from .._operations.vm.settings import TagsWish
+    from .._operations.vm.wishes import Wish
+
     notes = adopted_notes(state.values.get("description", ""), mark, run.instance)
     request = VmRequest(
         Selector(handle.guest.vmid),
@@ -70,6 +74,8 @@ def condition_of(state: VmState) -> str:
 
 def power(applier: Applier, handle: GuestHandle, state: VmState, request: PowerRequest) -> None:
     """Bring a guest that has been read into a power state; raises a PveError."""
+    from .._operations.power import bring_into_state
+
     if state.status is None:
         raise TypeError("the status of the guest has not been read")
     bring_into_state(applier, handle, state.status, request)

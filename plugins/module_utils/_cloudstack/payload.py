@@ -83,19 +83,19 @@ class Payload:
         return _instance(self)
 
 
-def read_payload(path: str) -> Payload:
-    """Read and check the payload file; raises InvalidRequest."""
+def read_payload(path: str, stream: int | None = None) -> Payload:
+    """Read and check the payload file; raises InvalidRequest. stream is the file when it is open already."""
     if not path:
         raise InvalidRequest("the payload file is missing: it is the second argument")
     try:
-        stream = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if stream is None else os.dup(stream)
         try:
-            if not stat.S_ISREG(os.fstat(stream).st_mode):
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
                 raise InvalidRequest(f"the payload {path!r} is not a regular file")
-            with open(stream, "rb", closefd=False) as file:
+            with open(opened, "rb", closefd=False) as file:
                 content = file.read(MAX_BYTES + 1)
         finally:
-            os.close(stream)
+            os.close(opened)
     except (OSError, ValueError) as error:
         raise InvalidRequest(f"the payload {path!r} cannot be read: {getattr(error, 'strerror', error)}") from error
     if len(content) > MAX_BYTES:

@@ -18,12 +18,20 @@ Answer = t.Dict[str, t.Any]  # noqa: UP006 - Python 3.9 evaluates it
 Function = t.Callable[["Run"], Answer]
 
 
+# What becomes of an action that nobody waits for any more, because the executable was killed: the resident service
+# goes on to its end, takes back what it has made, or drops it where it only looks.
+GO_ON = "go on"
+TAKE_BACK = "take back"
+DROP = "drop"
+
+
 @dataclass(frozen=True)
 class Action:
     """One action: its name as CloudStack's users write it, and module:function below the actions package."""
 
     name: str
     target: str
+    orphaned: str = GO_ON
 
     def load(self) -> Function:
         """Import the function that carries the action out."""
@@ -34,16 +42,16 @@ class Action:
 
 
 ACTIONS = (
-    Action("prepare", "lifecycle:prepare"),
-    Action("create", "lifecycle:create"),
+    Action("prepare", "prepare:prepare", DROP),
+    Action("create", "lifecycle:create", TAKE_BACK),
     Action("start", "lifecycle:start"),
     Action("stop", "lifecycle:stop"),
     Action("reboot", "lifecycle:reboot"),
     Action("delete", "lifecycle:delete"),
-    Action("status", "status:status"),
-    Action("statuses", "status:statuses"),
-    Action("getconsole", "console:getconsole"),
-    Action("ListSnapshots", "snapshots:list_snapshots"),
+    Action("status", "status:status", DROP),
+    Action("statuses", "status:statuses", DROP),
+    Action("getconsole", "console:getconsole", DROP),
+    Action("ListSnapshots", "snapshots:list_snapshots", DROP),
     Action("CreateSnapshot", "snapshots:create_snapshot"),
     Action("RestoreSnapshot", "snapshots:restore_snapshot"),
     Action("DeleteSnapshot", "snapshots:delete_snapshot"),
@@ -56,8 +64,8 @@ ACTIONS = (
     Action("DetachISO", "storage:detach_iso"),
     Action("Migrate", "placement:migrate"),
     Action("SyncNetworks", "placement:sync_networks"),
-    Action("GuestInfo", "guest:guest_info"),
-    Action("doctor", "doctor:doctor"),
+    Action("GuestInfo", "guest:guest_info", DROP),
+    Action("doctor", "doctor:doctor", DROP),
 )
 
 

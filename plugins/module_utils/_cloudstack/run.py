@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-import traceback
 import typing as t
 
 from .._pve.client import PveClient
@@ -16,12 +14,14 @@ from .._pve.connection import ConnectionOptions, connection_options
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, PveError
 from .details import Details, resolve_details
+from .host import Host
 from .log import DEFAULT_MAX_BYTES, Log
 from .payload import Instance, Payload, read_payload
 from .policy import read_policy
 
 if t.TYPE_CHECKING:
     from .._operations.plan import Applier
+    from .._operations.vm.deploy import Deployment
 
 DEFAULT_WAIT = 600.0
 LEAST_MARGIN = 3.0
@@ -37,16 +37,19 @@ SHORTEST_SECRET = 6
 class BridgeClient(PveClient):
     """A client that counts its requests, and tells the log of them when debugging."""
 
-    def __init__(self, options: ConnectionOptions, deadline: Deadline, log: Log) -> None:
-        super().__init__(options, deadline)
+    def __init__(self, options: ConnectionOptions, deadline: Deadline, log: Log, host: Host) -> None:
+        super().__init__(options, deadline, host.connect(options))
         self.requests = 0
+        self.own_upids = host.own_upids()
         self._log = log
+        self._host = host
 
     def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
-        self.requests += 1
         began, result = time.monotonic(), "ok"
         try:
-            return super()._send(method, path, form)
+            with self._host.turn(self.deadline):
+                self.requests += 1
+                return super()._send(method, path, form)
         except PveError as error:
             result = str(error)
             raise
@@ -57,13 +60,17 @@ class BridgeClient(PveClient):
                 request=f"{method} /{where}", keys=shown, seconds=f"{time.monotonic() - began:.3f}", result=result
             )
 
+    def close(self) -> None:
+        self._host.disconnect(self._transport)
+
 
 class Run:
     """What an action works with. wait is CloudStack's third argument, started the process's start (monotonic)."""
 
-    def __init__(self, action: str, wait: str, policy_file: str, log_file: str, started: float) -> None:
+    def __init__(self, action: str, wait: str, policy_file: str, log_file: str, started: float, host: Host) -> None:
         self.action = action
-        self.log = Log(log_file, debug=os.environ.get(DEBUG_VARIABLE, "") not in ("", "0", "false"))
+        self.host = host
+        self.log = Log(log_file, debug=host.environment.get(DEBUG_VARIABLE, "") not in ("", "0", "false"))
         self.policy_file = policy_file
         self.secrets: set[str] = set()
         # What the user has to know of besides the failure itself.
@@ -71,15 +78,16 @@ class Run:
         self.wait = parse_wait(wait)
         self.margin = margin_of(self.wait)
         self._started = started
-        self.deadline = _deadline(self.wait - self.margin - self.elapsed)
+        self.deadline = self._deadline(self.wait - self.margin - self.elapsed)
         self.payload = Payload()
         self._details: Details | None = None
+        self._options: ConnectionOptions | None = None
         self._client: BridgeClient | None = None
         self._instance: Instance | None = None
 
     def open(self, payload_file: str) -> None:
         """Read the payload and the site policy; raises InvalidRequest."""
-        self.payload = read_payload(payload_file)
+        self.payload = read_payload(payload_file, self.host.payload_stream)
         policy = read_policy(self.policy_file)
         self.log.debug = self.log.debug or policy.get("log_debug") is True
         most = policy.get("log_max_bytes")
@@ -87,6 +95,7 @@ class Run:
         for section in (*self.payload.sections.values(), policy):
             self._keep_secret(section.get("secret"))
         self._details = resolve_details(self.payload, policy)
+        self.host.opened(self)
 
     @property
     def elapsed(self) -> float:
@@ -123,7 +132,7 @@ class Run:
     def client(self) -> BridgeClient:
         """The session with PVE; the first request opens its connection."""
         if self._client is None:
-            self._client = BridgeClient(self._connection(), self.deadline, self.log)
+            self._client = BridgeClient(self.connection(), self.deadline, self.log, self.host)
         return self._client
 
     @property
@@ -139,15 +148,21 @@ class Run:
     def enter_margin(self) -> None:
         """Give what is left until CloudStack kills the process to taking things down."""
         left = self.wait - self.elapsed - self.margin * LAST_WORDS_SHARE
-        self.deadline = _deadline(left)
+        self.deadline = self._deadline(self.host.last_seconds(left))
         if self._client is not None:
             self._client.deadline = self.deadline
+
+    def ordered(self, deployment: Deployment) -> None:
+        """Say that PVE is asked for a guest next, which is to be taken down when the run comes to a bad end."""
+        self.host.ordered(self, deployment)
 
     def log_trouble(self, error: BaseException) -> None:
         """Leave in the log what the answer is too short for."""
         if isinstance(error, PveError):
             self.log.trace(error=error.details())
         else:
+            import traceback
+
             self.log.line(
                 action=self.action,
                 trouble="".join(traceback.format_exception(type(error), error, error.__traceback__)[-8:]),
@@ -168,7 +183,13 @@ class Run:
             error=document.get("error"),
         )
 
-    def _connection(self) -> ConnectionOptions:
+    def connection(self) -> ConnectionOptions:
+        """Where PVE is and who asks; raises InvalidRequest when the details do not say."""
+        if self._options is None:
+            self._options = self._read_connection()
+        return self._options
+
+    def _read_connection(self) -> ConnectionOptions:
         details = self.details
         missing = [name for name in ("url", "user", "token", "node") if not details.text(name)]
         secret = details.text("secret")
@@ -193,6 +214,9 @@ class Run:
             }
         )
 
+    def _deadline(self, seconds: float) -> Deadline:
+        return self.host.deadline(round(max(LEAST_WORK, seconds), 1))
+
     def _keep_secret(self, secret: t.Any) -> None:
         if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET:
             self.secrets.add(secret)
@@ -211,10 +235,6 @@ def parse_wait(text: str) -> float:
 def margin_of(wait: float) -> float:
     """The part of the wait that is kept for taking down what was made, before CloudStack kills the process."""
     return min(max(LEAST_MARGIN, wait * MARGIN_SHARE), wait / 2)
-
-
-def _deadline(seconds: float) -> Deadline:
-    return Deadline(round(max(LEAST_WORK, seconds), 1))
 
 
 def _read_secret(path: str) -> str:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 from .._operations.vm.disks import parse_drive
 from .._operations.vm.request import VmRequest, vm_request
-from .._operations.vm.settings import check_name
 from .._operations.vm.wishes import Wish
 from .._pve.errors import InvalidRequest
 from .._pve.sizes import GIBIBYTE
 from .._pve.vm_config import DISK_BUSES, DRIVE_KEY
 from .details import Details
+from .guest_names import guest_name
 from .hardware import check_os_type, firmware_disks, hardware_options, offering_options
 from .networks import address_options, network_options
 from .ownership import new_notes
@@ -58,13 +58,6 @@ class Order:
     @property
     def notes(self) -> str:
         return new_notes(self.instance, self.deployment)
-
-
-def guest_name(instance: Instance, details: Details) -> str:
-    """The name that the guest has in PVE; raises InvalidRequest when PVE would not take it."""
-    name = details.text("vm_name") or instance.name
-    check_name("vm_name", name)
-    return name
 
 
 def request_of(options: t.Mapping[str, t.Any]) -> VmRequest:

@@ -16,8 +16,11 @@ from urllib.parse import quote
 
 from .connection import Endpoint
 from .errors import MissingLibrary, TimedOut, Unreachable, error_from_answer
-from .tls import connect_tls
-from .transport import CONNECT_SECONDS, Transport
+from .exchange import CONNECT_SECONDS
+
+if t.TYPE_CHECKING:
+    from .direct import DirectTransport
+    from .transport import Transport
 
 IMPORT_ERROR: str | None = None
 try:
@@ -48,7 +51,7 @@ def websocket_url(endpoint: Endpoint, path: str, port: int, ticket: str) -> str:
     return f"{url}?port={port}&vncticket={quote(ticket, safe='')}"
 
 
-def open_channel(transport: Transport, path: str, port: int, ticket: str) -> ConsoleChannel:
+def open_channel(transport: Transport | DirectTransport, path: str, port: int, ticket: str) -> ConsoleChannel:
     """Connect to a port that vncproxy, termproxy or vncshell has just opened, as whoever had it opened.
 
     path is that of the guest or node in the API. Raises TimedOut when nobody listens on the port any more, or
@@ -58,8 +61,7 @@ def open_channel(transport: Transport, path: str, port: int, ticket: str) -> Con
         raise MissingLibrary("the Python library websocket-client is required", "websocket-client", IMPORT_ERROR)
     seconds = min(CONNECT_SECONDS, transport.options.timeout)
     name = f"GET {path}/vncwebsocket"
-    # PVE opens the port on the node that answered; behind a name with several addresses, only that one has it.
-    connection = connect_tls(transport.options, transport.endpoint, transport.peer, seconds)
+    connection = transport.connect_beside(seconds)
     try:
         websocket = create_connection(
             websocket_url(transport.endpoint, path, port, ticket),

@@ -13,10 +13,11 @@ from urllib.parse import quote
 from .connection import ConnectionOptions, Endpoint
 from .deadline import Deadline
 from .errors import AnswerLost, Meaning, PveError, TimedOut, TransportError, Unreachable
-from .transport import Transport
 
 if t.TYPE_CHECKING:
     from .channel import ConsoleChannel
+    from .direct import DirectTransport
+    from .transport import Transport
 
 # How long a read is repeated while PVE cannot be reached (a restart of pveproxy takes seconds).
 PATIENCE_SECONDS = 60.0
@@ -25,9 +26,11 @@ PATIENCE_SECONDS = 60.0
 class PveClient:
     """One session with PVE, bounded by one deadline."""
 
-    def __init__(self, options: ConnectionOptions, deadline: Deadline, like: PveClient | None = None) -> None:
+    def __init__(
+        self, options: ConnectionOptions, deadline: Deadline, transport: Transport | DirectTransport | None = None
+    ) -> None:
         self.deadline = deadline
-        self._transport: Transport = Transport(options, like._transport if like else None)
+        self._transport = _transport(options) if transport is None else transport
         # The tasks that this run knows to be its own.
         self.own_upids: set[str] = set()
 
@@ -80,7 +83,8 @@ class PveClient:
         """
         # A one-time password serves only one login.
         self.log_in()
-        return PveClient(replace(self._transport.options, timeout=seconds), deadline, like=self)
+        options = replace(self._transport.options, timeout=seconds)
+        return PveClient(options, deadline, _transport(options, self._transport))
 
     def read(self, *path: str | int, **query: t.Any) -> t.Any:
         """GET the path and return its data; repeated while PVE is only out of reach for a moment.
@@ -137,6 +141,7 @@ class PveClient:
     def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
         encoded = encoded_path(path)
         values = {name: _form_value(value) for name, value in form.items() if value is not None}
+        left = len(self._transport.options.endpoints)
         while True:
             if self.deadline.expired:
                 raise TimedOut(f"the time of {self.deadline.seconds:g} s was over before {method} {encoded}")
@@ -144,8 +149,19 @@ class PveClient:
             try:
                 return self._transport.send(method, encoded, values, seconds)
             except Unreachable as error:
-                if error.cause.status is not None or not self._transport.next_endpoint():
+                if error.cause.status is not None:
                     raise
+                self._transport.next_endpoint()
+                left -= 1
+                if not left:
+                    raise
+
+
+def _transport(options: ConnectionOptions, like: Transport | DirectTransport | None = None) -> Transport:
+    # Who brings another transport need not wait for the import of requests.
+    from .transport import Transport
+
+    return Transport(options, like if isinstance(like, Transport) else None)
 
 
 def encoded_path(path: tuple[str | int, ...]) -> str:

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import ssl
 import typing as t
 from dataclasses import dataclass
 
@@ -122,6 +120,10 @@ def parse_endpoint(text: str, default_port: int = DEFAULT_PORT, name: str = "api
 
 
 def _is_ipv6(text: str) -> bool:
+    if text.count(":") < 2:
+        return False
+    import ipaddress
+
     try:
         return ipaddress.IPv6Address(text).version == 6
     except ValueError:
@@ -155,6 +157,8 @@ def _user_and_token(user: str | None, token_id: str | None) -> tuple[str, str | 
 def _ca_path(path: str | None) -> str | None:
     if not path:
         return None
+    import ssl
+
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (OSError, ValueError) as error:

@@ -38,29 +38,30 @@ class Meaning(enum.Enum):
     NO_QUORUM = "no_quorum"
 
 
-# Texts as recorded from PVE 9.2; PVE::QemuServer, PVE::AbstractConfig, PVE::Tools, PVE::Cluster.
-_MEANINGS: tuple[tuple[Meaning, t.Pattern[str]], ...] = (
-    (Meaning.GUEST_ABSENT, re.compile(r"Configuration file '[^']*' does not exist")),
-    (Meaning.GUEST_ABSENT, re.compile(r"unable to find configuration file for (VM|CT) \d+")),
-    (Meaning.SNAPSHOT_ABSENT, re.compile(r"snapshot '[^']*' does not exist")),
-    (Meaning.NODE_ABSENT, re.compile(r"no such cluster node|hostname lookup '[^']*' failed")),
+# Texts as recorded from PVE 9.2; PVE::QemuServer, PVE::AbstractConfig, PVE::Tools, PVE::Cluster. They are compiled
+# when there is a message to be understood.
+_MEANINGS: tuple[tuple[Meaning, str], ...] = (
+    (Meaning.GUEST_ABSENT, r"Configuration file '[^']*' does not exist"),
+    (Meaning.GUEST_ABSENT, r"unable to find configuration file for (VM|CT) \d+"),
+    (Meaning.SNAPSHOT_ABSENT, r"snapshot '[^']*' does not exist"),
+    (Meaning.NODE_ABSENT, r"no such cluster node|hostname lookup '[^']*' failed"),
     (
         Meaning.EXISTS,
-        re.compile(r"(VM|CT) \d+ already exists|config file already exists|snapshot name '[^']*' already used"),
+        r"(VM|CT) \d+ already exists|config file already exists|snapshot name '[^']*' already used",
     ),
-    (Meaning.LOCK_TIMEOUT, re.compile(r"can't lock file .* - got timeout|cfs-lock .* error: got lock request timeout")),
-    (Meaning.LOCKED, re.compile(r"(VM|CT) is locked")),
-    (Meaning.CONFLICT, re.compile(r"checksum mismatch \(file change|detected modified configuration")),
-    (Meaning.NOT_RUNNING, re.compile(r"(VM|CT) \d+ (is )?not running")),
-    (Meaning.ALREADY_RUNNING, re.compile(r"(VM|CT) \d+ already running")),
-    (Meaning.NO_QUORUM, re.compile(r"no quorum|/etc/pve/\S+\.tmp\.\d+' - Permission denied")),
+    (Meaning.LOCK_TIMEOUT, r"can't lock file .* - got timeout|cfs-lock .* error: got lock request timeout"),
+    (Meaning.LOCKED, r"(VM|CT) is locked"),
+    (Meaning.CONFLICT, r"checksum mismatch \(file change|detected modified configuration"),
+    (Meaning.NOT_RUNNING, r"(VM|CT) \d+ (is )?not running"),
+    (Meaning.ALREADY_RUNNING, r"(VM|CT) \d+ already running"),
+    (Meaning.NO_QUORUM, r"no quorum|/etc/pve/\S+\.tmp\.\d+' - Permission denied"),
 )
 
 
 def meaning_of(message: str) -> Meaning:
     """Say what a message of PVE means; Meaning.OTHER when it is none that anybody acts on."""
     for meaning, pattern in _MEANINGS:
-        if pattern.search(message):
+        if re.search(pattern, message):
             return meaning
     return Meaning.OTHER
 
@@ -132,6 +133,8 @@ class AuthenticationFailed(PveError):
 
 class SecondFactorMissing(AuthenticationFailed):
     """The password is right, and PVE wants a code besides."""
+
+    kind = "second_factor"
 
 
 class PermissionDenied(PveError):

@@ -11,8 +11,9 @@ import socket
 import ssl
 
 from .connection import ConnectionOptions, Endpoint
-from .errors import Cause, CertificateRejected, Unreachable
-from .transport import certificate_sentence, root_cause, verification_of
+from .errors import Cause, Unreachable
+from .exchange import certificate_rejected
+from .transport import root_cause, verification_of
 
 try:
     from requests.utils import get_auth_from_url, get_environ_proxies, select_proxy
@@ -42,7 +43,7 @@ def connect_tls(options: ConnectionOptions, endpoint: Endpoint, address: str, se
         root, cause = root_cause(error), Cause(request="TLS")
         # Of the fingerprint, urllib3 complains with an error of its own.
         if isinstance(root, (ssl.SSLCertVerificationError, HTTPError)):
-            raise CertificateRejected(certificate_sentence(endpoint.url, root, options), cause) from error
+            raise certificate_rejected(endpoint.url, root, options, cause) from error
         why = f"no connection within {seconds:g} s" if isinstance(error, TimeoutError) else str(root) or "no answer"
         raise Unreachable(f"cannot connect to {endpoint.url}: {why}", cause) from error
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import email.utils
 import hashlib
-import json
 import ssl
 import time
 import traceback
@@ -20,12 +19,19 @@ from .connection import ConnectionOptions, Endpoint
 from .errors import (
     AnswerLost,
     Cause,
-    CertificateRejected,
     MissingLibrary,
     SecondFactorMissing,
     TransportError,
     Unreachable,
     error_from_answer,
+)
+from .exchange import (
+    CONNECT_SECONDS,
+    UnreadableAnswer,
+    certificate_rejected,
+    read_data,
+    read_errors,
+    trusted_seconds,
 )
 
 IMPORT_ERROR: str | None = None
@@ -47,12 +53,9 @@ except ImportError:
     HTTPAdapter = JsonSerializer = ProxmoxHTTPAuthBase = object  # type: ignore[assignment,misc]
     HTTPSConnection = HTTPSConnectionPool = object  # type: ignore[assignment,misc]
 
-# pveproxy closes an idle connection after 5 s; a request on one that is just closing would be lost.
-IDLE_SECONDS = 4.0
 # A ticket lives two hours (PVE::AccessControl), and gets a new one while it does.
 TICKET_SECONDS = 3600.0
 TICKET_LIFE_SECONDS = 7200.0 - 60.0
-CONNECT_SECONDS = 10.0
 
 
 def require_libraries() -> None:
@@ -99,30 +102,14 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
-class _UnreadableError(Exception):
-    """An answer that is not PVE's; is_json says whether it was meant to be JSON."""
-
-    def __init__(self, message: str, is_json: bool) -> None:
-        super().__init__(message)
-        self.is_json = is_json
-
-
 class _Serializer(JsonSerializer):
     """proxmoxer's, but half an answer is an error, and an error keeps the whole body."""
 
     def loads(self, response: requests.Response) -> t.Any:
-        try:
-            return json.loads(response.content.decode("utf-8"))["data"]
-        except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-            content_type = response.headers.get("Content-Type") or "of no type"
-            raise _UnreadableError(f"the answer ({content_type}) is not PVE's JSON", "json" in content_type) from error
+        return read_data(response.content, response.headers.get("Content-Type") or "")
 
     def loads_errors(self, response: requests.Response) -> dict[str, t.Any] | None:
-        try:
-            body = json.loads(response.content.decode("utf-8"))
-        except (UnicodeDecodeError, ValueError):
-            return None
-        return body if isinstance(body, dict) else None
+        return read_errors(response.content)
 
 
 class _TicketAuth(ProxmoxHTTPAuthBase):
@@ -219,10 +206,9 @@ class Transport:
         """The address in use."""
         return self.options.endpoints[self._endpoint]
 
-    def next_endpoint(self) -> bool:
-        """Turn to the next address; False when the list begins anew."""
+    def next_endpoint(self) -> None:
+        """Turn to the next address of the list."""
         self._endpoint = (self._endpoint + 1) % len(self.options.endpoints)
-        return self._endpoint != 0
 
     def close(self) -> None:
         """Close the connection."""
@@ -244,6 +230,13 @@ class Transport:
         request = requests.Request("GET", self.endpoint.url, auth=self._auth).prepare()
         return {name: value for name, value in request.headers.items() if name in ("Authorization", "Cookie")}
 
+    def connect_beside(self, seconds: float) -> ssl.SSLSocket:
+        """Connect once more to the server that answered; seconds bounds each wait. Raises a PveError."""
+        from .tls import connect_tls
+
+        # PVE opens ports on the node that answered; behind a name with several addresses, only that one has them.
+        return connect_tls(self.options, self.endpoint, self.peer, seconds)
+
     @property
     def logged_in(self) -> bool:
         """Whether no login comes before the next request."""
@@ -255,7 +248,7 @@ class Transport:
         path begins after /api2/json; seconds bounds each wait for the network.
         Raises a TransportError, or the PveError that the answer means.
         """
-        if time.monotonic() - self._last_used > IDLE_SECONDS:
+        if time.monotonic() - self._last_used > trusted_seconds(method):
             self._session.close()
         timeout = (min(CONNECT_SECONDS, seconds), seconds)
         self._auth.timeout = timeout
@@ -288,7 +281,7 @@ class Transport:
             raise error_from_answer(
                 name, error.status_code, str(error.content), error.errors, self.options.identity
             ) from error
-        except _UnreadableError as error:
+        except UnreadableAnswer as error:
             if not self.reached and not error.is_json:
                 raise Unreachable(f"{url} is not PVE's API: {error}", cause) from error
             raise AnswerLost(f"{url} gave no usable answer to {name}: {error}", cause) from error
@@ -309,7 +302,7 @@ class Transport:
             why = f"no answer within {timeout[1]:g} s" if timed_out else str(root)
             return AnswerLost(f"the connection to {url} broke during {name}: {why}", cause, late=timed_out)
         if _is_about_certificate(error, root):
-            return CertificateRejected(certificate_sentence(url, root, self.options), cause)
+            return certificate_rejected(url, root, self.options, cause)
         why = f"no connection within {timeout[0]:g} s" if timed_out else str(root) or type(root).__name__
         return Unreachable(f"cannot connect to {url}: {why}", cause)
 
@@ -335,16 +328,3 @@ def _causes(error: BaseException | None) -> t.Iterator[BaseException]:
         if not isinstance(inner, BaseException):
             inner = next((item for item in reversed(error.args) if isinstance(item, BaseException)), None)
         error = inner or error.__cause__
-
-
-def certificate_sentence(url: str, root: BaseException, options: ConnectionOptions) -> str:
-    """Say why a certificate is not trusted, and what to do."""
-    if options.fingerprint and not isinstance(root, ssl.SSLCertVerificationError):
-        return f"the certificate of {url} is not the one that api_fingerprint names: {root}"
-    why = getattr(root, "verify_message", None) or str(root)
-    # urllib3 1.26 says "doesn't match", OpenSSL "mismatch".
-    cure = "call it by a name that the certificate holds" if "match" in why else "set ca_path to the cluster's CA"
-    return (
-        f"the certificate of {url} is not trusted ({why.rstrip('.')}): {cure}, "
-        f"or set api_fingerprint to the certificate's SHA-256 fingerprint"
-    )

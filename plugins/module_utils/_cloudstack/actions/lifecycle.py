@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From the number of a guest that is to come to its end: prepare, create, start, stop, reboot, delete."""
+"""From the making of a guest to its end: create, start, stop, reboot, delete."""
 
 from __future__ import annotations
 
-import random
 import typing as t
 import uuid
 
@@ -16,64 +15,21 @@ from ..._operations.power import PowerRequest
 from ..._operations.selection import check_vmid
 from ..._operations.vm.deploy import Deployment, deploy_clone, deploy_new, take_down
 from ..._operations.vm.ensure import converge
+from ..._operations.vm.names import check_name
 from ..._operations.vm.removal import remove_vm
 from ..._operations.vm.request import VmRequest
-from ..._operations.vm.settings import check_name
 from ..._operations.vm.state import read_state
 from ..._pve.commands import Command
-from ..._pve.errors import AlreadyExists, InvalidRequest, PveError, Refused, TaskFailed, TimedOut
+from ..._pve.errors import PveError, Refused, TaskFailed, TimedOut
 from ..._pve.guests import QEMU, Selector
 from ..._pve.tasks import parse_upid
-from ..guests import is_taken
 from ..owned import condition_of, find_own_guest, own_guest, power
 from ..run import Run
-from ..translate import ISO, Order, clone_request, guest_name, install_request, start_request
+from ..translate import ISO, Order, clone_request, install_request, start_request
 
-VMID_TRIES = 20
 # What is left of the time for PVE to kill a guest that did not shut down by itself, and for the answer.
 AFTER_SHUTDOWN_SECONDS = 10
 NOT_THERE = "Instance is not there"
-
-
-def prepare(run: Run) -> dict[str, t.Any]:
-    """Choose the number of the guest: nothing that create does can be told to CloudStack any more."""
-    guest_name(run.instance, run.details)
-    return {"details": {"proxmox_vmid": str(_choose_vmid(run))}}
-
-
-def _choose_vmid(run: Run) -> int:
-    offset = run.details.number("vmid_offset")
-    if offset is not None:
-        if run.instance.id is None:
-            raise InvalidRequest("vmid_offset needs cloudstack.vm.details.id, which is missing")
-        vmid = offset + run.instance.id
-        check_vmid("vmid_offset", vmid)
-        if not _is_free(run, vmid):
-            raise AlreadyExists(
-                f"guest {vmid} (vmid_offset {offset} and CloudStack's id {run.instance.id}) is there already"
-            )
-        return vmid
-    lowest, highest = (int(text) for text in run.details.required("vmid_range").split("-"))
-    check_vmid("vmid_range", lowest)
-    check_vmid("vmid_range", highest)
-    if lowest > highest:
-        raise InvalidRequest(f"vmid_range: {lowest} is more than {highest}")
-    for _try in range(VMID_TRIES):
-        # PVE reserves no number: of the many in the range two calls will hardly choose the same.
-        vmid = random.randint(lowest, highest)  # noqa: S311 - no secret
-        if _is_free(run, vmid):
-            return vmid
-    raise AlreadyExists(f"{VMID_TRIES} numbers from {lowest} to {highest} were taken: give a wider vmid_range")
-
-
-def _is_free(run: Run, vmid: int) -> bool:
-    try:
-        run.client.read("cluster", "nextid", vmid=vmid)
-    except PveError as error:
-        if is_taken(error):
-            return False
-        raise
-    return True
 
 
 def create(run: Run) -> dict[str, t.Any]:
@@ -81,7 +37,7 @@ def create(run: Run) -> dict[str, t.Any]:
     details, instance = run.details, run.instance
     check_vmid("proxmox_vmid", run.vmid)
     order = Order(instance, details, run.vmid, uuid.uuid4().hex, run.node)
-    deployment = Deployment(run.vmid, run.node, order.deployment, finish=_after_start(run))
+    deployment = Deployment(run.vmid, run.node, order.deployment, finish=_after_start(run), on_order=run.ordered)
     is_iso = (details.text("template_type") or "").lower() == ISO
     request = install_request(order) if is_iso else None
     applier = run.applier()

@@ -12,17 +12,8 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._operations.facts import PAUSED, RUNNING
-from ..._operations.plan import Applier
-from ..._operations.power import PowerRequest
 from ..._operations.snapshots.facts import Snapshots, read_snapshots
-from ..._operations.snapshots.planning import plan_snapshots
-from ..._operations.snapshots.request import SnapshotRequest, snapshot_request
-from ..._operations.snapshots.undo import abandon_snapshot
-from ..._operations.vm.ensure import converge
-from ..._operations.vm.request import VmRequest
-from ..._operations.vm.settings import TagsWish
 from ..._operations.vm.state import VmState, read_state
-from ..._operations.vm.wishes import Wish
 from ..._pve.errors import AlreadyExists, InvalidRequest, NotFound, PveError, TimedOut, TransportError
 from ..._pve.guests import GuestHandle, Selector
 from ..._pve.vm_config import NIC_KEY
@@ -31,7 +22,11 @@ from ..owned import condition_of, own_guest, power
 from ..parameters import parameter, required
 from ..run import Run
 from ..tables import table
-from ..translate import start_request
+
+if t.TYPE_CHECKING:
+    from ..._operations.plan import Applier
+    from ..._operations.snapshots.request import SnapshotRequest
+    from ..._operations.vm.request import VmRequest
 
 NAME = Detail("snap_name")
 SAVE_MEMORY = Detail("snap_save_memory", "flag", default=False)
@@ -53,6 +48,8 @@ class _Target:
 
     def apply(self, applier: Applier, request: SnapshotRequest) -> tuple[str, ...]:
         """Carry a request out; returns what the user should know."""
+        from ..._operations.snapshots.planning import plan_snapshots
+
         planned = plan_snapshots(request, self.handle.guest, self.held, lambda: read_snapshots(self.handle))
         applier.apply(planned.plan, self.handle)
         return planned.warnings
@@ -77,6 +74,8 @@ def list_snapshots(run: Run) -> dict[str, t.Any]:
 
 def create_snapshot(run: Run) -> dict[str, t.Any]:
     """Take a snapshot. When that takes too long it is called off, and nothing is left of it."""
+    from ..._operations.snapshots.undo import abandon_snapshot
+
     name = required(run, NAME)
     request = _request(run, "present", name, vmstate=parameter(run, SAVE_MEMORY) or None, description=_description(run))
     applier = run.applier()
@@ -130,6 +129,10 @@ def restore_snapshot(run: Run) -> dict[str, t.Any]:
 
 def _go_on(run: Run, applier: Applier, target: _Target) -> bool:
     """Bring a guest that was rolled back to where CloudStack has it; True when it had to be started."""
+    from ..._operations.power import PowerRequest
+    from ..._operations.vm.ensure import converge
+    from ..translate import start_request
+
     handle = target.handle
     state = read_state(handle)
     state = converge(applier, _keep_identity(run, target.state, state), handle, state)
@@ -160,6 +163,8 @@ def _target(run: Run, applier: Applier, adopt: bool = True) -> _Target:
 
 def _request(run: Run, state: str, name: str, **options: t.Any) -> SnapshotRequest:
     """Go through the one door of snapshots; raises InvalidRequest in the words of CloudStack's parameters."""
+    from ..._operations.snapshots.request import snapshot_request
+
     try:
         return snapshot_request({"vmid": run.vmid, "state": state, "snapshot": name, **options})
     except InvalidRequest as error:
@@ -184,6 +189,10 @@ def _description(run: Run) -> str | None:
 
 def _keep_identity(run: Run, before: VmState, after: VmState) -> VmRequest:
     """What a rollback must not bring back: the networks of then, and a guest without the mark's tag."""
+    from ..._operations.vm.request import VmRequest
+    from ..._operations.vm.settings import TagsWish
+    from ..._operations.vm.wishes import Wish
+
     nets = {key: text for key, text in before.values.items() if NIC_KEY.fullmatch(key)}
     return VmRequest(
         Selector(run.vmid),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..._operations.facts import HIBERNATED, PAUSED, RUNNING
+from ..._operations.facts import HIBERNATED, PAUSED, RUNNING, Status, parse_status
 from ..._pve.errors import Ambiguous, NotFound, PermissionDenied
 from ..._pve.guests import BIRTH_LOCKS, QEMU
 from ..guests import check_owner, is_half_made, locate
@@ -23,12 +23,33 @@ _SEES_GUESTS = re.compile(r"/|/vms(/.*)?|/pool(/.*)?")
 
 def status(run: Run) -> dict[str, t.Any]:
     """Say whether the instance runs; two requests. A paused guest is on: its memory and its devices are in use."""
+    return run.host.share(run, lambda: _ask(run), lambda guests: _in_list(run, guests))
+
+
+def _ask(run: Run) -> dict[str, t.Any]:
     found = locate(run)
     if found is None:
         raise NotFound(f"{run.instance.name} is gone: there is no guest {run.vmid} in the cluster")
     handle, current = found
     if not is_half_made(current):
         check_owner(run, handle, current, handle.read("config"))
+    return _state(current)
+
+
+def _in_list(run: Run, guests: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any] | None:
+    """The same from the full list of the node, when it leaves no doubt, by the rule of statuses; or else None."""
+    name = run.instance.name
+    named = [guest for guest in guests if guest.get("name") == name]
+    if len(named) != 1 or str(named[0].get("vmid")) != str(run.vmid) or not is_instance_name(name):
+        return None
+    guest = named[0]
+    if guest.get("template") or guest.get("lock") in BIRTH_LOCKS or not _is_tagged(run, str(guest.get("tags") or "")):
+        return None
+    # Only a list that was asked for in full knows which guests are paused.
+    return _state(parse_status(guest)) if guest.get("status") != RUNNING or guest.get("qmpstatus") else None
+
+
+def _state(current: Status) -> dict[str, t.Any]:
     state = POWER_ON if current.condition in (RUNNING, PAUSED) else POWER_OFF
     more = {"guest_state": current.condition} if current.condition in (PAUSED, HIBERNATED) else {}
     return {"power_state": state, **more}
@@ -61,7 +82,7 @@ def _read_node(run: Run) -> list[t.Mapping[str, t.Any]]:
 
 def _instance_name(run: Run, guest: t.Mapping[str, t.Any]) -> str:
     """The instance that a guest is, by its name or else by its notes; empty when it is none."""
-    name, tags = str(guest.get("name") or ""), str(guest.get("tags") or "").lower()
+    name, tags = str(guest.get("name") or ""), str(guest.get("tags") or "")
     if is_instance_name(name):
         # One that is not marked yet can only be CloudStack's where old guests are taken over.
         return name if _is_tagged(run, tags) or run.details.text("ownership") != "require" else ""
@@ -72,7 +93,7 @@ def _instance_name(run: Run, guest: t.Mapping[str, t.Any]) -> str:
 
 
 def _is_tagged(run: Run, tags: str) -> bool:
-    return run.details.required("tag").lower() in re.split(r"[;,\s]+", tags)
+    return run.details.required("tag").lower() in re.split(r"[;,\s]+", tags.lower())
 
 
 def _only_one(run: Run, name: str, group: t.Sequence[t.Mapping[str, t.Any]]) -> t.Mapping[str, t.Any]:

@@ -10,13 +10,15 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ..._pve.channel import ConsoleChannel
-from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest, Refused
 from ..._pve.guests import QEMU
 from ..._pve.tasks import parse_upid
 from ..facts import PAUSED, RUNNING
 from .target import NODE, ConsoleTarget
+
+if t.TYPE_CHECKING:
+    from ..._pve.channel import ConsoleChannel
+    from ..._pve.client import PveClient
 
 # A port takes one connection, within this time (PVE::API2::Qemu vncproxy, termproxy main.rs).
 CONNECT_WITHIN_SECONDS = 10

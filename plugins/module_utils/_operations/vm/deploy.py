@@ -41,6 +41,8 @@ class Deployment:
     template: Guest | None = None
     # What is to be done once the guest runs.
     finish: list[Plan] = field(default_factory=list)
+    # Called right before PVE is asked for the guest.
+    on_order: t.Callable[[Deployment], None] | None = None
 
 
 def deploy_clone(
@@ -82,6 +84,8 @@ def find_source(client: PveClient, template: Selector, node: str) -> Source:
 def _deploy(applier: Applier, deployment: Deployment, request: VmRequest, birth: Birth) -> Outcome:
     client = applier.client
     deployment.ordered = True
+    if deployment.on_order is not None:
+        deployment.on_order(deployment)
     applier.apply(Plan((birth,)))
     handle = birth.handle(client)
     state = birth.expected

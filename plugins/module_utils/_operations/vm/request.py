@@ -16,8 +16,9 @@ from ..selection import check_vmid, selector_from
 from .cloud_init import CloudInitWish, cloud_init_wish
 from .devices import DeviceWish, StateDiskWish, device_wishes, state_disk_wishes
 from .disks import DiskWish, disk_wishes
+from .names import check_name
 from .networks import NetworkWish, network_wishes
-from .settings import TagsWish, check_config_key, check_name, setting_wishes, tags_wish
+from .settings import TagsWish, check_config_key, setting_wishes, tags_wish
 from .wishes import Wish
 
 STATES = ("present", "absent", "template")

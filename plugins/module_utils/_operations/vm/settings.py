@@ -19,7 +19,6 @@ OS_TYPES = ("other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "wi
 SCSI_CONTROLLERS = ("lsi", "lsi53c810", "virtio-scsi-pci", "virtio-scsi-single", "megasas", "pvscsi")
 HOTPLUG = ("network", "disk", "usb", "memory", "cpu", "cloudinit")
 SERIAL_KEY = re.compile(r"serial[0-3]")
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _CONFIG_KEY = re.compile(r"[a-z][a-z0-9_-]*")
 # Not settings, but orders to the API call itself or to its bookkeeping.
@@ -132,14 +131,6 @@ def check_config_key(option: str, key: str) -> None:
     """Raise InvalidRequest when it cannot be a setting of a virtual machine."""
     if not _CONFIG_KEY.fullmatch(key) or key in _RESERVED_KEYS:
         raise InvalidRequest(f"{option}: {key!r} is no setting of a virtual machine")
-
-
-def check_name(option: str, name: str) -> None:
-    """Raise InvalidRequest unless PVE takes it as a name (PVE::JSONSchema, dns-name)."""
-    if not _NAME.fullmatch(name) or len(name) > 253:
-        raise InvalidRequest(
-            f"{option} {name!r} is not a DNS name: letters, digits and hyphens, in parts that dots separate"
-        )
 
 
 @dataclass(frozen=True)

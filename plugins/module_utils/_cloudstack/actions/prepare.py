@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""prepare: the number of a guest that is to be. It imports little, since it does little."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ..._operations.selection import check_vmid
+from ..._pve.errors import AlreadyExists, InvalidRequest, PveError
+from ..guest_names import guest_name
+from ..guests import is_taken
+from ..run import Run
+
+VMID_TRIES = 20
+
+
+def prepare(run: Run) -> dict[str, t.Any]:
+    """Choose the number of the guest: nothing that create does can be told to CloudStack any more."""
+    guest_name(run.instance, run.details)
+    return {"details": {"proxmox_vmid": str(_choose_vmid(run))}}
+
+
+def _choose_vmid(run: Run) -> int:
+    offset = run.details.number("vmid_offset")
+    if offset is not None:
+        if run.instance.id is None:
+            raise InvalidRequest("vmid_offset needs cloudstack.vm.details.id, which is missing")
+        vmid = offset + run.instance.id
+        check_vmid("vmid_offset", vmid)
+        if not _is_free(run, vmid):
+            raise AlreadyExists(
+                f"guest {vmid} (vmid_offset {offset} and CloudStack's id {run.instance.id}) is there already"
+            )
+        return vmid
+    lowest, highest = (int(text) for text in run.details.required("vmid_range").split("-"))
+    check_vmid("vmid_range", lowest)
+    check_vmid("vmid_range", highest)
+    if lowest > highest:
+        raise InvalidRequest(f"vmid_range: {lowest} is more than {highest}")
+    for _try in range(VMID_TRIES):
+        # PVE reserves no number: of the many in the range two calls will hardly choose the same.
+        vmid = lowest + int.from_bytes(os.urandom(8), "big") % (highest - lowest + 1)
+        if _is_free(run, vmid):
+            return vmid
+    raise AlreadyExists(f"{VMID_TRIES} numbers from {lowest} to {highest} were taken: give a wider vmid_range")
+
+
+def _is_free(run: Run, vmid: int) -> bool:
+    try:
+        run.client.read("cluster", "nextid", vmid=vmid)
+    except PveError as error:
+        if is_taken(error):
+            return False
+        raise
+    return True

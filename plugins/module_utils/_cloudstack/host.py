@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What carries a run: a process of its own, which ends with it; the resident service has another one."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from .._pve.deadline import Deadline
+
+if t.TYPE_CHECKING:
+    from .._operations.vm.deploy import Deployment
+    from .._pve.connection import ConnectionOptions
+    from .._pve.direct import DirectTransport
+    from .._pve.transport import Transport
+    from .run import Run
+
+# Only requests knows how to go through a proxy.
+PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+class Interrupted(BaseException):
+    """Somebody wants the action to end; what it made is taken down first."""
+
+
+class Host:
+    """A process that carries out one action."""
+
+    def __init__(self, environment: t.Mapping[str, str]) -> None:
+        # The environment of the executable, or what of it concerns the action.
+        self.environment = environment
+        # The payload, when somebody has opened it already.
+        self.payload_stream: int | None = None
+
+    def deadline(self, seconds: float) -> Deadline:
+        """A deadline whose pauses end early when the action is to end."""
+        return Deadline(seconds)
+
+    def last_seconds(self, left: float) -> float:
+        """How long taking things down may last, when so many seconds are left of CloudStack's wait."""
+        return left
+
+    def opened(self, run: Run) -> None:
+        """The run knows what it is about; nothing was asked of PVE yet."""
+
+    def connect(self, options: ConnectionOptions) -> Transport | DirectTransport:
+        """A way to talk to PVE, for this run alone; raises a PveError."""
+        if any(self.environment.get(name) for name in PROXY_VARIABLES):
+            from .._pve.libraries import find_libraries
+
+            find_libraries()
+            from .._pve.transport import Transport
+
+            return Transport(options)
+        from .._pve.direct import DirectTransport
+
+        return DirectTransport(options)
+
+    def disconnect(self, transport: Transport | DirectTransport) -> None:
+        """The run needs the connection no more."""
+        transport.close()
+
+    def turn(self, deadline: Deadline) -> t.ContextManager[None]:  # noqa: ARG002
+        """Wait until a request may be sent; raises TimedOut."""
+        return contextlib.nullcontext()
+
+    def own_upids(self) -> set[str]:
+        """Where the run keeps the tasks that are its own."""
+        return set()
+
+    def ordered(self, run: Run, deployment: Deployment) -> None:
+        """PVE is asked for the guest of this deployment next."""
+
+    def share(
+        self,
+        run: Run,  # noqa: ARG002
+        alone: t.Callable[[], dict[str, t.Any]],
+        listed: t.Callable[[t.Sequence[t.Mapping[str, t.Any]]], dict[str, t.Any] | None],  # noqa: ARG002
+    ) -> dict[str, t.Any]:
+        """Answer a question about one guest: alone asks PVE, listed finds it in the list of the run's node."""
+        return alone()

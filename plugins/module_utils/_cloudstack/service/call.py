@@ -1,0 +1,195 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One action that the service carries out for an executable: what differs from a process of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+import typing as t
+
+from ..._pve.deadline import Deadline
+from ..._pve.direct import DirectTransport
+from ..host import Host, Interrupted
+from ..registry import DROP, GO_ON, find_action
+from .journal import ANSWERED, Entry
+
+if t.TYPE_CHECKING:
+    from ..._operations.vm.deploy import Deployment
+    from ..._pve.connection import ConnectionOptions
+    from ..._pve.transport import Transport
+    from ..run import Run
+    from .messages import Order
+    from .recovery import Recovery
+    from .resources import Resources
+
+# How long taking things down may last when CloudStack waits no more.
+TAKE_BACK_SECONDS = 600.0
+# An answer that names no other kind of error is this.
+INTERNAL = "internal"
+# These are to find nothing left of an earlier attempt.
+FRESH_STARTS = ("prepare", "create")
+
+
+class _Upids(set):  # type: ignore[type-arg]
+    """The run's own tasks; each is written to the journal as soon as it is known."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self._call = call
+
+    def add(self, upid: str) -> None:
+        super().add(upid)
+        self._call.note_upid(upid)
+
+
+class Call(Host):
+    """What an action runs in."""
+
+    def __init__(self, order: Order, stream: int, resources: Resources, recovery: Recovery, started: float) -> None:
+        super().__init__(order.environment or {})
+        self.order = order
+        self.payload_stream = stream
+        self.started = started
+        action = find_action(order.arguments[0]) if order.arguments else None
+        self.name = action.name if action else "unknown"
+        self._orphaned = action.orphaned if action else DROP
+        self.is_orphan = False
+        self.entry: Entry | None = None
+        self.options: ConnectionOptions | None = None
+        self._run: Run | None = None
+        self._resources = resources
+        self._recovery = recovery
+        # Why the action is to end; empty when it is not, or when it has been told.
+        self._interruption = ""
+        self._interrupted = threading.Event()
+        # Guards the transport: one that was given back is somebody else's.
+        self._lock = threading.Lock()
+        self._transport: DirectTransport | None = None
+
+    # ---- what the loop of the service says
+
+    def interrupt(self, why: str) -> None:
+        """End the action, from another thread; what it has made is taken back."""
+        self._interruption = self._interruption or why
+        self._interrupted.set()
+        with self._lock:
+            if self._transport is not None:
+                self._transport.cut_off()
+
+    def orphan(self) -> None:
+        """Nobody waits for the answer any more."""
+        if self.is_orphan:
+            return
+        self.is_orphan = True
+        if self._orphaned != GO_ON:
+            self.interrupt("the executable was killed")
+
+    # ---- what the run asks for
+
+    def deadline(self, seconds: float) -> Deadline:
+        return Deadline(seconds, sleep=self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        self._interrupted.wait(seconds)
+        self._check()
+
+    def _check(self) -> None:
+        """Raise Interrupted, once, when the action is to end."""
+        if self._interrupted.is_set():
+            why, self._interruption = self._interruption, ""
+            # A second interruption would only spoil the taking back.
+            self._interrupted = threading.Event()
+            raise Interrupted(why)
+
+    def last_seconds(self, left: float) -> float:
+        return max(left, TAKE_BACK_SECONDS) if self.is_orphan else left
+
+    def opened(self, run: Run) -> None:
+        self._run = run
+        self._recovery.offer(run, wait=self.name in FRESH_STARTS)
+
+    def connect(self, options: ConnectionOptions) -> Transport | DirectTransport:
+        self.options = options
+        transport = self._resources.sessions.borrow(options)
+        with self._lock:
+            self._transport = transport
+        return transport
+
+    def disconnect(self, transport: Transport | DirectTransport) -> None:
+        with self._lock:
+            self._transport = None
+        if isinstance(transport, DirectTransport):
+            self._resources.sessions.give_back(transport)
+
+    def turn(self, deadline: Deadline) -> t.ContextManager[None]:
+        self._check()
+        options = self.options
+        return self._resources.turns.turn(options.endpoints if options else (), deadline, self._check)
+
+    def own_upids(self) -> set[str]:
+        return _Upids(self)
+
+    def note_upid(self, upid: str) -> None:
+        if self.entry is not None:
+            self.entry.note(upid=upid)
+
+    def ordered(self, run: Run, deployment: Deployment) -> None:
+        options, template = run.connection(), deployment.template
+        self.entry = self._resources.journal.begin(
+            instance=run.instance.uuid,
+            name=run.instance.name,
+            vmid=deployment.vmid,
+            node=deployment.node,
+            deployment=deployment.deployment,
+            template=[template.vmid, template.node] if template else None,
+            identity=options.identity,
+            endpoints=[end.url for end in options.endpoints],
+            payload=self.order.arguments[1],
+        )
+
+    def share(
+        self,
+        run: Run,
+        alone: t.Callable[[], dict[str, t.Any]],
+        listed: t.Callable[[t.Sequence[t.Mapping[str, t.Any]]], dict[str, t.Any] | None],
+    ) -> dict[str, t.Any]:
+        return self._resources.storms.join(run, alone, listed)
+
+    # ---- how it ends
+
+    def ended(self, document: t.Mapping[str, t.Any]) -> None:
+        """The answer is there, and goes to the executable next."""
+        kind = "" if document.get("status") == "success" else str(document.get("kind") or INTERNAL)
+        self._resources.counters.action(self.name, time.monotonic() - self.started, kind)
+        if self.entry is None:
+            return
+        if not kind:
+            self.entry.note(**{ANSWERED: True})
+        elif kind == INTERNAL or (self._run is not None and self._run.left_behind):
+            self._recovery.add(self.entry)
+            self.entry = None
+        else:
+            self.entry.remove()
+            self.entry = None
+
+    @property
+    def wants_receipt(self) -> bool:
+        """Whether it matters that the executable has printed the answer."""
+        return self.entry is not None
+
+    def delivered(self) -> None:
+        """The executable has printed the answer."""
+        if self.entry is not None:
+            self.entry.remove()
+            self.entry = None
+
+    def undelivered(self) -> None:
+        """The executable was killed before it printed that all went well: for CloudStack it did not."""
+        entry, options, self.entry = self.entry, self.options, None
+        if entry is None:
+            return
+        entry.note(**{ANSWERED: False})
+        self._recovery.add(entry, options)

@@ -1,0 +1,199 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""cloudbridge-proxmoxd: the resident service of one extension, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import typing as t
+import warnings
+from dataclasses import dataclass
+
+from ..registry import ACTIONS
+from . import activation
+from .resources import Resources, Settings, say
+from .server import Server
+
+SUCCESSOR_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class _Arguments:
+    settings: Settings
+    socket: str
+    user: str
+    metrics_port: int
+
+
+def main(argv: t.Sequence[str], release: str) -> int:
+    """Serve until told to stop. argv is that of the program, which is run again to make a successor."""
+    warnings.simplefilter("ignore")
+    arguments = _parse(argv[1:], release)
+    # Every message of another user's process would be one of a foreigner anyway.
+    os.umask(0o077)
+    threading.stack_size(1024 * 1024)
+    try:
+        daemon = _Daemon(argv, arguments)
+    except OSError as error:
+        say(f"cannot serve: {error}")
+        return 1
+    daemon.run()
+    return 0
+
+
+def _parse(words: t.Sequence[str], release: str) -> _Arguments:
+    parser = argparse.ArgumentParser(
+        prog="cloudbridge-proxmoxd",
+        description="Carries out CloudStack's actions on Proxmox VE for the executable of an extension.",
+    )
+    parser.add_argument("--extension", required=True, help="name of the extension")
+    parser.add_argument("--policy-file", required=True, help="the site policy")
+    parser.add_argument("--log-file", default="", help="the log, one line per call")
+    parser.add_argument("--socket", default="", help="where executables connect, unless systemd passes a socket")
+    parser.add_argument("--state-directory", default="", help="where guests on their way are written down")
+    parser.add_argument("--user", default="", help="the account whose executables are served, besides root")
+    parser.add_argument("--most-requests", type=int, default=16, help="requests to one PVE at once")
+    parser.add_argument("--most-actions", type=int, default=256, help="actions at once")
+    parser.add_argument("--metrics-port", type=int, default=0, help="loopback port for Prometheus; 0 is none")
+    parser.add_argument("--stop-seconds", type=float, default=60.0, help="time for running actions at a stop")
+    found = parser.parse_args(list(words))
+    if min(found.most_requests, found.most_actions) < 1:
+        parser.error("--most-requests and --most-actions are at least 1")
+    settings = Settings(
+        extension=found.extension,
+        release=release,
+        policy_file=found.policy_file,
+        log_file=found.log_file,
+        state_directory=found.state_directory or os.environ.get("STATE_DIRECTORY", "").partition(":")[0],
+        most_actions=found.most_actions,
+        most_requests=found.most_requests,
+        stop_seconds=found.stop_seconds,
+    )
+    return _Arguments(settings, found.socket, found.user, found.metrics_port)
+
+
+class _Daemon:
+    """A server, and what keeps it in touch with systemd and with its successor."""
+
+    def __init__(self, argv: t.Sequence[str], arguments: _Arguments) -> None:
+        self.argv = list(argv)
+        self.settings = arguments.settings
+        users = {0, os.geteuid()} | ({pwd.getpwnam(arguments.user).pw_uid} if arguments.user else set())
+        self.server = Server(Resources(self.settings), users)
+        self.is_successor = activation.READY_VARIABLE in os.environ
+        self.sockets = activation.inherited_sockets(os.environ)
+        self.own_path = ""
+        if activation.REQUESTS not in self.sockets:
+            if not arguments.socket:
+                raise OSError("systemd passed no socket, and --socket names none")
+            self.own_path = arguments.socket
+            self.sockets[activation.REQUESTS] = [activation.listen(arguments.socket)]
+        if arguments.metrics_port and activation.METRICS not in self.sockets:
+            self.sockets[activation.METRICS] = [_listen_on_loopback(arguments.metrics_port)]
+        self.wishes: list[int] = []
+        self.successor: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> None:
+        """Serve, and end the process's threads with it."""
+        for action in ACTIONS:
+            action.load()
+        server = self.server
+        server.on_tick = lambda: activation.notify("WATCHDOG=1")
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, _frame: self._wish(number))
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        server.watch(reading, lambda: self._heed(reading))
+        for name, listeners in self.sockets.items():
+            for listener in listeners:
+                server.listen(listener, scrape=name == activation.METRICS)
+        self._tell_readiness()
+        say(f"serving {self.settings.extension}, release {self.settings.release}")
+        server.serve()
+        activation.notify("STOPPING=1")
+        say("ended")
+        sys.stderr.flush()
+        # A thread that hangs in a request must not keep the process.
+        os._exit(0)
+
+    def _tell_readiness(self) -> None:
+        ready = os.environ.pop(activation.READY_VARIABLE, "")
+        for name in activation.OWN_VARIABLES:
+            os.environ.pop(name, None)
+        if ready.isdigit():
+            os.write(int(ready), b"ready")
+            os.close(int(ready))
+        else:
+            activation.notify("READY=1", f"STATUS=serving {self.settings.extension}")
+
+    def _wish(self, number: int) -> None:
+        self.wishes.append(number)
+
+    def _heed(self, reading: int) -> None:
+        os.read(reading, 4096)
+        while self.wishes:
+            number = self.wishes.pop(0)
+            if number == signal.SIGHUP:
+                self._make_successor()
+            elif self.server.stop_at is None:
+                say("stopping: running actions are finished first")
+                activation.notify("STOPPING=1")
+                self.server.drain(self.settings.stop_seconds)
+
+    def _make_successor(self) -> None:
+        """Start the program again, which may be of a newer release by now, and hand the sockets to it."""
+        if self.successor is not None or self.server.stopping:
+            return
+        reading, writing = os.pipe()
+        numbers = [item.fileno() for items in self.sockets.values() for item in items]
+        variables = {
+            activation.HANDOVER_VARIABLE: activation.handover(self.sockets),
+            activation.READY_VARIABLE: str(writing),
+        }
+        try:
+            self.successor = subprocess.Popen(  # noqa: S603 - the words are those that this process was started with
+                self.argv, env={**os.environ, **variables}, pass_fds=[*numbers, writing], stdin=subprocess.DEVNULL
+            )
+        except OSError as error:
+            say(f"no successor could be started, so this release goes on: {error}")
+            os.close(reading)
+            return
+        finally:
+            os.close(writing)
+        self.server.watch(reading, lambda: self._succeeded(reading))
+
+    def _succeeded(self, reading: int) -> None:
+        """The successor is ready, or it failed."""
+        is_ready = os.read(reading, 16) == b"ready"
+        self.server.unwatch(reading)
+        os.close(reading)
+        successor, self.successor = self.successor, None
+        if not is_ready or successor is None:
+            say("the successor ended before it was ready, so this release goes on")
+            if successor is not None:
+                successor.wait(SUCCESSOR_SECONDS)
+            return
+        activation.notify(f"MAINPID={successor.pid}")
+        # It is systemd's child from now on, or init's.
+        successor.returncode = 0
+        say(f"process {successor.pid} has taken over: running actions are finished here")
+        self.sockets.clear()
+        self.server.drain(None)
+
+
+def _listen_on_loopback(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(16)
+    return listener

@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the executable and the service say to each other over the socket.
+
+The socket keeps the boundaries of messages (SOCK_SEQPACKET). The executable sends an order, with the open payload; the
+service answers "ready" and how many seconds the answer may take, or "no" and why; the executable says "go". From then
+on the action is the service's, and is never carried out by anybody else. The service sends the answer with the exit
+code in front, and the executable says "done" when it has printed it. Who hears anything but "ready" carries the action
+out itself. templates/extension.py.j2 has the executable's side.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+GREETING = b"cloudbridge 1"
+RUN = b"run"
+STATUS = b"status"
+GO = b"go"
+DONE = b"done"
+SIGNAL = b"signal "
+# An order holds arguments, which CloudStack keeps short, and a few variables.
+MAX_ORDER_BYTES = 64 * 1024
+MOST_WORDS = 256
+
+
+class BadMessage(Exception):
+    """A message that no executable sends."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a client wants: to have an action run, with its arguments and variables, or to know how the service is."""
+
+    kind: bytes
+    release: str = ""
+    arguments: tuple[str, ...] = ()
+    environment: t.Mapping[str, str] | None = None
+
+
+def parse_order(message: bytes) -> Order:
+    """Read the first message of a client; raises BadMessage."""
+    if len(message) > MAX_ORDER_BYTES:
+        raise BadMessage("the order is too long")
+    words = message.split(b"\0")
+    if len(words) > MOST_WORDS:
+        raise BadMessage("the order has too many words")
+    if words[0] != GREETING or len(words) < 2:
+        raise BadMessage("it does not begin as an order does")
+    if words[1] == STATUS:
+        return Order(STATUS)
+    if words[1] != RUN or len(words) < 4 or not words[3].isdigit():
+        raise BadMessage("it orders nothing that is known")
+    texts = [word.decode("utf-8", "surrogateescape") for word in words[4:]]
+    count = int(words[3][:6])
+    if count > len(texts):
+        raise BadMessage("it is shorter than it says")
+    pairs = (text.partition("=") for text in texts[count:])
+    release = words[2].decode("utf-8", "surrogateescape")
+    return Order(RUN, release, tuple(texts[:count]), {name: value for name, _equals, value in pairs})
+
+
+def encode_order(release: str, arguments: t.Sequence[str], environment: t.Mapping[str, str]) -> bytes:
+    """The order to run an action, as the executable writes it."""
+    pairs = (f"{name}={value}" for name, value in environment.items())
+    words = ["run", release, str(len(arguments)), *arguments, *pairs]
+    return b"\0".join([GREETING, *(word.encode("utf-8", "surrogateescape") for word in words)])

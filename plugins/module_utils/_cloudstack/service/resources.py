@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all actions of the service share."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import typing as t
+from dataclasses import dataclass, field
+
+from .counters import Counters
+from .journal import Journal
+from .sessions import Sessions, Turns
+from .storms import Storms
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the service was started. Times are in seconds."""
+
+    extension: str = ""
+    release: str = ""
+    policy_file: str = ""
+    log_file: str = ""
+    state_directory: str = ""
+    most_actions: int = 256
+    most_requests: int = 16
+    stop_seconds: float = 60.0
+
+
+class Lasting(t.Protocol):
+    """Something that outlives the action that made it, like a console."""
+
+    @property
+    def kind(self) -> str:
+        """What the counters call it."""
+
+    def close(self) -> None:
+        """End it; called once, from any thread."""
+
+
+class Keeper:
+    """Owns what outlives actions: counts it, and closes it when the service stops."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._things: list[Lasting] = []
+        self._closed = False
+
+    def add(self, thing: Lasting) -> bool:
+        """Take charge of something; False, and it is closed, when the service takes nothing on any more."""
+        with self._lock:
+            if not self._closed:
+                self._things.append(thing)
+                return True
+        thing.close()
+        return False
+
+    def remove(self, thing: Lasting) -> None:
+        """It has ended by itself."""
+        with self._lock:
+            if thing in self._things:
+                self._things.remove(thing)
+
+    def refuse(self) -> None:
+        """Take nothing on any more; what is there goes on."""
+        with self._lock:
+            self._closed = True
+
+    def close(self) -> None:
+        """End all that is there, and take nothing on any more."""
+        with self._lock:
+            things, self._things, self._closed = self._things, [], True
+        for thing in things:
+            thing.close()
+
+    def counts(self) -> dict[str, int]:
+        """How many there are of each kind."""
+        counts: dict[str, int] = {}
+        with self._lock:
+            for thing in self._things:
+                counts[thing.kind] = counts.get(thing.kind, 0) + 1
+        return counts
+
+
+@dataclass
+class Resources:
+    """One of each."""
+
+    settings: Settings
+    sessions: Sessions = field(default_factory=Sessions)
+    storms: Storms = field(default_factory=Storms)
+    counters: Counters = field(default_factory=Counters)
+    keeper: Keeper = field(default_factory=Keeper)
+    turns: Turns = field(init=False)
+    journal: Journal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.turns = Turns(self.settings.most_requests)
+        self.journal = Journal(self.settings.state_directory)
+
+
+def say(text: str) -> None:
+    """Write a line for systemd's journal; callers put no secret into it."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z ") if sys.stderr.isatty() else ""
+    try:
+        sys.stderr.write(f"{stamp}{text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass  # Nobody listens.

@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Many calls for the state of instances on one node, at the same time, answered from few reads.
+
+While a read is under way, later calls line up, and the next read, which has not been sent yet, answers all of them. So
+no call is answered from anything older than itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+from dataclasses import dataclass, field
+
+from ..._pve.errors import PveError, TimedOut
+from ..._pve.guests import QEMU
+
+if t.TYPE_CHECKING:
+    from ..run import Run
+
+Answer = t.Dict[str, t.Any]  # noqa: UP006 - Python 3.9 evaluates it
+Alone = t.Callable[[], Answer]
+Listed = t.Callable[[t.Sequence[t.Mapping[str, t.Any]]], t.Optional[Answer]]
+
+# How long calls line up behind a read before they make one of their own.
+PATIENCE_SECONDS = 1.0
+# The list of a node asks every guest there for its state: two calls are cheaper by themselves.
+LEAST_FOR_LIST = 3
+
+
+@dataclass(eq=False)
+class _Caller:
+    """One call that waits, and what became of it."""
+
+    run: Run
+    alone: Alone
+    listed: Listed
+    turn: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+    # Another call that asks exactly the same.
+    twin: _Caller | None = None
+    answer: Answer | None = None
+    error: BaseException | None = None
+
+    def outcome(self) -> Answer:
+        """The answer, from the list, from another call that asks the same, or else from PVE; raises its error."""
+        if self.answer is not None:
+            return self.answer
+        return self._ask() if self.twin is None else self._copy(self.twin)
+
+    def _ask(self) -> Answer:
+        try:
+            self.answer = self.alone()
+            return self.answer
+        except BaseException as error:
+            self.error = error
+            raise
+        finally:
+            self.ended.set()
+
+    def _copy(self, twin: _Caller) -> Answer:
+        if not twin.ended.wait(self.run.deadline.remaining):
+            raise TimedOut(f"the time of {self.run.deadline.seconds:g} s was over before PVE answered")
+        if twin.answer is not None:
+            return dict(twin.answer)
+        if isinstance(twin.error, PveError):
+            raise twin.error
+        # It was interrupted, which is nobody else's business.
+        return self.alone()
+
+
+@dataclass(eq=False)
+class _Line:
+    """The calls for one node: how many reads are under way, and who waits for the next."""
+
+    reading: int = 0
+    waiting: list[_Caller] = field(default_factory=list)
+    freed: threading.Event = field(default_factory=threading.Event)
+
+
+class Storms:
+    """Brings together the calls for the state of instances."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: dict[t.Hashable, _Line] = {}
+        self.joined = 0
+
+    def join(self, run: Run, alone: Alone, listed: Listed) -> Answer:
+        """Answer a call, alone or together with others; raises what alone raises."""
+        key = (run.connection(), run.node)
+        caller = _Caller(run, alone, listed)
+        with self._lock:
+            line = self._lines.setdefault(key, _Line())
+            is_free = not line.reading and not line.waiting
+            if is_free:
+                line.reading += 1
+            else:
+                line.waiting.append(caller)
+            leads, freed = line.waiting[:1] == [caller], line.freed
+        if not is_free and not leads:
+            if not caller.turn.wait(run.deadline.remaining):
+                raise TimedOut(f"the time of {run.deadline.seconds:g} s was over before PVE answered")
+            return caller.outcome()
+        try:
+            if leads:
+                freed.wait(min(PATIENCE_SECONDS, run.deadline.remaining))
+                self._lead(line)
+            return caller.outcome()
+        finally:
+            self._leave(key, line)
+
+    def _lead(self, line: _Line) -> None:
+        """Close the line, and make one read for all that are in it."""
+        with self._lock:
+            callers, line.waiting, line.freed = line.waiting, [], threading.Event()
+            line.reading += 1
+            self.joined += len(callers) - 1
+        try:
+            _pair(callers)
+            different = [caller for caller in callers if caller.twin is None]
+            if len(different) >= LEAST_FOR_LIST:
+                _read_list(different)
+        finally:
+            for caller in callers:
+                caller.turn.set()
+
+    def _leave(self, key: t.Hashable, line: _Line) -> None:
+        with self._lock:
+            line.reading -= 1
+            if line.waiting:
+                line.freed.set()
+            elif not line.reading:
+                self._lines.pop(key, None)
+
+
+def _pair(callers: t.Sequence[_Caller]) -> None:
+    """Find those who ask exactly the same as another one before them."""
+    first: dict[t.Hashable, _Caller] = {}
+    for caller in callers:
+        run = caller.run
+        known = first.setdefault((run.payload.uuid, run.payload.name, run.wait), caller)
+        if known is not caller and known.run.payload == run.payload:
+            caller.twin = known
+
+
+def _read_list(callers: t.Sequence[_Caller]) -> None:
+    """Read the state of all guests of the node, and answer those whose guest is beyond doubt."""
+    run = callers[0].run
+    try:
+        guests = run.client.read_once("nodes", run.node, QEMU, full=1)
+    except PveError:
+        return  # Each of them finds out for itself what is wrong.
+    for caller in callers:
+        try:
+            caller.answer = caller.listed(guests)
+        except PveError:
+            continue
+        if caller.answer is not None:
+            caller.ended.set()

@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What every way of talking to PVE has in common: how long a connection is trusted, and how answers are read."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import typing as t
+
+from .connection import ConnectionOptions
+from .errors import Cause, CertificateRejected
+
+# pveproxy closes an idle connection after 5 s; a request on one that is just closing would be lost.
+IDLE_SECONDS = 4.0
+# A read is repeated when it is lost; a change goes on a connection that has just been seen to work, or on a new one.
+IDLE_SECONDS_BEFORE_CHANGE = 1.0
+CONNECT_SECONDS = 10.0
+
+
+class UnreadableAnswer(Exception):
+    """An answer that is not PVE's; is_json says whether it was meant to be JSON."""
+
+    def __init__(self, message: str, is_json: bool) -> None:
+        super().__init__(message)
+        self.is_json = is_json
+
+
+def trusted_seconds(method: str) -> float:
+    """How long a connection may have been idle for a request of this method."""
+    return IDLE_SECONDS if method == "GET" else IDLE_SECONDS_BEFORE_CHANGE
+
+
+def read_data(content: bytes, content_type: str) -> t.Any:
+    """The data of an answer; raises UnreadableAnswer for half an answer, or for one of somebody else."""
+    try:
+        return json.loads(content.decode("utf-8"))["data"]
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        kind = content_type or "of no type"
+        raise UnreadableAnswer(f"the answer ({kind}) is not PVE's JSON", "json" in kind) from error
+
+
+def read_errors(content: bytes) -> dict[str, t.Any] | None:
+    """The body of a refusal, when it is JSON."""
+    try:
+        body = json.loads(content.decode("utf-8"))
+    except (UnicodeDecodeError, ValueError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def certificate_rejected(
+    url: str, root: BaseException, options: ConnectionOptions, cause: Cause
+) -> CertificateRejected:
+    """Say what is wrong with the certificate, and what to do."""
+    if options.fingerprint and not isinstance(root, ssl.SSLCertVerificationError):
+        return CertificateRejected(f"the certificate of {url} is not the one that api_fingerprint names: {root}", cause)
+    why = getattr(root, "verify_message", None) or str(root)
+    # urllib3 1.26 says "doesn't match", OpenSSL "mismatch".
+    cure = "call it by a name that the certificate holds" if "match" in why else "set ca_path to the cluster's CA"
+    return CertificateRejected(
+        f"the certificate of {url} is not trusted ({why.rstrip('.')}): {cure}, "
+        f"or set api_fingerprint to the certificate's SHA-256 fingerprint",
+        cause,
+    )

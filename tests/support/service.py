@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The resident service of an extension as a real process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .cloudstack import Extension
+
+START_SECONDS = 30
+
+
+class Service:
+    """cloudbridge-proxmoxd for one extension, in the foreground."""
+
+    def __init__(self, extension: Extension) -> None:
+        self.extension = extension
+        self.state = extension.root / "state"
+        self.state.mkdir(exist_ok=True)
+        self.program = extension.root / "cloudbridge-proxmoxd"
+        self.control = extension.root / "cloudbridge-proxmoxctl"
+        self.output = extension.root / "service.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        extension.render("cloudbridge-proxmoxd.py.j2", self.program)
+        extension.render("cloudbridge-proxmoxctl.py.j2", self.control)
+
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None, by_hand: bool = True, **popen: Any) -> None:
+        """Start it and wait until it serves."""
+        words = ["--extension", "CloudbridgeProxmox", "--policy-file", str(self.extension.policy_file)]
+        words += ["--log-file", str(self.extension.log_file), "--state-directory", str(self.state), *arguments]
+        words += ["--socket", str(self.extension.socket)] if by_hand else []
+        with self.output.open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(self.program), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={"PATH": "/usr/bin:/bin", **(env or {})},
+                cwd="/",
+                **popen,
+            )
+        pid = self.process.pid
+        wait_until(lambda: self.process is None or self.process.poll() is not None or self.answers_as(pid))
+        assert self.process.poll() is None, self.log()
+
+    def answers_as(self, pid: int) -> bool:
+        with contextlib.suppress(OSError, ValueError):
+            return bool(self.status()["pid"] == pid)
+        return False
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def status(self) -> dict[str, Any]:
+        """What the service says of itself."""
+        with self.connect() as channel:
+            channel.send(b"cloudbridge 1\0status")
+            state: dict[str, Any] = json.loads(channel.recv(1024 * 1024))
+            return state
+
+    def connect(self, seconds: float = 5.0) -> socket.socket:
+        """A connection to the service, as an executable makes it."""
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        channel.settimeout(seconds)
+        channel.connect(str(self.extension.socket))
+        return channel
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End it as systemd does; returns the exit code."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(START_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self.process = None
+
+    def journal(self) -> list[Path]:
+        return sorted(self.state.iterdir())
+
+    def log(self) -> str:
+        return self.output.read_text("utf-8", "replace") if self.output.exists() else ""
+
+
+@contextlib.contextmanager
+def running_service(extension: Extension, *arguments: str, **options: Any) -> Iterator[Service]:
+    """Serve while the block runs."""
+    service = Service(extension)
+    service.start(*arguments, **options)
+    try:
+        yield service
+    finally:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            service.stop()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+    """Wait for something that comes by itself; raises AssertionError when it does not."""
+    until = time.monotonic() + seconds
+    pause = 0.005
+    while not condition():
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(pause)
+        pause = min(0.1, 2 * pause)
