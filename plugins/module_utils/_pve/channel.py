@@ -40,6 +40,8 @@ except ImportError:
 MAX_MESSAGE_BYTES = 128 * 1024
 # What is sent, pings too, must arrive in this time, or the server has gone without a word; TCP itself waits longer.
 _GONE_SECONDS = 120
+# Proxies in front of PVE cut idle connections after a minute or so.
+KEEP_ALIVE_SECONDS = 25.0
 # PVE speaks whatever is offered, but has not always done so.
 SUBPROTOCOL = "binary"
 

@@ -105,7 +105,7 @@ class ClientHandshake(_Handshake):
 
     def __init__(self, password: str, label: str) -> None:
         self._password = password
-        self._label = label
+        self.label = label
         self._at = "greeting"
         super().__init__()
 
@@ -120,7 +120,7 @@ class ClientHandshake(_Handshake):
             return self._refused_password("it closed the connection")
         # qm vncproxy ends without a word when it cannot set a password (PVE::CLI::qm).
         return Refused(
-            f"the VNC console of {self._label} closed the connection before its {self._at}: "
+            f"the VNC console of {self.label} closed the connection before its {self._at}: "
             f"look whether it runs and has a display, and at the log of PVE's task"
         )
 
@@ -128,7 +128,7 @@ class ClientHandshake(_Handshake):
         banner = yield _BANNER_BYTES
         version = _version(banner)
         if version is None:
-            raise Refused(f"the VNC console of {self._label} does not speak VNC, but began with {banner!r}")
+            raise Refused(f"the VNC console of {self.label} does not speak VNC, but began with {banner!r}")
         self._say(b"RFB 003.%03d\n" % version)
         self._at = "security types"
         security = yield from self._choose_security(version)
@@ -154,11 +154,11 @@ class ClientHandshake(_Handshake):
             none_offered = not offered
         if none_offered:
             reason = yield from self._reason()
-            raise Refused(f"the VNC console of {self._label} refuses connections: {reason}")
+            raise Refused(f"the VNC console of {self.label} refuses connections: {reason}")
         security = next((known for known in (VNC_AUTHENTICATION, NONE) if known in offered), None)
         if security is None:
             raise Refused(
-                f"the VNC console of {self._label} offers the security types {offered}, of which none is known here: "
+                f"the VNC console of {self.label} offers the security types {offered}, of which none is known here: "
                 f"known are {VNC_AUTHENTICATION} (VNC authentication) and {NONE} (none)"
             )
         if version >= 7:
@@ -172,7 +172,7 @@ class ClientHandshake(_Handshake):
 
     def _refused_password(self, reason: str) -> AuthenticationFailed:
         return AuthenticationFailed(
-            f"the VNC console of {self._label} refused the password that PVE gave for it ({reason}): "
+            f"the VNC console of {self.label} refused the password that PVE gave for it ({reason}): "
             f"another console opened at the same time has a password that takes its place, so try again"
         )
 
@@ -189,7 +189,7 @@ class ServerHandshake(_Handshake):
         self._passwords = passwords
         self._version = 8
         self._password: str | None = None
-        self._accepted = self._refused = False
+        self._accepted = self._refused = self._mistaken = False
         super().__init__()
 
     @property
@@ -201,6 +201,11 @@ class ServerHandshake(_Handshake):
     def refused(self) -> bool:
         """Whether the connection is to be closed."""
         return self._refused
+
+    @property
+    def mistaken(self) -> bool:
+        """Whether the viewer gave a password that is none of them."""
+        return self._mistaken
 
     @property
     def done(self) -> bool:
@@ -253,7 +258,8 @@ class ServerHandshake(_Handshake):
             # All of them, so that the time tells nothing.
             if hmac.compare_digest(challenge_response(password, challenge), response):
                 self._password = password
-        if self._password is None:
+        self._mistaken = self._password is None
+        if self._mistaken:
             self._say(self.refuse("Authentication failed"))
 
 

@@ -11,15 +11,13 @@ import typing as t
 
 from .._operations.console.opening import OpenConsole, connect, open_terminal
 from .._operations.console.target import ConsoleTarget
-from .._pve.channel import MAX_MESSAGE_BYTES, ConsoleChannel
+from .._pve.channel import KEEP_ALIVE_SECONDS, MAX_MESSAGE_BYTES, ConsoleChannel
 from .._pve.errors import AuthenticationFailed, Cause, PveError, TimedOut
 from .._pve.tasks import parse_upid, read_log
 
 GREETING = b"OK"
 # termproxy answers within 10 s, or never.
 GREETING_SECONDS = 15.0
-# Proxies in front of PVE cut idle connections after a minute or so.
-KEEP_ALIVE_SECONDS = 25.0
 # Few and large: termproxy misreads a message whose head lies across the end of its buffer of 4096 bytes.
 MAX_INPUT_BYTES = MAX_MESSAGE_BYTES - 16
 # Beyond this, whoever feeds the session waits until PVE has taken some.

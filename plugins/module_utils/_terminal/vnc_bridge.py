@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
+import select
 import socket
 import string
 import threading
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
+from selectors import EVENT_READ, EVENT_WRITE
 
 from .._operations.console.abilities import check_identity, check_vnc, read_abilities
 from .._operations.console.target import ConsoleTarget, console_target
 from .._operations.console.versions import VNC
+from .._operations.console.vnc_viewer import ENDED, PROVED, Viewer, ViewerLimits, open_for_viewer
 from .._pve.client import PveClient
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, PveError
 from .._pve.rfb import PASSWORD_BYTES, challenge_response
 from .exit_codes import Ending, ExitCode
-from .vnc_viewer import ViewerGone, serve_viewer
 
 PASSWORD_VARIABLE = "PVE_CONSOLE_VIEWER_PASSWORD"  # noqa: S105
 # A node has 100 ports for consoles, for everybody.
@@ -31,6 +33,7 @@ MAX_VIEWERS = 10
 # Finding the guest and having the port opened.
 PVE_SECONDS = 60.0
 _JOIN_SECONDS = 5.0
+_TICK_SECONDS = 5.0
 _LETTERS = string.ascii_letters + string.digits
 
 
@@ -179,9 +182,10 @@ class _Bridge:
         for thread in self._viewers:
             thread.join(_JOIN_SECONDS)
 
-    def _serve(self, viewer: socket.socket, name: str) -> None:
+    def _serve(self, connection: socket.socket, name: str) -> None:
         self._tell(f"viewer {name}: connected")
         password, clients = self._options.password, list[PveClient]()
+        viewer = Viewer(connection, None if password is None else [password], ViewerLimits())
 
         def find() -> ConsoleTarget:
             # A login may be due, and one-time passwords serve one only.
@@ -191,9 +195,8 @@ class _Bridge:
             return console_target(clients[0], self._parameters)
 
         try:
-            self._tell(f"viewer {name}: {serve_viewer(viewer, None if password is None else [password], find)}")
-        except (PveError, ViewerGone) as error:
-            self._tell(f"viewer {name}: {error}")
+            attend(viewer, find)
+            self._tell(f"viewer {name}: {viewer.ending}")
         finally:
             viewer.close()
             for client in clients:
@@ -202,6 +205,36 @@ class _Bridge:
     def _tell(self, text: str) -> None:
         self._out.write(text + "\n")
         self._out.flush()
+
+
+def attend(viewer: Viewer, find: t.Callable[[], ConsoleTarget]) -> None:
+    """Show the target's console to a viewer until one of both ends it.
+
+    Nothing is asked of PVE before the viewer has given the password.
+    """
+    while True:
+        viewer.pump()
+        if viewer.phase == PROVED:
+            try:
+                viewer.attach(*open_for_viewer(find()))
+            except PveError as error:
+                viewer.refuse(error)
+            continue
+        if viewer.phase == ENDED:
+            return
+        if not viewer.restless:
+            _wait(viewer)
+        viewer.tick()
+
+
+def _wait(viewer: Viewer) -> None:
+    wanted: list[tuple[t.Any, int]] = [
+        (viewer.connection, viewer.viewer_events),
+        (viewer.channel, viewer.channel_events),
+    ]
+    readers = [one for one, events in wanted if events & EVENT_READ]
+    writers = [one for one, events in wanted if events & EVENT_WRITE]
+    select.select(readers, writers, [], _TICK_SECONDS)
 
 
 def _joined(host: str, port: int) -> str:
