@@ -10,11 +10,12 @@ import typing as t
 from dataclasses import replace
 from urllib.parse import quote
 
-from .connection import ConnectionOptions
+from .connection import ConnectionOptions, Endpoint
 from .deadline import Deadline
 from .errors import AnswerLost, Meaning, PveError, TimedOut, TransportError, Unreachable
 
 if t.TYPE_CHECKING:
+    from .channel import ConsoleChannel
     from .direct import DirectTransport
     from .transport import Transport
 
@@ -48,17 +49,40 @@ class PveClient:
         """The URL of the endpoint in use."""
         return self._transport.endpoint.url
 
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint in use."""
+        return self._transport.endpoint
+
+    @property
+    def peer(self) -> str:
+        """The address of the server that answered; empty when a proxy hides it, or before the first answer."""
+        return self._transport.peer
+
+    @property
+    def tls_fingerprint(self) -> str:
+        """The SHA-256 fingerprint of the certificate of the server that answered, as PVE prints it; empty before."""
+        return self._transport.fingerprint
+
+    def authorization(self) -> dict[str, str]:
+        """Return the header that says who asks, for a connection beside the API's; secret."""
+        return self._transport.authorization()
+
     def close(self) -> None:
         self._transport.close()
+
+    def log_in(self) -> None:
+        """Log in unless that has been done; raises SecondFactorMissing when PVE wants a code, or another PveError."""
+        if not self._transport.logged_in:
+            self.read_once("version")
 
     def sibling(self, deadline: Deadline, seconds: float) -> PveClient:
         """Return a client for another thread: its own connection, the same login, so many seconds for an answer.
 
         Raises a PveError when the login fails.
         """
-        if not self._transport.logged_in:
-            # A one-time password serves only one login.
-            self.read_once("version")
+        # A one-time password serves only one login.
+        self.log_in()
         options = replace(self._transport.options, timeout=seconds)
         return PveClient(options, deadline, _transport(options, self._transport))
 
@@ -94,6 +118,15 @@ class PveClient:
         """
         return self._send(method, path, form)
 
+    def channel(self, *path: str | int, port: int, ticket: str) -> ConsoleChannel:
+        """Connect to a console's port that this client has just had opened; path is that of the guest or node.
+
+        Raises TimedOut when nobody listens on the port any more, or another PveError.
+        """
+        from .channel import open_channel
+
+        return open_channel(self._transport, encoded_path(path), port, ticket)
+
     def _is_passing(self, error: PveError) -> bool:
         """A read may be repeated after this."""
         if isinstance(error, AnswerLost):
@@ -106,7 +139,7 @@ class PveClient:
         return error.meaning is Meaning.LOCK_TIMEOUT or ("got timeout" in message and "qmp command" not in message)
 
     def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
-        encoded = "".join("/" + quote(str(part), safe="") for part in path)
+        encoded = encoded_path(path)
         values = {name: _form_value(value) for name, value in form.items() if value is not None}
         left = len(self._transport.options.endpoints)
         while True:
@@ -129,6 +162,11 @@ def _transport(options: ConnectionOptions, like: Transport | DirectTransport | N
     from .transport import Transport
 
     return Transport(options, like if isinstance(like, Transport) else None)
+
+
+def encoded_path(path: tuple[str | int, ...]) -> str:
+    """Write a path as it is in a URL."""
+    return "".join("/" + quote(str(part), safe="") for part in path)
 
 
 def _form_value(value: t.Any) -> t.Any:

@@ -101,18 +101,19 @@ def parse_hosts(text: str, default_port: int = DEFAULT_PORT) -> tuple[Endpoint, 
     hosts = [item.strip() for item in text.split(",") if item.strip()]
     if not hosts:
         raise InvalidRequest("api_host is required: the name or address of a PVE node (or PROXMOX_HOST)")
-    return tuple(_endpoint(host, default_port) for host in hosts)
+    return tuple(parse_endpoint(host, default_port) for host in hosts)
 
 
-def _endpoint(text: str, default_port: int) -> Endpoint:
+def parse_endpoint(text: str, default_port: int = DEFAULT_PORT, name: str = "api_host") -> Endpoint:
+    """Read one host, of the option that is named."""
     if "@" in text:
-        raise InvalidRequest("api_host must not hold credentials: use api_user and api_password or an API token")
+        raise InvalidRequest(f"{name} must not hold credentials: use api_user and api_password or an API token")
     if text.lower().startswith("http://"):
-        raise InvalidRequest(f"api_host {text!r} is plain http: PVE's API is only spoken over https")
+        raise InvalidRequest(f"{name} {text!r} is plain http: PVE's API is only spoken over https")
     parts = _HOST.fullmatch(f"[{text}]" if _is_ipv6(text) else text)
     if not parts or (parts["ipv6"] and not _is_ipv6(parts["ipv6"])):
-        raise InvalidRequest(f"api_host {text!r} is not a host name, an address, host:port or https://host:port")
-    option, port = (f"api_host {text!r}", int(parts["port"])) if parts["port"] else ("api_port", default_port)
+        raise InvalidRequest(f"{name} {text!r} is not a host name, an address, host:port or https://host:port")
+    option, port = (f"{name} {text!r}", int(parts["port"])) if parts["port"] else ("api_port", default_port)
     if not 0 < port <= _MAX_PORT:
         raise InvalidRequest(f"{option}: {port} is not a port number")
     return Endpoint((parts["ipv6"] or parts["name"]).lower(), port)

@@ -81,8 +81,8 @@ class _Connection(http.client.HTTPSConnection):
         self._endpoint = endpoint
         self._tls = tls
 
-    def connect(self) -> None:
-        host: t.Any = self._endpoint.host.encode()
+    def connect(self, address: str = "") -> None:
+        host: t.Any = (address or self._endpoint.host).encode()
         self.sock = socket.create_connection((host, self._endpoint.port), self.timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = self._tls.wrap(self.sock, self._endpoint)
@@ -114,6 +114,8 @@ class DirectTransport:
         self._date = ""
         self.reached = False
         self.last_used = 0.0
+        # The address of the server that the connection is to, or that it was to last.
+        self.peer = ""
         self.endpoint_number = endpoint
         self._tls = tls
         self._connection: _Connection | None = None
@@ -154,6 +156,35 @@ class DirectTransport:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 fingerprint of the server's certificate, as PVE prints it; empty without a connection."""
+        secured = self._connection.sock if self._connection else None
+        if not isinstance(secured, ssl.SSLSocket):
+            return ""
+        import hashlib
+
+        digest = hashlib.sha256(secured.getpeercert(binary_form=True) or b"").hexdigest().upper()
+        return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
+
+    def authorization(self) -> dict[str, str]:
+        """Return the header that says who asks; secret."""
+        return {"Authorization": self._headers["Authorization"]}
+
+    def connect_beside(self, seconds: float) -> ssl.SSLSocket:
+        """Connect once more to the server that answered; seconds bounds each wait. Raises a PveError."""
+        self._tls = self._tls or Tls(self.options)
+        connection = _Connection(self.endpoint, self._tls, seconds)
+        try:
+            # PVE opens ports on the node that answered; behind a name with several addresses, only that one has them.
+            connection.connect(self.peer)
+        except (OSError, UnicodeError, _FingerprintError) as error:
+            connection.close()
+            refusal = _RefusedConnectionError()
+            refusal.__cause__ = error
+            raise self._no_connection(refusal, "TLS", (seconds, seconds)) from error
+        return t.cast("ssl.SSLSocket", connection.sock)
 
     def cut_off(self) -> None:
         """End the exchange that another thread is waiting for, as if the connection had broken."""
@@ -210,6 +241,7 @@ class DirectTransport:
                 self._tls = self._tls or Tls(self.options)
                 connection = self._connection = _Connection(self.endpoint, self._tls, timeout[0])
                 connection.connect()
+                self.peer = connection.sock.getpeername()[0]
             connection.sock.settimeout(timeout[1])
         except (OSError, http.client.HTTPException, UnicodeError, _FingerprintError) as error:
             self.close()

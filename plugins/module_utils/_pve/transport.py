@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import copy
 import email.utils
+import hashlib
 import ssl
 import time
 import traceback
 import typing as t
+from dataclasses import replace
 
 from .connection import ConnectionOptions, Endpoint
 from .errors import (
     AnswerLost,
-    AuthenticationFailed,
     Cause,
     MissingLibrary,
+    SecondFactorMissing,
     TransportError,
     Unreachable,
     error_from_answer,
@@ -51,7 +53,9 @@ except ImportError:
     HTTPAdapter = JsonSerializer = ProxmoxHTTPAuthBase = object  # type: ignore[assignment,misc]
     HTTPSConnection = HTTPSConnectionPool = object  # type: ignore[assignment,misc]
 
-TICKET_SECONDS = 3600.0  # a ticket lives two hours, PVE::AccessControl
+# A ticket lives two hours (PVE::AccessControl), and gets a new one while it does.
+TICKET_SECONDS = 3600.0
+TICKET_LIFE_SECONDS = 7200.0 - 60.0
 
 
 def require_libraries() -> None:
@@ -66,6 +70,9 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, fingerprint: str | None) -> None:
         self.connecting = False
+        # The address of the server itself, as seen when the connection was made; empty behind a proxy.
+        self.peer = ""
+        self.certificate = b""
         self._tls: dict[str, t.Any] = {"assert_fingerprint": fingerprint} if fingerprint else {}
         super().__init__()
 
@@ -83,6 +90,9 @@ class _Adapter(HTTPAdapter):
             def connect(self) -> None:
                 adapter.connecting = True
                 super().connect()
+                secured: t.Any = self.sock
+                adapter.peer = "" if self.proxy else secured.getpeername()[0]
+                adapter.certificate = secured.getpeercert(binary_form=True)
                 adapter.connecting = False
 
         class Pool(HTTPSConnectionPool):
@@ -122,13 +132,18 @@ class _TicketAuth(ProxmoxHTTPAuthBase):
     def log_in(self, resource: ProxmoxResource) -> None:
         """Get a ticket from access/ticket."""
         # A half expired ticket is a valid password (PVE::API2::AccessControl create_ticket).
-        password = self._ticket or self._options.password
+        alive = time.monotonic() - self._born < TICKET_LIFE_SECONDS
+        password = self._ticket if self._ticket and alive else self._options.password
         data = resource.post(username=self._options.user, password=password)
         if data.get("NeedTFA"):
             if not self._options.otp:
-                raise AuthenticationFailed(f"{self._options.user} has a second factor: give api_otp")
-            form = {"tfa-challenge": data["ticket"], "password": f"totp:{self._options.otp}"}
+                raise SecondFactorMissing(f"{self._options.user} has a second factor: give api_otp")
+            # A recovery key is written as recovery:KEY (PVE::AccessControl, authenticate_2nd_new).
+            code = self._options.otp if ":" in self._options.otp else f"totp:{self._options.otp}"
+            form = {"tfa-challenge": data["ticket"], "password": code}
             data = resource.post(username=self._options.user, **form)
+            # It serves one login only.
+            self._options = replace(self._options, otp=None)
         self._ticket, self._csrf_token, self._born = data["ticket"], data["CSRFPreventionToken"], time.monotonic()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -139,11 +154,16 @@ class _TicketAuth(ProxmoxHTTPAuthBase):
         return request
 
 
-def _auth(options: ConnectionOptions) -> ProxmoxHTTPAuthBase:
+def verification_of(options: ConnectionOptions) -> t.Literal[False] | str:
+    """Return the file of authorities that the certificate must be signed by, or False."""
     # A path and False are passed on as they are; True would let REQUESTS_CA_BUNDLE in (requests.sessions).
     pinned_only = options.fingerprint is not None and options.ca_path is None
     unverified = pinned_only or not options.validate_certs
-    verify: bool | str = False if unverified else options.ca_path or DEFAULT_CA_BUNDLE_PATH
+    return False if unverified else options.ca_path or DEFAULT_CA_BUNDLE_PATH
+
+
+def _auth(options: ConnectionOptions) -> ProxmoxHTTPAuthBase:
+    verify = verification_of(options)
     if not options.token_name:
         return _TicketAuth(options, verify)
     return ProxmoxHTTPApiTokenAuth(
@@ -193,6 +213,29 @@ class Transport:
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
+
+    @property
+    def peer(self) -> str:
+        """The address of the server that the connection is to, or that it was to last; empty when unknown."""
+        return self._adapter.peer
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 fingerprint of the server's certificate, as PVE prints it; empty before the first connection."""
+        digest = hashlib.sha256(self._adapter.certificate).hexdigest().upper()
+        return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2)) if self._adapter.certificate else ""
+
+    def authorization(self) -> dict[str, str]:
+        """Return the headers that say who asks; secret. There is a login, or a token."""
+        request = requests.Request("GET", self.endpoint.url, auth=self._auth).prepare()
+        return {name: value for name, value in request.headers.items() if name in ("Authorization", "Cookie")}
+
+    def connect_beside(self, seconds: float) -> ssl.SSLSocket:
+        """Connect once more to the server that answered; seconds bounds each wait. Raises a PveError."""
+        from .tls import connect_tls
+
+        # PVE opens ports on the node that answered; behind a name with several addresses, only that one has them.
+        return connect_tls(self.options, self.endpoint, self.peer, seconds)
 
     @property
     def logged_in(self) -> bool:
@@ -253,7 +296,7 @@ class Transport:
 
     def _transport_error(self, error: Exception, name: str, timeout: tuple[float, float]) -> TransportError:
         """Say whether PVE can have got the request."""
-        url, root, cause = self.endpoint.url, list(_causes(error))[-1], Cause(request=name)
+        url, root, cause = self.endpoint.url, root_cause(error), Cause(request=name)
         timed_out = isinstance(error, requests.exceptions.Timeout)
         if not self._adapter.connecting:
             why = f"no answer within {timeout[1]:g} s" if timed_out else str(root)
@@ -268,6 +311,11 @@ def _is_about_certificate(error: Exception, root: BaseException) -> bool:
     # A fingerprint that differs is an SSLError of urllib3 that no ssl.SSLError is behind.
     other = isinstance(root, (ssl.SSLError, OSError)) and not isinstance(root, ssl.SSLCertVerificationError)
     return isinstance(error, requests.exceptions.SSLError) and not other
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The innermost of the errors that requests and urllib3 have wrapped into each other."""
+    return list(_causes(error))[-1]
 
 
 def _causes(error: BaseException | None) -> t.Iterator[BaseException]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fakepve.model import PveError
 
-from .base import EmbeddedBase, owner_of
+from .base import UNAUTHENTICATED, EmbeddedBase, owner_of
 from .knobs import Knobs
 
 
@@ -27,6 +27,13 @@ class Access(EmbeddedBase):
             self.separated_tokens.add(token_id)
 
     def _authenticate(self, request: Any) -> str | None:
+        try:
+            return self._identity_of(request)
+        except PveError:
+            request[UNAUTHENTICATED] = True
+            raise
+
+    def _identity_of(self, request: Any) -> str | None:
         if request.path.endswith("/access/ticket") and request.method == "POST":
             if request.headers.get("Authorization", "").startswith("PVEAPIToken"):
                 raise PveError(403, "Permission check failed (API token not allowed)")

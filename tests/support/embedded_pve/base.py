@@ -13,12 +13,16 @@ import json
 import time
 from typing import Any
 
+from aiohttp import web
 from fakepve.model import PveError, TaskError, lock_timeout
 from fakepve.server import FakePve
 
 from .knobs import Knobs
 
 TOKEN_ID = "root@pam!ansible"
+# Kept on a request: that its credentials were refused, and what to call when it becomes a websocket.
+UNAUTHENTICATED: Any = web.RequestKey("unauthenticated", bool)
+UPGRADED: Any = web.RequestKey("upgraded", object)
 
 
 def parameter_error(**fields: str) -> PveError:
@@ -60,6 +64,7 @@ class EmbeddedBase(FakePve):  # type: ignore[misc]
         # Mistakes of the embedded PVE or of a test's hook; running_embedded_pve raises the first at its end.
         self.internal_errors: list[BaseException] = []
         self.max_requests = 0
+        self.certfile = ""
 
     async def acquire(self, vm: Any, holder: str, wait: float | None = None) -> None:
         """Take the guest's lock file, waiting as PVE::Tools::lock_file does."""

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from . import seed
 from .base import TOKEN_ID
+from .consoles.handles import ConsoleHandle, DisplayHandle
 from .faults import KINDS, Fault, Hook
 from .recorder import Exchange
 from .server import EmbeddedPve
@@ -282,6 +283,21 @@ class PveHandle:
 
     def grant(self, user: str, path: str, *privileges: str) -> None:
         self.call(lambda: self.server.grant(user, path, *privileges))
+
+    # ---- consoles
+
+    def console(self, vmid: int, serial: str = "serial0") -> ConsoleHandle:
+        """The serial port of a VM, or the console of a container."""
+        container = self.call(lambda: self.server.guest(vmid) in self.server.cts)
+        return ConsoleHandle(self, ("ct", vmid) if container else ("vm", vmid, serial))
+
+    def node_console(self, node: str) -> ConsoleHandle:
+        """The shells of a node, all sessions together."""
+        return ConsoleHandle(self, ("node", node))
+
+    def display(self, vmid: int) -> DisplayHandle:
+        """What VNC shows of a VM."""
+        return DisplayHandle(self, vmid)
 
     # ---- what was asked
 

@@ -30,9 +30,38 @@ class Knobs:
     silent_agent_seconds: float = 0.0
     """Seconds a silent guest agent keeps a call waiting (a real node: 3)."""
     local_node: str = ""
-    """The node that answers the API; the first one when empty."""
+    """The node that answers the API, and opens the ports of consoles; the first one when empty."""
+    node_addresses: dict[str, str] = field(default_factory=dict)
+    """What /cluster/status says a node's address is, instead of one that leads nowhere."""
+    release: str = "9.2"
+    """A key of releases.RELEASES: what consoles can do, and the versions that the API names."""
+    second_factor: str = ""
+    """What the second step of a login has to send as its password, like totp:123456."""
     console_hardening: bool = True
-    """As since April 2026 (qemu-server 9.1.7 and 8.4.7): a password with every ticket of a display."""
+    """As since April 2026 (qemu-server 9.1.7 and 8.4.7); False is the release before that."""
     console_password: str = ""
     """The VNC password; random when empty."""
-    console_port: int | str = "5900"
+    console_port: int | str | None = None
+    """What an answer says is the port, whatever it is."""
+    console_number_ports: bool = False
+    """Ports as JSON numbers."""
+    console_ticket_seconds: float = 40.0
+    console_listen_seconds: float = 10.0
+    console_credentials_seconds: float = 10.0
+    console_password_seconds: float = 30.0
+    """How long a ticket, an open port, termproxy's first line and a VNC password live. They can be shortened."""
+    console_ticket_age: float = 0.0
+    """Seconds that are added to the age of every ticket."""
+    console_dead_port: str = "hang"
+    """What a websocket to a port that nobody listens on gets: no answer ("hang") or the end of file ("drop")."""
+    console_joined_ok: bool = True
+    """termproxy's OK comes in one frame with the first output."""
+    console_frame_bytes: int = 128 * 1024
+    """The most that a frame of the server carries: 1 is byte by byte."""
+
+    def shortened(self, name: str) -> float:
+        """A duration of consoles; raises ValueError when it is longer than PVE's."""
+        seconds, limit = float(getattr(self, name)), float(type(self).__dataclass_fields__[name].default)
+        if seconds > limit:
+            raise ValueError(f"{name} is {seconds}; PVE's is {limit}, and a client must not rely on more")
+        return seconds

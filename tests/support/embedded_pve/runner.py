@@ -73,3 +73,5 @@ def running_embedded_pve(
         handle.stop()
     if server.internal_errors:
         raise server.internal_errors[0]
+    if server.console_violations:
+        raise AssertionError("broken console protocol: " + "; ".join(server.console_violations))

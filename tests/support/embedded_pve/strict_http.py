@@ -23,7 +23,8 @@ from aiohttp import web
 from fakepve.model import PveError
 from fakepve.server import API, EXTJS, FORMATS, collect, error
 
-from .base import EmbeddedBase, parameter_error
+from .base import UNAUTHENTICATED, UPGRADED, EmbeddedBase, parameter_error
+from .consoles.websocket import Taken
 from .faults import Book, Fault, Hook
 from .knobs import Knobs
 from .parameters import request_parameters
@@ -60,6 +61,7 @@ class StrictHttp(EmbeddedBase):
         self._router: Any = None
 
     async def start(self, certfile: str, keyfile: str) -> None:
+        self.certfile = certfile
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certfile, keyfile)
         self._router = self._build_app().router
@@ -93,6 +95,7 @@ class StrictHttp(EmbeddedBase):
         body = b"" if refusal else await request.read()
         path = self._normalised(request)
         number = self._begin(request, path, body)
+        request[UPGRADED] = lambda: self.recorder.finish(number, 101)
         if refusal is None and len(body) > BODY_LIMIT and "multipart" not in request.content_type:
             refusal = bare(501, "for data too large")
         if refusal is not None:
@@ -107,6 +110,8 @@ class StrictHttp(EmbeddedBase):
         if early is not None:
             return early
         response = await self._dispatch(request, path, body)
+        if isinstance(response, Taken):
+            return response
         if fault is not None:
             return await self._fault_after(request, number, fault, response)
         if self.recorder.requests_on(self.recorder.connection_of(request.protocol)) >= REQUESTS_PER_CONNECTION:
@@ -194,7 +199,8 @@ class StrictHttp(EmbeddedBase):
         )
         if response.status == 401:
             await asyncio.sleep(self.knobs.auth_failure_delay)
-            return bare(401, response.reason)
+            # What a method refuses has a body, a request without valid credentials gets none.
+            return bare(401, response.reason) if request.get(UNAUTHENTICATED) else response
         if response.status in (595, 596):
             return bare(response.status, response.reason)
         return response
@@ -220,7 +226,7 @@ class StrictHttp(EmbeddedBase):
                 if name in given and str(given[name]) != str(value):
                     raise parameter_error(**{name: DUPLICATE})
             node = match.params.get("node")
-            if node is not None and re.fullmatch(r"[A-Za-z0-9-]+", node) and node not in self.nodes:
+            if node is not None and re.fullmatch(r"[A-Za-z0-9-]+", node) and node not in (*self.nodes, "localhost"):
                 text = f"hostname lookup '{node}' failed - failed to get address info for: {node}"
                 raise PveError(500, f"{text}: Temporary failure in name resolution")
             response: web.Response = await super()._answer(request, handler, generic, path_node or node)

@@ -78,6 +78,7 @@ class Tasks(EmbeddedBase):
         vm: Any = None,
         lock: bool = True,
         log: Any = (),
+        background: bool = False,
     ) -> str:
         """Start a task; it takes its seconds, then does its work. The client going away does not stop it."""
         upid, pid, start = self._upid(node, ttype, tid, user)
@@ -98,7 +99,7 @@ class Tasks(EmbeddedBase):
         self.tasklog.append(record)
         seconds = self.knobs.task_seconds.get(ttype, self.knobs.default_task_seconds)
         work = self._run(record, body, vm if lock else None, vm, seconds)
-        if seconds or self.time_scale:
+        if seconds or self.time_scale or background:
             self.running_tasks[upid] = self.in_background(work)
             await asyncio.sleep(0)
         else:

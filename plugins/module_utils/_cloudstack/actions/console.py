@@ -10,7 +10,8 @@ import re
 import typing as t
 from urllib.parse import quote, urlsplit
 
-from ..._operations.console import check_viewable, node_addresses, open_vnc
+from ..._operations.console.opening import check_viewable, node_addresses, open_vnc
+from ..._operations.console.target import ConsoleTarget
 from ..._pve.errors import InvalidRequest, PermissionDenied
 from ..._pve.guests import GuestHandle
 from ..owned import condition_of, own_guest
@@ -35,7 +36,7 @@ def getconsole(run: Run) -> dict[str, t.Any]:
 
 def _raw(run: Run, handle: GuestHandle) -> dict[str, t.Any]:
     addresses = _addresses(run)
-    vnc = open_vnc(handle)
+    vnc = open_vnc(ConsoleTarget(run.client, handle=handle), websocket=False)
     # A node that is not in the list is the one that was asked, or nobody knows.
     host = addresses.get(vnc.node) or addresses.get("") or str(urlsplit(run.client.address).hostname)
     if not _ADDRESS.fullmatch(host):

@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who else has a virtual machine's serial line open: it serves one session, and leaves every other one silent."""
+
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ..._pve.errors import PveError
+from ..._pve.guests import QEMU
+from ..._pve.tasks import Upid, parse_upid, read_log, read_task, stop_task
+from .abilities import Abilities
+from .target import ConsoleTarget
+
+_TASK = "vncproxy"
+# The first line of a terminal's log (termproxy main.rs); a display's vncproxy says nothing.
+_TERMINAL_LOG = "client connection"
+_SERIAL_DISPLAY = re.compile(r"serial[0-3]")
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """A session that is under way on a serial line of the machine."""
+
+    task: Upid
+
+    def __str__(self) -> str:
+        began = time.strftime("%H:%M", time.localtime(self.task.start))
+        return f"{self.task.user} since {began} (task {self.task.text})"
+
+
+def open_sessions(target: ConsoleTarget, abilities: Abilities) -> tuple[OpenSession, ...]:
+    """Find the terminal sessions on a virtual machine, as far as the caller may see their tasks.
+
+    One request, and two for each console of the machine. Which of several serial lines a session is on, PVE does not
+    say. Raises a PveError.
+    """
+    if target.kind != QEMU:
+        return ()
+    entries = target.client.read("cluster", "tasks")
+    upids = [parse_upid(str(entry["upid"])) for entry in entries if "endtime" not in entry and _concerns(target, entry)]
+    # Where the display is a serial line, VNC shows it as a terminal (PVE::API2::Qemu vncproxy).
+    any_console = _SERIAL_DISPLAY.fullmatch(abilities.display) is not None
+    return tuple(OpenSession(upid) for upid in upids if _is_session(target, upid, any_console))
+
+
+def _concerns(target: ConsoleTarget, entry: t.Mapping[str, t.Any]) -> bool:
+    return entry.get("type") == _TASK and str(entry.get("id")) == str(target.vmid)
+
+
+def _is_session(target: ConsoleTarget, upid: Upid, any_console: bool) -> bool:
+    try:
+        if not read_task(target.client, upid).running:
+            return False
+        return any_console or any(line.startswith(_TERMINAL_LOG) for line in read_log(target.client, upid))
+    except PveError:
+        # Its node is down, or the caller may not look at it.
+        return False
+
+
+def end_sessions(target: ConsoleTarget, sessions: t.Iterable[OpenSession]) -> None:
+    """Stop the tasks that serve sessions, and wait until they have ended; raises a PveError."""
+    for session in sessions:
+        stop_task(target.client, session.task)

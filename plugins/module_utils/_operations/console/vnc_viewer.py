@@ -1,0 +1,274 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One VNC viewer, from its first byte to the last: it is let in, gets a console, and then bytes go both ways.
+
+Nothing here waits for anybody. Whoever owns viewers waits for what they say that they wait for, with one thread for
+each or with one for all, and lets them go on.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+import typing as t
+from dataclasses import dataclass
+from selectors import EVENT_READ, EVENT_WRITE
+
+from ..._pve.channel import KEEP_ALIVE_SECONDS, ConsoleChannel
+from ..._pve.errors import PveError, TimedOut
+from ..._pve.rfb import ClientHandshake, ServerHandshake, SharedSession
+from .abilities import check_vnc, read_abilities
+from .opening import connect, open_vnc
+from .target import ConsoleTarget
+
+# What one side has not taken yet; beyond this the other side is not listened to.
+MAX_UNSENT_BYTES = 256 * 1024
+_READ_BYTES = 64 * 1024
+# Until the viewer has read the last words.
+_LAST_SECONDS = 5.0
+
+# What a viewer is at: it logs in; it waits for a console; PVE is asked for the picture; the console is shown; it gets
+# the last bytes; it is gone.
+ADMISSION, PROVED, LOGIN, SHOWN, LEAVING, ENDED = "admission", "proved", "login", "shown", "leaving", "ended"
+
+
+@dataclass(frozen=True)
+class ViewerLimits:
+    """How many seconds a viewer has to log in, PVE to show a picture, and the console to last; None is for ever.
+
+    idle is how long the viewer may send nothing: it asks for every change of the picture.
+    """
+
+    admission: float = 120.0
+    # qm vncproxy takes a second to say something, more when the guest is on another node.
+    console: float = 20.0
+    idle: float | None = None
+    total: float | None = None
+
+
+def open_for_viewer(target: ConsoleTarget) -> tuple[ConsoleChannel, ClientHandshake]:
+    """Have PVE open the target's console, for a viewer that is there; raises a PveError."""
+    check_vnc(target, read_abilities(target, target.found))
+    console = open_vnc(target, websocket=True)
+    return connect(target, console), ClientHandshake(console.password, target.label)
+
+
+class Viewer:
+    """The connection of a viewer, and what it is shown.
+
+    pump() after each time that something it waits for has come, tick() every few seconds. When phase is PROVED, the
+    owner gives it a console by attach(), or says why there is none by refuse(); when it is ENDED, close() it.
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        passwords: t.Collection[str] | None,
+        limits: ViewerLimits,
+        clock: t.Callable[[], float] = time.monotonic,
+    ) -> None:
+        """passwords are those that let it in, None lets everybody in."""
+        self.connection = connection
+        self.channel: ConsoleChannel | None = None
+        self.phase = ADMISSION
+        # What came of the viewer, and the error that it was told of.
+        self.ending = ""
+        self.error: PveError | None = None
+        # There is more to carry than what was waited for shows.
+        self.restless = False
+        self._limits = limits
+        self._clock = clock
+        self._begun = self._heard = self._carried = clock()
+        self._until: float | None = self._begun + limits.admission
+        self._handshake = ServerHandshake(passwords)
+        self._console: ClientHandshake | None = None
+        self._session = SharedSession()
+        self._typed = bytearray()
+        self._unsent = bytearray()
+        connection.setblocking(False)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @property
+    def wrong_password(self) -> bool:
+        """It gave a password that is none of those that let it in."""
+        return self._handshake.mistaken
+
+    @property
+    def viewer_events(self) -> int:
+        """What is waited for on connection, in the words of selectors; 0 is nothing."""
+        if self.phase in (PROVED, ENDED):
+            return 0
+        return (EVENT_READ if self._takes_typing else 0) | (EVENT_WRITE if self._unsent else 0)
+
+    @property
+    def channel_events(self) -> int:
+        """What is waited for on channel."""
+        if self.channel is None or self.phase not in (LOGIN, SHOWN):
+            return 0
+        readable = EVENT_READ if len(self._unsent) < MAX_UNSENT_BYTES else 0
+        return readable | (EVENT_WRITE if self.channel.wants_write else 0)
+
+    def pump(self) -> None:
+        """Carry what can be carried at once, but no more than a share."""
+        self.restless = False
+        try:
+            self._send_some()
+            self._listen()
+            if self.phase == ADMISSION:
+                self._admit()
+            if self.phase == LOGIN:
+                self._log_in()
+            if self.phase == SHOWN:
+                self._show()
+            self._send_some()
+        except PveError as error:
+            self.refuse(error)
+        except OSError as error:
+            self._end(f"it went away ({error.strerror or error})")
+
+    def attach(self, channel: ConsoleChannel, console: ClientHandshake) -> None:
+        """Show it this console, which closes with it."""
+        if self.phase != PROVED:
+            channel.close()
+            return
+        self.channel, self._console = channel, console
+        self.phase, self._until = LOGIN, self._clock() + self._limits.console
+        self._typed += self._handshake.rest
+        self.pump()
+
+    def refuse(self, error: PveError) -> None:
+        """Tell it why there is no console."""
+        if self.phase in (PROVED, LOGIN):
+            self.error = error
+            self._unsent += self._handshake.refuse(str(error))
+        self._leave(str(error))
+
+    def tick(self) -> None:
+        """Look at the clock: end what has lasted too long, keep alive what is silent."""
+        now, limits = self._clock(), self._limits
+        if self._until is not None and now >= self._until:
+            self._overdue()
+        elif self.phase == SHOWN and limits.total is not None and now - self._begun >= limits.total:
+            self._leave(f"its time of {limits.total:g} s was over")
+        elif self.phase == SHOWN and limits.idle is not None and now - self._heard >= limits.idle:
+            self._leave(f"it was idle for {limits.idle:g} s")
+        elif self.phase == SHOWN and self.channel is not None and now - self._carried >= KEEP_ALIVE_SECONDS:
+            self._carried = now
+            self.channel.ping()
+        if self.phase == LEAVING:
+            self.pump()
+
+    def close(self, ending: str = "") -> None:
+        """End it without a word."""
+        self._end(ending)
+        self.connection.close()
+
+    # ---- what comes
+
+    @property
+    def _takes_typing(self) -> bool:
+        if self.phase == SHOWN:
+            return self.channel is not None and self.channel.unsent < MAX_UNSENT_BYTES
+        return len(self._typed) < _READ_BYTES
+
+    def _listen(self) -> None:
+        """Read what the viewer has sent."""
+        if self.phase in (PROVED, ENDED) or not self._takes_typing:
+            return
+        try:
+            received = self.connection.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        if not received:
+            self._end(self.ending or ("left without logging in" if self.phase == ADMISSION else "it left"))
+        elif self.phase != LEAVING:
+            self._heard = self._carried = self._clock()
+            self._typed += received
+
+    def _admit(self) -> None:
+        received = bytes(self._typed)
+        self._typed.clear()
+        self._unsent += self._handshake.feed(received)
+        if self._handshake.refused:
+            self._leave("turned away: it speaks no VNC, or did not know the password")
+        elif self._handshake.proved:
+            self.phase, self._until = PROVED, None
+
+    def _log_in(self) -> None:
+        """Go on with the talk to the console's server; raises a PveError."""
+        channel, console = t.cast("ConsoleChannel", self.channel), t.cast("ClientHandshake", self._console)
+        channel.flush()
+        while not console.done:
+            message = channel.receive()
+            if message is None:
+                return
+            if not message:
+                raise console.broken_off()
+            answer = console.feed(message)
+            if answer:
+                channel.send(answer)
+        self.phase, self._until, self._heard = SHOWN, None, self._clock()
+        self._unsent += self._handshake.accept() + console.rest
+        self._console = None
+
+    def _show(self) -> None:
+        channel = t.cast("ConsoleChannel", self.channel)
+        if self._typed:
+            channel.send(self._session.to_server(bytes(self._typed)))
+            self._typed.clear()
+        channel.flush()
+        share = MAX_UNSENT_BYTES
+        while share > 0 and len(self._unsent) < MAX_UNSENT_BYTES:
+            message = channel.receive()
+            if message is None:
+                return
+            if not message:
+                self._leave("PVE ended the console")
+                return
+            self._carried = self._clock()
+            self._unsent += message
+            share -= len(message)
+        self._send_some()
+        # What TLS holds already, no wait for the socket would show.
+        self.restless = len(self._unsent) < MAX_UNSENT_BYTES
+
+    # ---- what goes
+
+    def _send_some(self) -> None:
+        try:
+            while self._unsent:
+                del self._unsent[: self.connection.send(self._unsent)]
+        except BlockingIOError:
+            return
+        if self.phase == LEAVING:
+            # To close it now would take from it what it has not read yet.
+            self.connection.shutdown(socket.SHUT_WR)
+
+    def _leave(self, ending: str) -> None:
+        """Let the viewer have the last bytes, and then end."""
+        if self.phase in (LEAVING, ENDED):
+            return
+        self.phase, self.ending, self._until = LEAVING, self.ending or ending, self._clock() + _LAST_SECONDS
+        self._let_go()
+
+    def _end(self, ending: str) -> None:
+        if self.phase != ENDED:
+            self.phase, self.ending, self._until = ENDED, self.ending or ending, None
+            self._let_go()
+            self._unsent.clear()
+
+    def _let_go(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
+
+    def _overdue(self) -> None:
+        if self.phase == ADMISSION:
+            self._leave(f"turned away: it did not log in within {self._limits.admission:g} s")
+        elif self.phase == LOGIN:
+            label, seconds = t.cast("ClientHandshake", self._console).label, self._limits.console
+            self.refuse(TimedOut(f"the VNC console of {label} gave no answer within {seconds:g} s"))
+        else:
+            self._end("")

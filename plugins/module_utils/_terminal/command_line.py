@@ -1,0 +1,183 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The command line of pve-console."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import typing as t
+
+from .._pve.errors import PveError
+from .._pve.transport import require_libraries
+from .connecting import Wish, parse_target
+from .credentials import Login, read_settings, with_choices
+from .escape import DEFAULT_ESCAPE, parse_escape
+from .exit_codes import Ending, ExitCode, Interrupted, exit_code
+from .prompt import Prompt
+from .screen import end_by_signals
+from .talk import Manner, check_terminal_is_there, talk, tell
+
+DESCRIPTION = """\
+A terminal on Proxmox VE: the serial line of a virtual machine, the console of a container, the shell of a node.
+"""
+EPILOG = """\
+TARGET is a guest's vmid or name, or node/NAME.
+
+Where Proxmox VE is, and who asks, is said by the environment (PROXMOX_HOST, PROXMOX_TOKEN_ID, ...), by a section of a
+credentials file, or by the person at the terminal. A guest that is named vnc is reached by its vmid, or after "--".
+
+exit codes: 0 left, or ended by the guest; 2 usage; 3 configuration; 4 connection; 5 not found; 6 not allowed;
+7 not running, or no serial line; 8 in use by somebody else; 124 a script has waited in vain; 130 interrupted.
+"""
+VNC = "vnc"
+_BRIDGE_SECONDS = 60.0
+
+
+def main(arguments: t.Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        end_by_signals()
+        return _run(arguments)
+    except (Ending, PveError) as error:
+        tell(str(error))
+        return exit_code(error)
+    except Interrupted as error:
+        tell(str(error))
+        return error.code
+    except KeyboardInterrupt:
+        tell("interrupted")
+        return ExitCode.INTERRUPTED
+
+
+def _run(arguments: t.Sequence[str]) -> int:
+    if arguments and arguments[0] == VNC:
+        return _bridge(_vnc_parser().parse_args(arguments[1:]))
+    chosen = _parser().parse_args(arguments)
+    if chosen.completion:
+        from .completion import script
+
+        sys.stdout.write(script(chosen.completion, _options(_parser()) | _options(_vnc_parser())))
+        return ExitCode.OK
+    if chosen.complete is not None:
+        from .completion import candidates
+
+        sys.stdout.write("".join(f"{word}\n" for word in candidates(_settings(chosen), chosen.complete)))
+        return ExitCode.OK
+    require_libraries()
+    parameters = parse_target(chosen.target, chosen.node)
+    prompt = Prompt()
+    if chosen.script:
+        from .script_command import run_script_command
+
+        return run_script_command(Login(_settings(chosen), prompt), _wish(chosen, parameters), chosen.script)
+    manner = Manner(
+        escape=parse_escape(chosen.escape),
+        read_only=chosen.read_only,
+        wake=chosen.wake,
+        reconnect=not chosen.no_reconnect,
+        log=chosen.log,
+        record=chosen.record,
+    )
+    check_terminal_is_there()
+    return talk(Login(_settings(chosen), prompt), prompt, _wish(chosen, parameters), manner)
+
+
+def _wish(chosen: argparse.Namespace, parameters: t.Mapping[str, t.Any]) -> Wish:
+    return Wish(parameters, chosen.serial, chosen.start, chosen.wait_running, chosen.force)
+
+
+def _settings(chosen: argparse.Namespace) -> t.Mapping[str, t.Any]:
+    settings = read_settings(os.environ, chosen.credentials, chosen.cluster)
+    return with_choices(
+        settings,
+        api_host=chosen.host,
+        api_user=chosen.user,
+        ca_path=chosen.ca,
+        api_fingerprint=chosen.fingerprint,
+        validate_certs=False if chosen.insecure else None,
+    )
+
+
+def _bridge(chosen: argparse.Namespace) -> int:
+    require_libraries()
+    from .vnc_bridge import bridge_options, run_bridge
+
+    parameters = parse_target(chosen.target, None)
+    options = bridge_options(chosen.bridge, os.environ, chosen.password_file, chosen.no_password, chosen.any_address)
+    login = Login(_settings(chosen), Prompt())
+    return run_bridge(login.client(_BRIDGE_SECONDS), parameters, options, sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _new_parser("pve-console", DESCRIPTION, EPILOG)
+    parser.add_argument("target", metavar="TARGET", nargs="?", help="whose terminal it is")
+    parser.add_argument("--node", metavar="NAME", help="the shell of this node, as TARGET node/NAME")
+    session = parser.add_argument_group("session")
+    session.add_argument(
+        "--serial",
+        choices=[f"serial{number}" for number in range(4)],
+        help="which serial line of a virtual machine, if not the first",
+    )
+    session.add_argument("--start", action="store_true", help="start the guest if it does not run")
+    session.add_argument("--wait-running", action="store_true", help="wait until the guest runs")
+    session.add_argument("--force", action="store_true", help="end other sessions that have the serial line in use")
+    session.add_argument("--wake", action="store_true", help="press Enter once, so that a login shows its prompt")
+    session.add_argument("--read-only", action="store_true", help="send nothing that is typed")
+    session.add_argument(
+        "--escape",
+        metavar="KEY",
+        default=DEFAULT_ESCAPE,
+        help="the key that leaves, as ^], ctrl-] or none (%(default)s)",
+    )
+    session.add_argument("--no-reconnect", action="store_true", help="end when the session breaks off")
+    session.add_argument("--log", metavar="FILE", help="append what is shown to this file")
+    session.add_argument("--record", metavar="FILE", help="record the session for asciinema, in a new file")
+    session.add_argument("--script", metavar="FILE", help="carry out this script instead of what a person types")
+    _add_connection(parser)
+    other = parser.add_argument_group("other")
+    other.add_argument("--completion", choices=["bash", "zsh"], help="print the shell's completion of this command")
+    other.add_argument("--complete", metavar="PREFIX", help=argparse.SUPPRESS)
+    return parser
+
+
+def _vnc_parser() -> argparse.ArgumentParser:
+    parser = _new_parser("pve-console vnc", "A VNC port on this machine that shows a guest's display.", None)
+    parser.add_argument("target", metavar="TARGET", help="a guest's vmid or name, or node/NAME")
+    parser.add_argument(
+        "--bridge", metavar="ADDRESS:PORT", default="127.0.0.1:5901", help="where a viewer connects (%(default)s)"
+    )
+    parser.add_argument("--password-file", metavar="FILE", help="the password that a viewer is asked for")
+    parser.add_argument("--no-password", action="store_true", help="ask viewers for no password")
+    parser.add_argument("--any-address", action="store_true", help="allow an address that others can reach")
+    _add_connection(parser)
+    return parser
+
+
+def _options(parser: argparse.ArgumentParser) -> set[str]:
+    return {name for action in parser._actions for name in action.option_strings if action.help != argparse.SUPPRESS}
+
+
+def _new_parser(name: str, description: str, epilog: str | None) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        name,
+        description=description,
+        epilog=epilog,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_connection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("connection")
+    group.add_argument("--host", metavar="NAME", help="a node's name or address, instead of PROXMOX_HOST")
+    group.add_argument("--user", metavar="USER@REALM", help="log in as this user, with a password instead of a token")
+    group.add_argument("--ca", metavar="FILE", help="the certificate authority of the cluster")
+    group.add_argument("--fingerprint", metavar="SHA256", help="the one certificate to trust")
+    group.add_argument("--insecure", action="store_true", help="trust anybody")
+    group.add_argument("--credentials", metavar="FILE", help="the credentials file (~/.config/pve-console/credentials)")
+    group.add_argument("--cluster", metavar="SECTION", help="the section of the credentials file (default)")

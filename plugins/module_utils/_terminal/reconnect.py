@@ -1,0 +1,119 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What comes after a session that ended by itself: an end, or another session with the same guest."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from .._operations.facts import PAUSED, RUNNING, read_status
+from .._pve.errors import InvalidRequest, NotFound, PermissionDenied, PveError
+from .._pve.guests import LXC
+from .._pve.tasks import parse_upid, read_task
+from .connecting import Opened, Wish, again, open_for
+from .credentials import Login
+from .exit_codes import Ending, ExitCode
+
+# A first session that ends sooner would end again (pve-xtermjs, main.js).
+SHORT_SECONDS = 5.0
+MAX_SHORT = 3
+_PAUSES = (1.0, 2.0, 3.0, 4.0, 5.0)
+# A migration or a restart of a node's daemons takes less.
+_PATIENCE_SECONDS = 300.0
+_LOOKING_SECONDS = 5.0
+_MIGRATING = "migrate"
+_DETACH_KEY = b"\x1c"
+_DETACH_SECONDS = 2.0
+
+
+def final_word(login: Login, opened: Opened, wish: Wish, last_typed: tuple[bytes, float]) -> Ending | None:
+    """Say why a session that has ended is not to be followed by another one; None when it may be.
+
+    last_typed is the last byte, and when it was typed on the monotonic clock.
+    """
+    target = opened.target
+    if target.handle is None:
+        return _end_of_shell(login, opened)
+    key, typed_at = last_typed
+    if target.kind == LXC and key == _DETACH_KEY and time.monotonic() - typed_at < _DETACH_SECONDS:
+        return Ending(ExitCode.OK, f"detached from {target.label}")
+    try:
+        login.client(_LOOKING_SECONDS)
+        status = read_status(target.handle)
+        shell = target.kind == LXC and target.handle.read("config").get("cmode") == "shell"
+    except NotFound as error:
+        return Ending(ExitCode.NOT_FOUND, f"{target.label} is gone, which has ended the session: {error}")
+    except PveError:
+        # It may be the network that has ended the session.
+        return None
+    if status.condition not in (RUNNING, PAUSED) and status.lock != _MIGRATING and not wish.wait_running:
+        return Ending(ExitCode.OK, f"{target.label} is {status.condition}, which has ended the session")
+    if shell:
+        return Ending(ExitCode.OK, f"the shell of {target.label} has ended")
+    return None
+
+
+def too_short(opened: Opened, lived: float) -> Ending:
+    """Say that another session would end as soon as this one, which lived so many seconds."""
+    return Ending(
+        ExitCode.NO_CONNECTION,
+        f"the session with {opened.target.label} ended after {lived:.1f} s: look at what it said, and at the log of "
+        f"PVE's task {opened.session.console.upid}",
+    )
+
+
+def _end_of_shell(login: Login, opened: Opened) -> Ending:
+    """Tell a shell that was left from a connection that broke."""
+    label, upid = opened.target.label, opened.session.console.upid
+    try:
+        client = login.client(_LOOKING_SECONDS)
+        tries = client.deadline.tries(2.0)
+        task = read_task(client, parse_upid(upid))
+        while task.running and tries.again():
+            task = read_task(client, parse_upid(upid))
+        if not task.running:
+            return Ending(ExitCode.OK, f"the shell of {label} has ended")
+    except PveError:
+        pass
+    return Ending(ExitCode.NO_CONNECTION, f"the connection to the shell of {label} is lost")
+
+
+def open_again(
+    login: Login,
+    opened: Opened,
+    wish: Wish,
+    say: t.Callable[[str], None],
+    pause: t.Callable[[float], None] = time.sleep,
+) -> Opened:
+    """Open the same guest's terminal anew, on whatever node it is by then, with growing pauses between the tries.
+
+    The session that has ended must be closed. Raises Ending when it is given up.
+    """
+    began = time.monotonic()
+    tries = 0
+    while True:
+        pause(_PAUSES[min(tries, len(_PAUSES) - 1)])
+        tries += 1
+        try:
+            return open_for(login, again(opened, wish), say)
+        except (NotFound, PermissionDenied, InvalidRequest) as error:
+            raise Ending(ExitCode.NO_CONNECTION, f"the session is lost: {error}") from error
+        except Ending as ending:
+            # A container is stopped while it migrates.
+            if ending.code == ExitCode.NO_CONSOLE and not _is_migrating(opened):
+                raise Ending(ExitCode.OK, f"the session is over: {ending}") from ending
+            problem: Exception = ending
+        except PveError as error:
+            problem = error
+        if time.monotonic() - began > _PATIENCE_SECONDS:
+            raise Ending(ExitCode.NO_CONNECTION, f"the session is lost, after {tries} tries: {problem}") from problem
+
+
+def _is_migrating(opened: Opened) -> bool:
+    try:
+        return opened.target.handle is not None and read_status(opened.target.handle).lock == _MIGRATING
+    except PveError:
+        return True
