@@ -9,7 +9,7 @@ ARGS ?=
 export LC_ALL := C.UTF-8
 export PYTHON
 
-.PHONY: help demo test tests unit integration lint ruff ansible-lint changelog-lint typing docs-lint sanity build \
+.PHONY: help demo test tests unit integration qemu lint ruff ansible-lint changelog-lint typing docs-lint sanity build \
 	matrix format clean
 
 # The checks share one copy of the collection.
@@ -24,14 +24,17 @@ demo: $(VENV)/.ready-tests ## A tour on an embedded Proxmox VE
 test: $(VENV)/.ready-quality ## Everything that has to pass before a change goes in
 	@$(MAKE) --no-print-directory --keep-going lint typing docs-lint build sanity tests
 
-tests: $(VENV)/.ready-tests ## Unit and integration tests
+tests: $(VENV)/.ready-tests qemu ## Unit and integration tests
 	$(PY) -m pytest -n $(WORKERS) tests/unit tests/integration $(ARGS)
 
 unit: $(VENV)/.ready-tests ## Unit tests; ARGS="-k snapshot" picks some
 	$(PY) -m pytest tests/unit $(ARGS)
 
-integration: $(VENV)/.ready-tests ## Integration tests against the embedded Proxmox VE
+integration: $(VENV)/.ready-tests qemu ## Integration tests against the embedded Proxmox VE
 	$(PY) -m pytest -n $(WORKERS) tests/integration $(ARGS)
+
+qemu: $(VENV)/.ready-venv # A VNC server for the tests of consoles, where it may be installed; they skip without it
+	@$(PY) -m tests.tooling.qemu
 
 lint: ruff ansible-lint changelog-lint ## ruff, ansible-lint and the changelog fragments
 

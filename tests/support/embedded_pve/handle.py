@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from . import seed
 from .base import TOKEN_ID
-from .consoles.handles import ConsoleHandle
+from .consoles.handles import ConsoleHandle, DisplayHandle
 from .faults import KINDS, Fault, Hook
 from .recorder import Exchange
 from .server import EmbeddedPve
@@ -281,6 +281,10 @@ class PveHandle:
     def node_console(self, node: str) -> ConsoleHandle:
         """The shells of a node, all sessions together."""
         return ConsoleHandle(self, ("node", node))
+
+    def display(self, vmid: int) -> DisplayHandle:
+        """What VNC shows of a VM."""
+        return DisplayHandle(self, vmid)
 
     # ---- what was asked
 

@@ -46,7 +46,8 @@ class Knobs:
     console_ticket_seconds: float = 40.0
     console_listen_seconds: float = 10.0
     console_credentials_seconds: float = 10.0
-    """How long a ticket, an open port and termproxy's first line live. They can be shortened."""
+    console_password_seconds: float = 30.0
+    """How long a ticket, an open port, termproxy's first line and a VNC password live. They can be shortened."""
     console_ticket_age: float = 0.0
     """Seconds that are added to the age of every ticket."""
     console_dead_port: str = "hang"

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,15 @@ from aiohttp import web
 from fakepve.model import TaskError
 
 from ..base import is_true
+from ..knobs import Knobs
 from .core import ConsoleCore, Opening, Unopenable
+from .display import Display, pump
 from .lines import Line
 from .ports import Connection
+from .rfb import RfbServer
 from .shell import Shell
 
+VNCTERM_SECONDS = 3600
 SERIALS = ("serial0", "serial1", "serial2", "serial3")
 
 
@@ -30,7 +36,17 @@ def display_of(config: dict[str, Any]) -> str:
     return found.group(1) if found else "std"
 
 
+@dataclass(frozen=True)
+class VncForm:
+    websocket: bool
+    with_password: bool
+
+
 class GuestConsoles(ConsoleCore):
+    def __init__(self, host: str, port: int, knobs: Knobs) -> None:
+        super().__init__(host, port, knobs)
+        self.displays: dict[tuple[Any, ...], Display] = {}
+
     def _routes_embedded_guest_consoles(self) -> list[tuple[str, str, Any]]:
         return [
             ("POST", "/nodes/{node}/lxc/{vmid}/termproxy", self._lxc_termproxy),
@@ -98,13 +114,16 @@ class GuestConsoles(ConsoleCore):
         websocket, generate = is_true(values.get("websocket", 0)), is_true(values.get("generate-password", 0))
         serial = display_of(vm.config) in SERIALS
         if serial:
-            return await self._vncterm(vm, user, with_password=websocket or generate, plain=websocket)
+            form = VncForm(websocket, websocket or generate)
+            key = ("display", vm.vmid)
+            return await self.vncterm(self.guest_opening(vm, user, key), "vncproxy", vm.vmid, str(vm.name), form)
         password = self._new_password()
         hardened = self.console_release.hardened
         opening = self.guest_opening(vm, user, ("display", vm.vmid))
 
         async def serve(connection: Connection) -> None:
-            await self._qm_vncproxy(vm, opening, connection, password if hardened or generate else opening.ticket)
+            shown = password if hardened or generate else opening.ticket
+            await self._qm_vncproxy(vm, opening, connection, shown, raw=not websocket)
 
         raw = not websocket or not hardened
         upid = await self.open_console(opening, "vncproxy", vm.vmid, serve, lambda: "connection timed out", raw)
@@ -121,18 +140,60 @@ class GuestConsoles(ConsoleCore):
         answer["cert"] = Path(self.certfile).read_text(encoding="ascii") if self.certfile else ""
         return {**answer, **({"password": password} if password is not None else {})}
 
-    async def _qm_vncproxy(self, vm: Any, opening: Opening, connection: Connection, password: str) -> None:
-        raise TaskError("Failed to run vncproxy.")
+    def display(self, vmid: int) -> Display:
+        key = ("display", vmid)
+        if key not in self.displays:
+            guest = self.guest(vmid)
+            self.displays[key] = Display(f"QEMU ({guest.name})" if guest else str(vmid), self.record_of(key))
+        return self.displays[key]
 
-    async def _vncterm(self, guest: Any, user: str, with_password: bool, plain: bool) -> dict[str, Any]:
+    async def _qm_vncproxy(self, vm: Any, opening: Opening, connection: Connection, password: str, raw: bool) -> None:
+        """PVE::CLI::qm vncproxy: it sets the password when the client is there, and lets the bytes through."""
+        if raw and not self.console_release.raw_vnc:
+            opening.log.append("LC_PVE_TICKET not set, VNC proxy without password is forbidden")
+            raise TaskError("Failed to run vncproxy.")
+        if vm.status != "running" or display_of(vm.config) == "none":
+            raise TaskError("Failed to run vncproxy.")
+        display, seconds = self.display(vm.vmid), self.knobs.shortened("console_password_seconds")
+        display.set_password(password, seconds)
+        if display.backend is None:
+            session = RfbServer(display, connection).serve()
+        else:
+            try:
+                session = pump(connection, *await display.backend.connect(password, seconds))
+            except OSError as problem:
+                opening.log.append(str(problem))
+                raise TaskError("Failed to run vncproxy.") from None
+        await self._while_there(opening, session)
+
+    async def _while_there(self, opening: Opening, session: Coroutine[Any, Any, None]) -> None:
+        tasks = [asyncio.ensure_future(session), asyncio.ensure_future(self._watch(opening))]
+        try:
+            done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def vncterm(
+        self, opening: Opening, task_type: str, task_id: Any, named: str, form: VncForm
+    ) -> dict[str, Any]:
+        """A terminal drawn by vncterm; without a websocket it speaks TLS only."""
         password = self._new_password()
-        opening = self.guest_opening(guest, user, ("display", guest.vmid))
+        display = Display(named, opening.record)
 
         async def serve(connection: Connection) -> None:
-            raise TaskError("Failed to run vncproxy.")
+            display.set_password(password if form.with_password else opening.ticket, VNCTERM_SECONDS)
+            await self._while_there(opening, RfbServer(display, connection, encrypted=not form.websocket).serve())
 
-        upid = await self.open_console(opening, "vncproxy", guest.vmid, serve, lambda: "connection timed out")
-        return self._vnc_answer(opening, upid, password if with_password else None)
+        def unanswered() -> str:
+            options = f"-timeout 10 -authpath {opening.path} -perm Sys.Console"
+            return f"command '/usr/bin/vncterm -rfbport {opening.port} {options}' failed: exit code 1"
+
+        upid = await self.open_console(opening, task_type, task_id, serve, unanswered, raw=not form.websocket)
+        return self._vnc_answer(opening, upid, password if form.with_password else None)
 
     # ---- containers
 
@@ -162,4 +223,6 @@ class GuestConsoles(ConsoleCore):
     async def _lxc_vncproxy(self, values: dict[str, Any], user: str) -> dict[str, Any]:
         container = self._find_ct(values["node"], values["vmid"])
         websocket = is_true(values.get("websocket", 0))
-        return await self._vncterm(container, user, websocket and self.console_release.hardened, websocket)
+        opening = self.guest_opening(container, user, ("display", container.vmid))
+        form = VncForm(websocket, websocket and self.console_release.hardened)
+        return await self.vncterm(opening, "vncproxy", container.vmid, f"CT {container.vmid}", form)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+from .display import Backend, Display, Picture
 from .lines import Line, Program, Record
 
 Result = TypeVar("Result")
@@ -129,3 +130,51 @@ class ConsoleHandle:
     def close(self) -> None:
         """End of file for every client."""
         self._pve.call(lambda: [line.hang_up() for line in self._lines])
+
+
+class DisplayHandle:
+    """The display of a VM: what VNC clients see and do."""
+
+    def __init__(self, pve: ServerThread, vmid: int) -> None:
+        self._pve = pve
+        self._vmid = vmid
+
+    @property
+    def _display(self) -> Display:
+        display: Display = self._pve.server.display(self._vmid)
+        return display
+
+    @property
+    def picture(self) -> Picture:
+        return self._pve.call(lambda: self._display.picture)
+
+    def show(self, picture: Picture) -> None:
+        """Another picture, sent to the clients that wait for changes."""
+        self._pve.call(lambda: self._display.show(picture))
+
+    def use(self, backend: Backend | None) -> None:
+        """Another VNC server shows this guest (see qemu_vnc.py)."""
+        self._pve.call(lambda: setattr(self._display, "backend", backend))
+
+    @property
+    def keys(self) -> list[tuple[int, bool]]:
+        """Key symbols, and whether each went down."""
+        return self._pve.call(lambda: list(self._display.keys))
+
+    @property
+    def pointer(self) -> list[tuple[int, int, int]]:
+        """Button mask, x, y."""
+        return self._pve.call(lambda: list(self._display.pointer))
+
+    @property
+    def logins(self) -> list[bool]:
+        """For each client that answered the challenge, whether its password was right."""
+        return self._pve.call(lambda: list(self._display.logins))
+
+    @property
+    def violations(self) -> list[str]:
+        """Where a client broke the protocol of the websocket."""
+        return ConsoleHandle(self._pve, ("display", self._vmid)).violations
+
+    def take_violations(self) -> list[str]:
+        return ConsoleHandle(self._pve, ("display", self._vmid)).take_violations()

@@ -12,13 +12,17 @@ from aiohttp import web
 from fakepve.model import PveError
 from fakepve.server import USER, ok
 
+from ..base import is_true
 from .core import Opening
-from .guests import GuestConsoles
+from .guests import GuestConsoles, VncForm
 
 
 class Consoles(GuestConsoles):
     def _routes_embedded_node_consoles(self) -> list[tuple[str, str, Any]]:
-        return [("POST", "/nodes/{node}/termproxy", self._node_termproxy)]
+        return [
+            ("POST", "/nodes/{node}/termproxy", self._node_termproxy),
+            ("POST", "/nodes/{node}/vncshell", self._node_vncshell),
+        ]
 
     @staticmethod
     def refuse_token(user: str) -> None:
@@ -40,6 +44,15 @@ class Consoles(GuestConsoles):
         command = self.through_ssh(node, login)
         opening = self.node_opening(node, user)
         return await self.open_terminal(opening, "vncshell", "", command, lambda: self.node_line(node, user))
+
+    async def _node_vncshell(self, values: dict[str, Any], user: str) -> dict[str, Any]:
+        self.refuse_token(user)
+        if values.get("cmd", "login") != "login" and user != "root@pam":
+            raise PveError(403, "Permission check failed (user != root@pam)")
+        websocket = is_true(values.get("websocket", 0))
+        form = VncForm(websocket, websocket and self.console_release.hardened)
+        opening = self.node_opening(values["node"], user)
+        return await self.vncterm(opening, "vncshell", "", values["node"], form)
 
     async def _cluster_status(self, request: Any) -> web.Response:
         self.require(request[USER], "/", "Sys.Audit")
