@@ -226,7 +226,7 @@ class StrictHttp(EmbeddedBase):
                 if name in given and str(given[name]) != str(value):
                     raise parameter_error(**{name: DUPLICATE})
             node = match.params.get("node")
-            if node is not None and re.fullmatch(r"[A-Za-z0-9-]+", node) and node not in self.nodes:
+            if node is not None and re.fullmatch(r"[A-Za-z0-9-]+", node) and node not in (*self.nodes, "localhost"):
                 text = f"hostname lookup '{node}' failed - failed to get address info for: {node}"
                 raise PveError(500, f"{text}: Temporary failure in name resolution")
             response: web.Response = await super()._answer(request, handler, generic, path_node or node)

@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from .nodes import Consoles
+from .viewers import Consoles
 
 __all__ = ["Consoles"]
