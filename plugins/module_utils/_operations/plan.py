@@ -99,6 +99,10 @@ class Applier:
         self.titles.append(step.title)
         self.changes.extend(step.changes)
 
+    def note(self, title: str) -> None:
+        """Note a step that the caller carries out itself, or in check mode would."""
+        self.titles.append(title)
+
     @property
     def done(self) -> list[str]:
         """The steps that were carried out."""

@@ -174,6 +174,31 @@ class TimedOut(PveError):
     kind = "timed_out"
 
 
+class ScriptFailed(PveError):
+    """A script on a console did not get the answer that it waited for.
+
+    reason is timeout, silent, ended, login, status or pattern. screen is the end of what the console shows; step is 0
+    before the first one. Secrets are masked in all of it.
+    """
+
+    kind = "script"
+
+    def __init__(self, message: str, reason: str, step: int, transcript: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.step = step
+        self.transcript = transcript
+
+    @property
+    def screen(self) -> list[str]:
+        """The last lines that are not empty."""
+        return [line for line in self.transcript.splitlines() if line.strip()][-20:]
+
+    def details(self) -> dict[str, t.Any]:
+        more = {"reason": self.reason, "step": self.step, "screen": self.screen, "transcript": self.transcript}
+        return {**super().details(), **more}
+
+
 class TransportError(PveError):
     """The talk with PVE failed."""
 

@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A script on the console of a guest or a node, from the request to the outcome."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ..._operations.console.abilities import Abilities, check_identity, check_terminal, read_abilities
+from ..._operations.console.sessions import open_sessions
+from ..._operations.console.target import ConsoleTarget, console_target
+from ..._operations.console.versions import TERMINAL
+from ..._operations.plan import Applier, Outcome, outcome
+from ..._pve.errors import Locked
+from ..session import open_session
+from .running import Report, carry_out, foresee
+from .steps import Script, script_from
+
+UNSENT = "check mode: no session was opened and nothing was sent, so whether an unless holds is not known"
+
+
+@dataclass(frozen=True)
+class ScriptRequest:
+    """A script, and on whose console; parameters are those of console_target()."""
+
+    parameters: t.Mapping[str, t.Any]
+    script: Script
+    serial: str | None = None
+
+
+def script_request(parameters: t.Mapping[str, t.Any]) -> ScriptRequest:
+    """Check the options of a script on a console; raises InvalidRequest."""
+    whose = {name: parameters.get(name) for name in ("vmid", "name", "guest_type", "node")}
+    return ScriptRequest(whose, script_from(parameters), parameters.get("serial"))
+
+
+def ensure_script(applier: Applier, request: ScriptRequest) -> Outcome:
+    """Take the steps of the script; raises ScriptFailed or another PveError."""
+    target = console_target(applier.client, request.parameters)
+    abilities = read_abilities(target)
+    check_terminal(target, abilities, request.serial)
+    check_identity(applier.client, target, TERMINAL)
+    if applier.check_mode:
+        foresee(applier, request.script)
+        guarded = request.script.unless or any(step.unless for step in request.script.steps)
+        return _outcome(applier, target, Report((), ""), [UNSENT] if guarded else [])
+    _check_free(target, abilities)
+    with open_session(target, request.serial) as session:
+        report = carry_out(applier, session, target.label, request.script, applier.client.deadline)
+    return _outcome(applier, target, report)
+
+
+def _outcome(applier: Applier, target: ConsoleTarget, report: Report, warnings: t.Sequence[str] = ()) -> Outcome:
+    facts = {"vmid": target.vmid, "node": target.node, **report.as_facts()}
+    return outcome(applier, None, warnings, **facts)
+
+
+def _check_free(target: ConsoleTarget, abilities: Abilities) -> None:
+    """Raise Locked when the one serial line has a session already: a second one gets nothing, and no error either."""
+    sessions = open_sessions(target, abilities)
+    if sessions and len(abilities.serials) == 1:
+        raise Locked(
+            f"{abilities.serials[0]} of {target.label} is in use by {sessions[0]}, and serves one session at a time: "
+            f"close that first"
+        )

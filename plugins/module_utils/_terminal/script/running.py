@@ -1,0 +1,178 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Taking a script's steps on an open session, one after the other."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ..._operations.plan import Applier
+from ..._pve.deadline import Deadline
+from ..._pve.errors import ScriptFailed
+from ..session import TerminalSession
+from .dialogue import Dialogue, Unanswered
+from .shell import Shell
+from .steps import Script, Step
+from .text import Masker
+
+# A command's own words about what went wrong.
+_LAST_LINES = 3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a step; secrets are masked. status is a command's, groups and named those of a pattern."""
+
+    step: Step
+    title: str
+    skipped: bool = False
+    output: str = ""
+    status: int | None = None
+    groups: tuple[str | None, ...] = ()
+    named: t.Mapping[str, str | None] | None = None
+
+    def as_result(self) -> dict[str, t.Any]:
+        return {
+            "step": self.step.number,
+            "name": self.title,
+            "skipped": self.skipped,
+            "output": self.output,
+            "rc": self.status,
+            "groups": list(self.groups),
+            "matches": dict(self.named or {}),
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a script; secrets are masked. skipped says that it had nothing to do."""
+
+    answers: tuple[Answer, ...]
+    transcript: str
+    skipped: bool = False
+
+    def as_facts(self) -> dict[str, t.Any]:
+        return {
+            "transcript": self.transcript,
+            "answers": [answer.as_result() for answer in self.answers],
+            "matches": {name: text for answer in self.answers for name, text in (answer.named or {}).items()},
+            "skipped_by_unless": self.skipped,
+        }
+
+
+Note = t.Callable[[Answer], None]
+
+
+def foresee(applier: Applier, script: Script) -> None:
+    """Note, in check mode, what would be typed: what unless would say is not known."""
+    masker = Masker(script.all_secrets())
+    for step in script.steps:
+        if step.types and step.changes:
+            applier.note(masker(step.title))
+
+
+def carry_out(
+    applier: Applier,
+    session: TerminalSession,
+    label: str,
+    script: Script,
+    deadline: Deadline,
+    note: Note | None = None,
+) -> Report:
+    """Take the steps; note gets each answer as it comes. Raises ScriptFailed at the first that fails.
+
+    Whoever was logged in by the script is logged out, after a failure as well.
+    """
+    return _Run(applier, Dialogue(session, deadline), label, script, note).run()
+
+
+class _Run:
+    def __init__(self, applier: Applier, dialogue: Dialogue, label: str, script: Script, note: Note | None) -> None:
+        self._applier = applier
+        self._label = label
+        self._script = script
+        self._note = note
+        self._mask = Masker(script.all_secrets())
+        self._dialogue = dialogue
+        self._shell = Shell(dialogue, script)
+
+    def run(self) -> Report:
+        step: Step | None = None
+        answers = []
+        try:
+            if self._script.needs_shell:
+                self._shell.reach()
+            elif self._script.wake:
+                self._dialogue.wake()
+            skipped = self._holds(self._script.unless)
+            for step in () if skipped else self._script.steps:
+                answer = self._take(step)
+                answers.append(answer)
+                if self._note is not None:
+                    self._note(answer)
+        except Unanswered as error:
+            left = self._leave(interrupt=True)
+            raise self._failure(step, error, left) from error
+        self._leave(interrupt=False)
+        return Report(tuple(answers), self._mask(self._dialogue.transcript), skipped)
+
+    def _holds(self, command: str | None) -> bool:
+        return command is not None and self._shell.run(command, self._script.seconds).status == 0
+
+    def _take(self, step: Step) -> Answer:
+        title = self._mask(step.title)
+        if self._holds(step.unless):
+            return Answer(step, title, skipped=True)
+        if step.command is not None:
+            return self._run_command(step, title)
+        if step.text is not None:
+            if step.changes:
+                self._applier.note(title)
+            self._dialogue.type(step.text)
+        if step.expect is None:
+            return Answer(step, title)
+        patterns = {"expect": step.expect, **({"fail_on": step.fail_on} if step.fail_on else {})}
+        found = self._dialogue.expect(patterns, step.seconds)
+        if found.name == "fail_on":
+            raise Unanswered("pattern", f"the console shows {found.match.group()!r}")
+        return Answer(
+            step,
+            title,
+            output=self._mask(found.shown),
+            groups=tuple(None if text is None else self._mask(text) for text in found.match.groups()),
+            named={name: None if text is None else self._mask(text) for name, text in found.match.groupdict().items()},
+        )
+
+    def _run_command(self, step: Step, title: str) -> Answer:
+        assert step.command is not None  # noqa: S101
+        if step.changes:
+            # Before it ends: what was begun was begun, whatever comes of it.
+            self._applier.note(title)
+        done = self._shell.run(step.command, step.seconds)
+        if done.status != 0:
+            last = " / ".join(line for line in done.output.splitlines()[-_LAST_LINES:] if line.strip())
+            raise Unanswered("status", f"it ended with status {done.status}" + (f" ({last})" if last else ""))
+        return Answer(step, title, output=self._mask(done.output), status=done.status)
+
+    def _leave(self, interrupt: bool) -> bool:
+        return not self._script.logout or self._shell.leave(interrupt)
+
+    def _failure(self, step: Step | None, error: Unanswered, left: bool) -> ScriptFailed:
+        transcript = self._mask(self._dialogue.transcript)
+        where = f"step {step.number} ({step.title})" if step else "the way to a prompt"
+        awaited = ""
+        if error.reason in ("timeout", "ended") and step and step.expect:
+            awaited = f", waiting for {step.expect.pattern!r}"
+        screen = [line for line in transcript.splitlines() if line.strip()]
+        shown = f"; the console shows {screen[-1]!r}" if screen and error.reason != "pattern" else ""
+        if error.reason == "silent":
+            shown = (
+                "; the console says nothing at all: it may be in use elsewhere, or nothing in the guest uses it "
+                "(kernel option console=ttyS0, a getty on it)"
+            )
+        open_still = "" if left else "; the script's login on the console is still open"
+        sentence = f"{where} on the console of {self._label} failed{awaited}: {error}{shown}{open_still}"
+        return ScriptFailed(self._mask(sentence), error.reason, step.number if step else 0, transcript)

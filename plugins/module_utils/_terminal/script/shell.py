@@ -1,0 +1,119 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A shell on a console: getting to it, and running commands in it with their exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import shlex
+import time
+import typing as t
+
+from .dialogue import WAKE_SECONDS, Dialogue, Found, Unanswered
+from .steps import ENTER, Script
+
+INTERRUPT = "\x03"
+WAKE_AGAIN_SECONDS = 5.0
+LEAVE_SECONDS = 5.0
+# Not the "Last login: Tue Nov 17" of somebody who has just logged in.
+_LOGIN = re.compile(r"(?<!last )(?:login|username):[ \t]*\Z", re.IGNORECASE)
+_PASSWORD = re.compile(r"password[^\n]*:[ \t]*\Z", re.IGNORECASE)
+_INCORRECT = re.compile(r"login incorrect|authentication failure|permission denied", re.IGNORECASE)
+
+
+class Completed(t.NamedTuple):
+    """A command that has ended."""
+
+    status: int
+    output: str
+
+
+class Shell:
+    """The shell of whoever is logged in on the console; it has to be one of the Bourne family."""
+
+    def __init__(self, dialogue: Dialogue, script: Script) -> None:
+        self._dialogue = dialogue
+        self._script = script
+        self.logged_in = False
+
+    def reach(self) -> None:
+        """Get to a shell, logging in if that is asked for. Raises Unanswered."""
+        login = self._script.login
+        end = time.monotonic() + (login.seconds if login else self._script.seconds)
+        found = self._wake(end)
+        if found == "login":
+            self._log_in(end)
+        elif login is not None:
+            # Whoever it belongs to, it is not for this script.
+            user = self.run("id -un", self._script.seconds).output.strip()
+            if user != login.user:
+                raise Unanswered(
+                    "login", f"the console has a shell of {user!r} open, not of {login.user!r}: end that session first"
+                )
+
+    def run(self, command: str, seconds: float) -> Completed:
+        """Run a command and wait for its end. Raises Unanswered."""
+        mark = secrets.token_hex(4)
+        # The quotes keep the echo of what is typed from looking like the marks that it prints. A blank in front keeps
+        # the line out of the history of most shells.
+        line = f' echo "<""{mark}>"; eval {shlex.quote(command)}; echo "<{mark}:""$?>"'
+        self._dialogue.type(line.replace("\n", ENTER) + ENTER)
+        end = time.monotonic() + seconds
+        self._await(rf"<{mark}>\n", seconds)
+        found = self._await(rf"<{mark}:(\d+)>", max(0.0, end - time.monotonic()))
+        return Completed(int(found.match[1]), found.shown[: found.match.start()])
+
+    def leave(self, interrupt: bool) -> bool:
+        """Log out, if this has logged in; whether that is known to be done. interrupt ends what still runs."""
+        if not self.logged_in or self._dialogue.ended:
+            return True
+        with contextlib.suppress(Unanswered):
+            self._dialogue.type((INTERRUPT if interrupt else "") + "exit" + ENTER)
+            self._dialogue.expect({}, LEAVE_SECONDS, at_rest={"login": _LOGIN})
+            return True
+        return self._dialogue.ended
+
+    def _await(self, pattern: str, seconds: float) -> Found:
+        found = self._dialogue.expect({"mark": re.compile(pattern)}, seconds, at_rest={"login": _LOGIN})
+        if found.name == "login":
+            raise Unanswered("login", "there is no shell any more, but a login prompt")
+        return found
+
+    def _wake(self, end: float) -> str:
+        """Wait for a prompt, pressing Enter when none comes; returns which one it is."""
+        prompts = {"login": _LOGIN, "password": _PASSWORD, "shell": self._script.prompt}
+        patience = WAKE_SECONDS
+        while True:
+            left = max(0.0, end - time.monotonic())
+            try:
+                name = self._dialogue.expect({}, min(patience, left) if self._script.wake else left, prompts).name
+                if name == "login" and self._script.login is None:
+                    raise Unanswered("login", "the console asks for a login: give login")
+                if name != "password":
+                    return name
+            except Unanswered as error:
+                if error.reason in ("ended", "login") or not self._script.wake or left <= patience:
+                    raise
+            # Of a password that somebody else was asked for, Enter leads back to the name.
+            self._dialogue.type(ENTER)
+            patience = WAKE_AGAIN_SECONDS
+
+    def _log_in(self, end: float) -> None:
+        login = self._script.login
+        assert login is not None  # noqa: S101
+        prompts = {"login": _LOGIN, "password": _PASSWORD, "shell": self._script.prompt}
+        self._dialogue.type(login.user + ENTER)
+        # What is shown by then is the name itself.
+        name = self._dialogue.expect({}, max(0.0, end - time.monotonic()), prompts).name
+        if name == "password":
+            self._dialogue.type(login.password + ENTER)
+            left = max(0.0, end - time.monotonic())
+            name = self._dialogue.expect({"incorrect": _INCORRECT}, left, prompts).name
+        if name != "shell":
+            asks = "asks for another password" if name == "password" else "refused the login"
+            raise Unanswered("login", f"the guest {asks} of {login.user!r}: check the user and the password")
+        self.logged_in = True

@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A script from the command line: its steps as they are taken, what the console showed, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .._operations.plan import Applier
+from .._pve.deadline import Deadline
+from .._pve.errors import ScriptFailed
+from .connecting import Wish, open_for
+from .credentials import Login
+from .exit_codes import ExitCode
+from .script.files import read_script
+from .script.running import Answer, carry_out
+from .talk import tell
+
+_CODES = {
+    "timeout": ExitCode.EXPECTED_IN_VAIN,
+    "silent": ExitCode.BUSY,
+    "ended": ExitCode.NO_CONNECTION,
+    "login": ExitCode.NOT_ALLOWED,
+}
+
+
+def run_script_command(login: Login, wish: Wish, path: str) -> int:
+    """Take the steps of the script in a file on the terminal that is wished for; returns the exit code.
+
+    What the console showed goes to standard output when the script has ended; steps and failures are told as they come.
+    Raises Ending or a PveError when it does not come to the script.
+    """
+    script = read_script(path, os.environ)
+    opened = open_for(login, wish, tell)
+    for sentence in opened.notes:
+        tell(sentence)
+    applier = Applier(opened.target.client)
+    with opened.session:
+        try:
+            report = carry_out(applier, opened.session, opened.target.label, script, Deadline(script.total), _note)
+        except ScriptFailed as error:
+            _show(error.transcript)
+            tell(str(error))
+            return _CODES.get(error.reason, ExitCode.FAILED)
+    if report.skipped:
+        tell("nothing to do: unless holds")
+    _show(report.transcript)
+    return ExitCode.OK
+
+
+def _note(answer: Answer) -> None:
+    tell(f"step {answer.step.number}: {answer.title}: {'skipped' if answer.skipped else 'ok'}")
+
+
+def _show(transcript: str) -> None:
+    sys.stdout.write(transcript if transcript.endswith("\n") or not transcript else transcript + "\n")
+    sys.stdout.flush()
