@@ -89,8 +89,8 @@ def test_another_user_logs_in_with_a_password(pve, sit):
 
 
 def test_a_missing_privilege_is_named(pve, sit):
-    pve.add_token("watcher@pve!watch", "5ec4e7-5ec4e7", privilege_separation=True)
-    pve.grant("watcher@pve!watch", "/vms", "VM.Audit")
+    pve.add_token("watcher@pve!watch", "5ec4e7-5ec4e7")
+    pve.grant("watcher@pve", "/vms", "VM.Audit")
     names = {"PROXMOX_USER": "watcher@pve", "PROXMOX_TOKEN_ID": "watch", "PROXMOX_TOKEN_SECRET": "5ec4e7-5ec4e7"}
     person = sit("term", env=names)
     assert person.end() == 6
