@@ -37,6 +37,7 @@ def text_of(shown, cuts=()):
         ("\x1b(B\x1b=\x1b7\x1bM\x1b[?2004hx", "x"),
         ("one\r\ntwo\r\r\nthree\rfour\n\n", "one\ntwo\nthree\nfour\n\n"),
         ("a\r\x1b[K\nb", "a\nb"),
+        ("a\r\n\x1b[?2004l\rb", "a\nb"),
         ("tab\tbell\x07 null\0 c1\x9b", "tab\tbell null c1"),
         ("Ä 日本\r\n", "Ä 日本\n"),
     ],

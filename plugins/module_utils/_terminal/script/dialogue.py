@@ -85,20 +85,24 @@ class Dialogue:
         The one that begins first wins. Raises Unanswered.
         """
         end = time.monotonic() + min(seconds, self._deadline.remaining)
+        restless = at_rest is not None
         while True:
+            left = max(0.0, end - time.monotonic())
             found = self._find(patterns)
-            if found is None and at_rest:
-                found = self._find(at_rest) if not self._receive(QUIET_SECONDS) else self._find(patterns)
+            if found is None and at_rest and restless:
+                restless = self._receive(min(QUIET_SECONDS, left))
+                if restless:
+                    continue
+                found = self._find(at_rest)
             if found is not None:
                 return found
             if self.ended:
                 raise Unanswered("ended", "PVE ended the session")
-            left = end - time.monotonic()
             if left <= 0:
                 over = self._deadline.expired
                 why = f"the time of {self._deadline.seconds:g} s was over" if over else f"not within {seconds:g} s"
                 raise Unanswered("silent" if self.silent else "timeout", why)
-            self._receive(left)
+            restless = self._receive(left)
 
     def _find(self, patterns: Patterns) -> Found | None:
         matches = [(name, pattern.search(self._unmatched)) for name, pattern in patterns.items()]

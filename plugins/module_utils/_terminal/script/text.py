@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import re
-import shlex
 import typing as t
 
 MASK = "********"
@@ -21,7 +20,8 @@ _SEQUENCE = re.compile(
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[PX^_][^\x1b]*\x1b?|[ -/]*)\Z")
 # Of a sequence that never ends, so much is waited for.
 _MAX_SEQUENCE = 4096
-_LINE_END = re.compile(r"\r+\n|\r+")
+# A return at the beginning of a line ends none.
+_LINE_END = re.compile(r"\r+\n|(?P<beginning>(?<=\n)\r+)|\r+")
 # What a shell puts into a long line that it shows while it is typed.
 _WRAPPED = r"[ \n]*"
 
@@ -37,6 +37,7 @@ class PlainText:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._sequence = ""
         self._returns = ""
+        self._last = ""
 
     def feed(self, shown: bytes) -> str:
         """Return the text that is certain now, however the bytes were cut."""
@@ -46,14 +47,17 @@ class PlainText:
         text = self._returns + _SEQUENCE.sub("", text[: len(text) - len(self._sequence)])
         # A line feed may follow.
         self._returns = text[len(text.rstrip("\r")) :]
-        return _LINE_END.sub("\n", text[: len(text) - len(self._returns)])
+        text = self._last + text[: len(text) - len(self._returns)]
+        plain = _LINE_END.sub(lambda found: "" if found["beginning"] else "\n", text)[len(self._last) :]
+        self._last = plain[-1:] or self._last
+        return plain
 
 
 class Masker:
     """Takes secrets out of texts, also where a shell has quoted them, or broken the line that they were typed in."""
 
     def __init__(self, secrets: t.Iterable[str]) -> None:
-        spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+        spellings = set[str]().union(*(_spellings(secret) for secret in secrets))
         # The longest first, as one secret may be part of another.
         ordered = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
         self._pattern = re.compile("|".join(map(_tolerant, ordered))) if ordered else None
@@ -62,13 +66,19 @@ class Masker:
         return self._pattern.sub(MASK, text) if self._pattern else text
 
 
-def _spellings(secret: str) -> t.Iterator[str]:
-    # Quoted by whoever wrote the command, and once more when it is sent.
-    for dummy in range(3):
-        if not secret:
-            return
-        yield secret
-        secret = shlex.quote(secret)[1:-1] if "'" in secret else ""
+def _spellings(secret: str) -> set[str]:
+    """The secret as it is, and as it may be quoted: by whoever wrote a command, and once more when that is sent."""
+    spellings = {secret} if secret else set()
+    for dummy in range(2):
+        spellings |= {quoted for spelling in spellings for quoted in _quoted(spelling)}
+    return spellings
+
+
+def _quoted(text: str) -> t.Iterator[str]:
+    yield text.replace("'", "'\"'\"'")
+    yield text.replace("'", "'\\''")
+    yield re.sub(r"[^\w@%+=:,./-]", r"\\\g<0>", text)
+    yield re.sub(r'["$`\\]', r"\\\g<0>", text)
 
 
 def _tolerant(secret: str) -> str:
