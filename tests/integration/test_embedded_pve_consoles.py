@@ -251,7 +251,7 @@ class TestRelease:
     def test_what_a_token_can_do(self, pve, api, release, version, terminal, node, prefixed):
         pve.knobs.release = release
         assert api.data("GET", "/version")["version"] == version
-        known = {item["Package"]: item["Version"] for item in api.data("GET", f"{NODE}/apt/versions")}
+        known = {item["Package"]: item["OldVersion"] for item in api.data("GET", f"{NODE}/apt/versions")}
         assert known["pve-manager"] == version
         with Terminal(pve, TERM) as session:
             assert session.status == 101

@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from fakepve import schema as pve_schema
 from fakepve.model import PveError
 from fakepve.server import USER, ok
 
@@ -77,6 +78,13 @@ class Consoles(SpiceConsoles):
 
     # ---- versions and certificates
 
+    async def answer(self, request: Any, match: Any, params: Any, user: str, call: Any = None) -> Any:
+        """The server that is asked is called localhost as well, and privileges are checked on that path."""
+        if match is not None and match.params.get("node") == "localhost" and request.method in match.methods:
+            self.check_permissions(user, match.methods[request.method].get("permissions"), match.params)
+            match = pve_schema.Match(match.template, {**match.params, "node": self.local_node}, match.methods)
+        return await super().answer(request, match, params, user, call)
+
     def _versions(self) -> dict[str, str]:
         """The release a test asked for, or what the server says it is."""
         own = self.knobs.release == Knobs.release and self.knobs.console_hardening
@@ -94,7 +102,8 @@ class Consoles(SpiceConsoles):
             {
                 "Package": package,
                 "Title": package,
-                "Version": version,
+                # What an update would bring; a package that is not installed has only this.
+                "Version": "99.0.0",
                 "OldVersion": version,
                 "CurrentState": "Installed",
                 "Arch": "amd64",

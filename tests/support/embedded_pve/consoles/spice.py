@@ -67,12 +67,13 @@ class SpiceConsoles(GuestConsoles):
     def _viewer(self, values: dict[str, Any], target: str, title: str) -> dict[str, Any]:
         node, port = values["node"], FIRST_PORT + next(self._spice_numbers) % PORTS
         name = f"{node}.example.test"
+        proxy = str(values.get("proxy") or name)
         authority = Path(self.certfile).read_text(encoding="ascii") if self.certfile else ""
         return {
             "type": "spice",
             "title": title,
             "host": f"pvespiceproxy:{int(time.time()):08x}:{target}:{node}:{port}::{secrets.token_hex(20)}",
-            "proxy": f"http://{values.get('proxy') or name}:3128",
+            "proxy": f"http://{f'[{proxy}]' if ':' in proxy else proxy}:3128",
             "tls-port": port,
             "password": secrets.token_hex(20),
             "ca": authority.replace("\n", "\\n"),
