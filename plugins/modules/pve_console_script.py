@@ -57,7 +57,7 @@ options:
   serial:
     description:
       - The serial line of a virtual machine.
-      - Without it, it is the one that is the display (C(vga: serial0)), or else the first.
+      - Without it, it is the one that C(vga) makes the display, or else the first.
     type: str
     choices: [serial0, serial1, serial2, serial3]
   login:
@@ -313,7 +313,7 @@ class ScriptModule(AnsibleModule):
 
 
 def main() -> None:
-    module = ScriptModule(
+    module = ScriptModule(  # type: ignore[no-untyped-call]
         argument_spec={
             **connection_spec(),
             **guest_spec(),

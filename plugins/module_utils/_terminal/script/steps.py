@@ -214,13 +214,14 @@ def _truth(where: str, value: t.Any, default: bool) -> bool:
 
 def _text(where: str, value: t.Any) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise InvalidRequest(f"{where} must be text, not {value!r}: put it in quotes")
+        # Without the value, which may be a password.
+        raise InvalidRequest(f"{where} must be text, not {type(value).__name__}: put it in quotes")
     return value
 
 
 def _check_keys(where: str, entry: t.Any, known: set[str]) -> None:
     if not isinstance(entry, t.Mapping):
-        raise InvalidRequest(f"{where} must be names with values, not {entry!r}")
+        raise InvalidRequest(f"{where} must be names with values, not {type(entry).__name__}")
     unknown = sorted(str(key) for key in entry if key not in known)
     if unknown:
         raise InvalidRequest(
