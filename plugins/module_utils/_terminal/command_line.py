@@ -56,12 +56,12 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
 
 def _run(arguments: t.Sequence[str]) -> int:
     if arguments and arguments[0] == VNC:
-        return _bridge(_vnc_parser().parse_args(arguments[1:]))
-    chosen = _parser().parse_args(arguments)
+        return _bridge(vnc_parser().parse_args(arguments[1:]))
+    chosen = terminal_parser().parse_args(arguments)
     if chosen.completion:
         from .completion import script
 
-        sys.stdout.write(script(chosen.completion, _options(_parser()) | _options(_vnc_parser())))
+        sys.stdout.write(script(chosen.completion, options_of(terminal_parser()) | options_of(vnc_parser())))
         return ExitCode.OK
     if chosen.complete is not None:
         from .completion import candidates
@@ -113,7 +113,8 @@ def _bridge(chosen: argparse.Namespace) -> int:
     return run_bridge(login.client(_BRIDGE_SECONDS), parameters, options, sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
+def terminal_parser() -> argparse.ArgumentParser:
+    """The options of a terminal."""
     parser = _new_parser("pve-console", DESCRIPTION, EPILOG)
     parser.add_argument("target", metavar="TARGET", nargs="?", help="whose terminal it is")
     parser.add_argument("--node", metavar="NAME", help="the shell of this node, as TARGET node/NAME")
@@ -145,7 +146,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _vnc_parser() -> argparse.ArgumentParser:
+def vnc_parser() -> argparse.ArgumentParser:
+    """The options of the bridge for viewers."""
     parser = _new_parser("pve-console vnc", "A VNC port on this machine that shows a guest's display.", None)
     parser.add_argument("target", metavar="TARGET", help="a guest's vmid or name, or node/NAME")
     parser.add_argument(
@@ -158,8 +160,10 @@ def _vnc_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _options(parser: argparse.ArgumentParser) -> set[str]:
-    return {name for action in parser._actions for name in action.option_strings if action.help != argparse.SUPPRESS}
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """The long options that are no secret."""
+    names = {name for action in parser._actions if action.help != argparse.SUPPRESS for name in action.option_strings}
+    return {name for name in names if name.startswith("--")}
 
 
 def _new_parser(name: str, description: str, epilog: str | None) -> argparse.ArgumentParser:
