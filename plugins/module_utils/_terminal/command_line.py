@@ -11,7 +11,8 @@ import os
 import sys
 import typing as t
 
-from .._pve.errors import PveError
+from .._pve.channel import require_websockets
+from .._pve.errors import MissingLibrary, PveError
 from .._pve.transport import require_libraries
 from .connecting import Wish, parse_target
 from .credentials import Login, read_settings, with_choices
@@ -68,7 +69,7 @@ def _run(arguments: t.Sequence[str]) -> int:
 
         sys.stdout.write("".join(f"{word}\n" for word in candidates(_settings(chosen), chosen.complete)))
         return ExitCode.OK
-    require_libraries()
+    _require_libraries()
     parameters = parse_target(chosen.target, chosen.node)
     prompt = Prompt()
     if chosen.script:
@@ -85,6 +86,18 @@ def _run(arguments: t.Sequence[str]) -> int:
     )
     check_terminal_is_there()
     return talk(Login(_settings(chosen), prompt), prompt, _wish(chosen, parameters), manner)
+
+
+def _require_libraries() -> None:
+    """Say what is missing before anything is asked of anybody."""
+    try:
+        require_libraries()
+        require_websockets()
+    except MissingLibrary as error:
+        raise Ending(
+            ExitCode.CONFIGURATION,
+            f"{error}: {sys.executable} has none; install it there with pip install {error.library}",
+        ) from error
 
 
 def _wish(chosen: argparse.Namespace, parameters: t.Mapping[str, t.Any]) -> Wish:
@@ -104,7 +117,7 @@ def _settings(chosen: argparse.Namespace) -> t.Mapping[str, t.Any]:
 
 
 def _bridge(chosen: argparse.Namespace) -> int:
-    require_libraries()
+    _require_libraries()
     from .vnc_bridge import bridge_options, run_bridge
 
     parameters = parse_target(chosen.target, None)

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
 
 import pytest
 
@@ -28,6 +31,66 @@ def live_long_enough(person: Person) -> None:
     """Let the session become one that is worth another one."""
     with pytest.raises(AssertionError, match="never shown"):
         person.expect(rb"never shown", LONG_ENOUGH)
+
+
+class Network:
+    """What is between the person and PVE; when it is cut, PVE does not notice."""
+
+    def __init__(self, pve):
+        self._pve = pve
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._ends = []
+        self._start(self._accept)
+
+    @staticmethod
+    def _start(work, *arguments):
+        threading.Thread(target=work, args=arguments, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                person, _address = self._listener.accept()
+                server = socket.create_connection((self._pve.host, self._pve.port))
+                self._ends.append((person, server))
+                self._start(self._pump, person, server)
+                self._start(self._pump, server, person)
+
+    @staticmethod
+    def _pump(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+
+    def cut(self):
+        for person, _server in self._ends:
+            with contextlib.suppress(OSError):
+                person.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self._listener.close()
+        for pair in self._ends:
+            for end in pair:
+                end.close()
+
+
+def test_a_session_that_pve_does_not_know_to_be_over_is_ended_there(cluster, tmp_path):
+    network = Network(cluster)
+    with contextlib.closing(network):
+        environment = {**cluster.environment, "PROXMOX_HOST": network.address}
+        with Person(tmp_path, environment, "term", "--wake") as person:
+            person.connected().expect(rb"~ # ")
+            live_long_enough(person)
+            network.cut()
+            person.expect(rb"opened again")
+            person.type("echo back\r")
+            person.expect(rb"back\r\nback\r\n")
+            assert person.leave() == 0
+    cluster.console(110).wait_for_clients(0)
+    tasks = cluster.tasks("vncproxy")
+    assert len(tasks) == 2
+    stopped = [line for line in cluster.summary() if line.startswith("DELETE ")]
+    assert [tasks[0]["upid"] in line for line in stopped] == [True]
 
 
 def test_a_guest_that_moves_is_followed(cluster, tmp_path):
