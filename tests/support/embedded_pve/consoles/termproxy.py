@@ -194,6 +194,7 @@ class Session:
             self._more.set()
 
     async def _type(self, line: Line) -> None:
+        """As in the original, the buffer is filled again only when nothing more can be made of it."""
         parser = Parser(line.resize, self.report)
         remaining = 0
         while True:
@@ -201,19 +202,18 @@ class Session:
             parser.buffer += self._incoming[:room]
             del self._incoming[:room]
             self._more.set()
-            length = remaining or parser.next_length()
-            if length is None or (length and not parser.buffer):
-                remaining = length or 0
-                while not self._incoming:
-                    self._more.clear()
-                    await self._more.wait()
-                continue
-            remaining = length
-            data = bytes(parser.buffer[:remaining])
-            del parser.buffer[: len(data)]
-            remaining -= len(data)
-            if self.detachable and DETACH in data:
-                await line.type(self, data.partition(DETACH)[0])
-                self._detached = True
-                return
-            await line.type(self, data)
+            while parser.buffer:
+                length = remaining or parser.next_length()
+                if length is None:
+                    break
+                data = bytes(parser.buffer[:length])
+                del parser.buffer[:length]
+                remaining = length - len(data)
+                if self.detachable and DETACH in data:
+                    await line.type(self, data.partition(DETACH)[0])
+                    self._detached = True
+                    return
+                await line.type(self, data)
+            while not self._incoming:
+                self._more.clear()
+                await self._more.wait()
