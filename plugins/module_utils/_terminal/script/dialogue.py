@@ -107,7 +107,11 @@ class Dialogue:
                 raise Unanswered("ended", "PVE ended the session")
             if left <= 0:
                 over = self._deadline.expired
-                why = f"the time of {self._deadline.seconds:g} s was over" if over else f"not within {seconds:g} s"
+                why = (
+                    f"the time of {self._deadline.seconds:g} s was over"
+                    if over
+                    else f"not within {round(seconds, 1):g} s"
+                )
                 raise Unanswered("silent" if self.silent else "timeout", why)
             restless = self._receive(left)
 
