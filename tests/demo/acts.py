@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .cloudstack import Call
 from .stage import Run, World
+from .terminal import ESCAPE_KEY, Typing
 
 # A sentence, and whether it is true.
 Claim = tuple[str, bool]
@@ -33,7 +34,7 @@ class Scene:
 class Act:
     title: str
     story: str
-    command: Sequence[str] | Call
+    command: Sequence[str] | Call | Typing
     claims: Callable[[Scene], Iterator[Claim]]
     prepare: str = "look"
 
@@ -142,6 +143,15 @@ def console_opened(scene: Scene) -> Iterator[Claim]:
     yield "no password is in the output", "password=" not in scene.run.output
 
 
+def typed(scene: Scene) -> Iterator[Claim]:
+    yield "the session was left, and the terminal is as it was before", scene.run.returncode == 0
+    yield "the guest echoed what was typed, and carried it out", scene.run.output.count("hello from the guest") == 2
+    yield (
+        "PVE was asked once, for the terminal",
+        [line.rpartition("/")[2] for line in scene.after.writes] == ["termproxy"],
+    )
+
+
 def gone(scene: Scene) -> Iterator[Claim]:
     yield "the playbook went well", scene.run.returncode == 0
     yield "there is no app1 any more", "app1" not in scene.after.guests
@@ -215,6 +225,12 @@ ACTS = (
         "PVE opens the display for one connection. What opens it is secret: a file gets it, and not the screen.",
         playbook("console", vm_name="app1", type="spice", file="app1.vv"),
         console_opened,
+    ),
+    Act(
+        "A terminal",
+        "Through PVE to the guest's serial line, without a network in the guest. Ctrl-] leaves.",
+        Typing(("app1", "--wake"), (("~ # ", "echo hello from the guest\r"), ("\nhello from the guest", ESCAPE_KEY))),
+        typed,
     ),
     Act(
         "The end",

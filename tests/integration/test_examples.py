@@ -26,6 +26,7 @@ from tests.support.api_client import ApiClient
 from tests.support.collection_tree import REPOSITORY, link_collection
 from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, seed, standard_guests
 from tests.support.inventories import read_inventory
+from tests.support.person import Person, run_console
 from tests.support.processes import child_environment
 from tests.support.real_shell import RealShell
 from tests.tooling.working_copy import update_copy
@@ -185,6 +186,8 @@ class Reader:
         if block.language == "console":
             for command in block.commands():
                 self.type(command)
+        elif block.language == "ini":
+            self.keep_credentials(block)
         elif block.name:
             (self.home / block.name).write_text(block.text, encoding="utf-8")
         else:
@@ -218,7 +221,7 @@ class Reader:
             assert words[:2] == ["install", "-r"]
             assert (REPOSITORY / words[2]).is_file()
         elif program == "pve-console":
-            self.check(command, self.shell([str(REPOSITORY / "bin" / program), *words]))
+            self.sit_at_terminal(command)
         else:
             assert program in ("ansible", "ansible-playbook", "ansible-inventory", "ansible-doc", "ansible-galaxy")
             self.ansible(command)
@@ -232,16 +235,41 @@ class Reader:
         inventories = [after for before, after in pairwise(options) if before == "-i"]
         elsewhere = ["--syntax-check"] if inventories and not inventories[0].endswith(".pve.yml") else []
         done = self.shell([*command.words, *elsewhere])
-        self.check(command, done)
+        assert done.returncode == 0, f"{command.line}\n{done.stdout}"
+        missing = command.missing_in(done.stdout)
+        assert missing is None, f"{command.line}\nhas not {missing!r} in\n{done.stdout}"
         if command.words[:3] == ["ansible-galaxy", "collection", "install"]:
             self.directory = self.home
             self.check_installation()
 
-    @staticmethod
-    def check(command: Command, done: subprocess.CompletedProcess[str]) -> None:
-        assert done.returncode == 0, f"{command.line}\n{done.stdout}"
-        missing = command.missing_in(done.stdout)
-        assert missing is None, f"{command.line}\nhas not {missing!r} in\n{done.stdout}"
+    def sit_at_terminal(self, command: Command) -> None:
+        """Look at what is shown, and leave with the escape key."""
+        words = command.words[1:]
+        if {"--completion", "--script"} & set(words):
+            done = run_console(self.home, self.connection, *words)
+            shown, code = done.stderr + done.stdout, done.returncode
+        else:
+            with Person(self.home, self.connection, *words) as person:
+                person.connected().expect(rb"serial0\r\n|its own login")
+                code, shown = person.leave(), person.seen.decode()
+                assert person.terminal_is_as_before
+        missing = command.missing_in(shown)
+        assert (code, missing) == (0, None), f"{command.line}\n{shown}"
+
+    def keep_credentials(self, block: Block) -> None:
+        """The clusters of the file are all the embedded PVE."""
+        first, _end, text = block.text.partition("\n")
+        path = self.home / first.removeprefix("# ~/")
+        path.parent.mkdir(parents=True)
+        standing_for = {
+            "/etc/ssl/pve-root-ca.pem": self.pve.cafile,
+            "ansible@pve!automation": self.pve.token_id,
+            "00000000-0000-0000-0000-000000000000": self.pve.token_secret,
+            "api_password = secret": f"api_password = {self.pve.server.password}",
+        }
+        text = functools.reduce(lambda text, item: text.replace(*item), standing_for.items(), text)
+        path.write_text(re.sub(r"\w+\.example\.com", f"{self.pve.host}:{self.pve.port}", text), encoding="utf-8")
+        path.chmod(0o600)
 
     def check_installation(self) -> None:
         installed = self.home / ".ansible" / "collections" / "ansible_collections" / "cloudbridge" / "proxmox"
@@ -310,7 +338,7 @@ def test_every_block_of_a_document_works(document, tmp_path):
             run_a_shell(pve)
         reader = Reader(pve, tmp_path)
         for block in blocks(document):
-            assert block.language in ("yaml", "console"), f"{document.name}:{block.line} cannot be tested"
+            assert block.language in ("yaml", "console", "ini"), f"{document.name}:{block.line} cannot be tested"
             try:
                 reader.read(block)
             except AssertionError as problem:
