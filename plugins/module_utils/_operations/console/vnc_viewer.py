@@ -67,9 +67,13 @@ class Viewer:
         connection: socket.socket,
         passwords: t.Collection[str] | None,
         limits: ViewerLimits,
+        unwatch: t.Callable[[t.Any], None] = lambda _closing: None,
         clock: t.Callable[[], float] = time.monotonic,
     ) -> None:
-        """passwords are those that let it in, None lets everybody in."""
+        """passwords are those that let it in, None lets everybody in.
+
+        unwatch gets connection or channel before it closes: a number of a closed one may be another's at once.
+        """
         self.connection = connection
         self.channel: ConsoleChannel | None = None
         self.phase = ADMISSION
@@ -79,6 +83,7 @@ class Viewer:
         # There is more to carry than what was waited for shows.
         self.restless = False
         self._limits = limits
+        self._unwatch = unwatch
         self._clock = clock
         self._begun = self._heard = self._carried = clock()
         self._until: float | None = self._begun + limits.admission
@@ -164,6 +169,7 @@ class Viewer:
     def close(self, ending: str = "") -> None:
         """End it without a word."""
         self._end(ending)
+        self._unwatch(self.connection)
         self.connection.close()
 
     # ---- what comes
@@ -261,8 +267,10 @@ class Viewer:
             self._unsent.clear()
 
     def _let_go(self) -> None:
-        if self.channel is not None:
-            self.channel.close()
+        channel, self.channel = self.channel, None
+        if channel is not None:
+            self._unwatch(channel)
+            channel.close()
 
     def _overdue(self) -> None:
         if self.phase == ADMISSION:
