@@ -63,7 +63,7 @@ options:
   serial:
     description:
       - The serial line of a virtual machine that the terminal is opened on.
-      - Without it, it is the one that is the display (C(vga: serial0)), or else the first.
+      - Without it, it is the one that the guest has for a display, or else the first.
     type: str
     choices: [serial0, serial1, serial2, serial3]
   spice_proxy:

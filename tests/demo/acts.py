@@ -130,6 +130,18 @@ def looked(scene: Scene) -> Iterator[Claim]:
     yield "PVE was only read", scene.untouched
 
 
+def consoles_told(scene: Scene) -> Iterator[Claim]:
+    told = scene.run.output
+    yield "the answer has the serial line and a link", scene.run.returncode == 0 and "serial0" in told and "/?" in told
+    yield "it took four requests, and PVE was only read", len(scene.after.requests) == 4 and scene.untouched
+
+
+def console_opened(scene: Scene) -> Iterator[Claim]:
+    yield "the playbook went well", scene.run.returncode == 0 and "written: app1.vv" in scene.run.output
+    yield "PVE was asked once, for SPICE", [line.rpartition("/")[2] for line in scene.after.writes] == ["spiceproxy"]
+    yield "no password is in the output", "password=" not in scene.run.output
+
+
 def gone(scene: Scene) -> Iterator[Claim]:
     yield "the playbook went well", scene.run.returncode == 0
     yield "there is no app1 any more", "app1" not in scene.after.guests
@@ -191,6 +203,18 @@ ACTS = (
         "Modules work from the command line, too.",
         ("ansible", "localhost", "-m", "cloudbridge.proxmox.pve_vm_info", "-a", "name=app1 gather=agent"),
         looked,
+    ),
+    Act(
+        "Which consoles there are",
+        "And which of them this API token can open on this release of PVE.",
+        ("ansible", "localhost", "-m", "cloudbridge.proxmox.pve_console_info", "-a", "vmid=100"),
+        consoles_told,
+    ),
+    Act(
+        "A file for a viewer",
+        "PVE opens the display for one connection. What opens it is secret: a file gets it, and not the screen.",
+        playbook("console", vm_name="app1", type="spice", file="app1.vv"),
+        console_opened,
     ),
     Act(
         "The end",

@@ -30,7 +30,7 @@ INSTANCE, FOREIGN, FOREIGN_VMID = "i-2-45-VM", "mail", 300
 
 
 def guests(server: EmbeddedPve) -> None:
-    seed.add_template(server, 9000, "debian-template")
+    seed.add_template(server, 9000, "debian-template", config={"vga": "qxl"})
 
 
 def boot(pve: PveHandle) -> None:

@@ -47,6 +47,7 @@ def familiar_guests(server: EmbeddedPve) -> None:
     web = server.guest(100)
     web.config.update(agent="1", tags="prod;web", description="old notes")
     web.config["scsi1"] = "local-lvm:vm-100-disk-1,size=4G"
+    server.guest(101).config.update(vga="qxl", serial0="socket")
     seed.allocate_volumes(server, web)
     server.store_file("local", "debian.iso", 700 * 1024**2)
 

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from tests.support.api_client import ApiClient
@@ -164,6 +167,10 @@ def test_provision_makes_a_template_with_disks_of_its_own(pve, run):
         ("snapshot", {"snapshot": "one"}, "Say which guest is meant: -e vm_name=web"),
         ("snapshot", {"vm_name": "web", "state": "rolled_back"}, "Say which snapshot is meant: -e snapshot="),
         ("snapshot", {"vm_name": "web", "keep_last": 3}, "Say which snapshot is meant: -e snapshot="),
+        ("console", {"type": "vnc"}, "Say whose console is meant: -e vm_name=web, -e vmid=101, or -e node=pve1"),
+        ("console", {"vmid": 101, "type": "link"}, "type is info, vnc, terminal or spice, not link"),
+        ("console", {"vmid": 101, "type": "vnc"}, "Say where to write what a viewer needs, which is secret: -e file="),
+        ("console", {"vmid": 101, "file": "db.vv"}, "Say what to open into the file: -e type=spice"),
     ],
 )
 def test_missing_variable_is_one_sentence(pve, run, playbook, variables, sentence):
@@ -295,3 +302,41 @@ def test_module_defaults_of_the_group_reach_every_module(pve, play):
     assert not result.failed, result.stdout
     assert [task.outcome for task in result.tasks] == ["ok"] * 6
     assert not any(result.changed)
+
+
+def test_console_tells_what_there_is_and_writes_what_a_viewer_needs(pve, run, tmp_path):
+    pve.call(lambda: pve.server.guest(101).config.update(vga="qxl", serial0="socket"))
+    told = run("console", vm_name="db")
+    assert not told.failed, told.stdout
+    assert said(told)[0] == "consoles of db (101) on pve1, running: vnc, terminal, spice"
+    assert said(told)[1].startswith(f"in a browser: {pve.url}/?console=kvm&novnc=1&vmid=101&")
+    assert len(said(told)) == 3
+    assert writes(pve) == []
+
+    file = tmp_path / "db.vv"
+    foretold = run("console", vmid=101, type="spice", file=file, check=True)
+    assert not foretold.failed, foretold.stdout
+    assert writes(pve) == []
+    assert not file.exists()
+
+    for what in ("spice", "vnc"):
+        opened = run("console", vmid=101, type=what, file=file, diff=True)
+        assert not opened.failed, opened.stdout
+        assert said(opened)[-1].startswith(f"written: {file}, to be used before ")
+        assert file.stat().st_mode & 0o777 == 0o600
+        text = file.read_text(encoding="utf-8")
+        password = (
+            re.search(r"^password=(.+)$", text, re.MULTILINE)[1] if what == "spice" else json.loads(text)["password"]
+        )
+        assert password not in opened.stdout
+    assert [line.rpartition("/")[2] for line in writes(pve)] == ["spiceproxy", "vncproxy"]
+
+
+def test_console_says_why_there_is_none(pve, run, tmp_path):
+    refused = run("console", vm_name="web", type="vnc", file=tmp_path / "vnc.json")
+    assert refused.failed
+    assert refused.tasks[-1].msg == "guest 100 (web) is stopped, so it has no console: start it first"
+    assert writes(pve) == []
+    told = run("console", vm_name="web")
+    assert said(told)[0] == "consoles of web (100) on pve1, stopped: none"
+    assert said(told)[3:] == [refused.tasks[-1].msg]

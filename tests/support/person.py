@@ -31,7 +31,8 @@ ESCAPE = "\x1d"
 SIZE = (24, 80)
 PATIENCE = 15
 # An erase key that no program would set, so that one that is restored is the one from before.
-SHELL = 'stty erase ^U; echo "before $(stty -g)"; "$@"; code=$?; echo "after $(stty -g) code $code"'
+# Ctrl-C reaches the shell, too, when the terminal makes a signal of it.
+SHELL = 'trap : INT QUIT; stty erase ^U; echo "before $(stty -g)"; "$@"; code=$?; echo "after $(stty -g) code $code"'
 
 
 def console_environment(home: Path, *layers: Mapping[str, str | None]) -> dict[str, str]:
@@ -70,10 +71,10 @@ class Terminal:
         self.screen = fdspawn(self.side, timeout=PATIENCE)
         self.screen.delaybeforesend = None
 
-    def expect(self, pattern: bytes | str) -> re.Match[bytes]:
+    def expect(self, pattern: bytes | str, seconds: float = PATIENCE) -> re.Match[bytes]:
         """Wait until something is shown, and return the match."""
         try:
-            self.screen.expect(pattern)
+            self.screen.expect(pattern, timeout=seconds)
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
             raise AssertionError(f"no {pattern!r} in {self.screen.before!r}") from error
         found = self.screen.match
@@ -121,8 +122,8 @@ class Person(Terminal):
         super().__init__(command, console_environment(home, connection), home, size)
         self.before = self.expect(rb"before ([0-9a-f:]+)\r\n")[1].decode()
 
-    def expect(self, pattern: bytes | str) -> re.Match[bytes]:
-        found = super().expect(pattern)
+    def expect(self, pattern: bytes | str, seconds: float = PATIENCE) -> re.Match[bytes]:
+        found = super().expect(pattern, seconds)
         self.seen += self.screen.before + self.screen.after
         return found
 

@@ -115,13 +115,11 @@ class RealShell:
         loop = asyncio.get_running_loop()
         ours, theirs = os.openpty()
         environment = {
-            **{
-                "ROOT": str(self.root),
-                "HOME": str(self.root),
-                "PS1": self._prompt,
-                "TERM": "vt220",
-                "LC_ALL": "C.UTF-8",
-            },
+            "ROOT": str(self.root),
+            "HOME": str(self.root),
+            "PS1": self._prompt,
+            "TERM": "vt220",
+            "LC_ALL": "C.UTF-8",
             "PATH": f"{self.root / 'tools'}:{os.defpath}",
         }
         command = ["setsid", "--ctty", "--wait", *self._arguments]

@@ -23,7 +23,8 @@ MAX_SHORT = 3
 _PAUSES = (1.0, 2.0, 3.0, 4.0, 5.0)
 # A migration or a restart of a node's daemons takes less.
 _PATIENCE_SECONDS = 300.0
-_LOOKING_SECONDS = 5.0
+# Whoever cannot say in this time why a session has ended is asked again for another one.
+_LOOKING_SECONDS = 2.0
 _MIGRATING = "migrate"
 _DETACH_KEY = b"\x1c"
 _DETACH_SECONDS = 2.0

@@ -58,7 +58,7 @@ class Log:
         pass
 
     def noted(self, note: str) -> None:
-        _write(self._file, f"\n[{time.strftime('%Y-%m-%d %H:%M:%S')} {note}]\n".encode())
+        _write(self._file, f"\n[{time.strftime('%Y-%m-%d %H:%M:%S')} pve-console: {note}]\n".encode())
 
     def close(self) -> None:
         os.close(self._file)

@@ -113,7 +113,7 @@ class _Talk:
         return opened
 
     def _note(self, text: str, hint: str = "") -> None:
-        self._keepers.noted(f"{NAME}: {text}")
+        self._keepers.noted(text)
         self._screen.say(f"[{NAME}] {text}{hint}")
 
 

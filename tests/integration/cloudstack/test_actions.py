@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from tests.support import viewers
 from tests.support.cloudstack import PAYLOADS, payload
 
 UUID = "6f2c9a0e-2b1d-4c3e-9a54-0d1b7c8e9f10"
@@ -335,7 +336,9 @@ class TestConsole:
 
     def test_without_the_right_to_see_the_cluster_it_is_the_address_of_the_api(self, world, calls):
         world.fault("GET", "/cluster/status$", "status", status=403, message="Permission check failed (/, Sys.Audit)")
-        assert calls("getconsole", data_for("getconsole", world))["console"]["host"] == world.host
+        console = calls("getconsole", data_for("getconsole", world))["console"]
+        assert console["host"] == world.host
+        assert viewers.vnc_by_tcp(console["host"], int(console["port"]), console["password"]).startswith("QEMU (")
 
     @pytest.mark.parametrize("port", [5901, "5901"])
     def test_a_port_of_either_type(self, world, calls, port):

@@ -47,12 +47,12 @@ def sit(tmp_path: Path, pve: PveHandle) -> Iterator[Sit]:
 def login(pve: PveHandle) -> Callable[..., dict[str, str | None]]:
     """The environment of somebody who logs in with a password."""
 
-    def make(password: str | None = "secret", user: str = "root@pam") -> dict[str, str | None]:
+    def make(password: str | None = "", user: str | None = "root@pam") -> dict[str, str | None]:
         return {
             "PROXMOX_TOKEN_ID": None,
             "PROXMOX_TOKEN_SECRET": None,
             "PROXMOX_USER": user,
-            "PROXMOX_PASSWORD": password,
+            "PROXMOX_PASSWORD": str(pve.server.password) if password == "" else password,
         }
 
     return make

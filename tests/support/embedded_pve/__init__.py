@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from .consoles.shell import Shell
 from .handle import PveHandle
 from .knobs import Knobs
 from .recorder import Exchange
@@ -13,4 +14,4 @@ from .runner import running_embedded_pve
 from .seed import standard_guests
 from .server import EmbeddedPve
 
-__all__ = ["EmbeddedPve", "Exchange", "Knobs", "PveHandle", "running_embedded_pve", "standard_guests"]
+__all__ = ["EmbeddedPve", "Exchange", "Knobs", "PveHandle", "Shell", "running_embedded_pve", "standard_guests"]

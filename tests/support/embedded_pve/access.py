@@ -6,19 +6,25 @@
 
 from __future__ import annotations
 
+import json
 import time
+import urllib.parse
 from typing import Any
 
+from aiohttp import web
 from fakepve.model import PveError
+from fakepve.server import ok
 
 from .base import UNAUTHENTICATED, EmbeddedBase, owner_of
 from .knobs import Knobs
+from .parameters import request_parameters
 
 
 class Access(EmbeddedBase):
     def __init__(self, host: str, port: int, knobs: Knobs) -> None:
         super().__init__(host, port, knobs)
         self.separated_tokens: set[str] = set()
+        self.challenges: dict[str, str] = {}
 
     def add_token(self, token_id: str, secret: str, privilege_separation: bool = False) -> None:
         """A privilege separated token may do what both it and its user were granted."""
@@ -39,12 +45,15 @@ class Access(EmbeddedBase):
                 raise PveError(403, "Permission check failed (API token not allowed)")
             return None
         header = request.headers.get("Authorization", "")
-        if header.startswith(("PVEAPIToken=", "PVEAPIToken ")):
+        # A cookie is raw or percent-encoded, and wins over the header (PVE::APIServer::Formatter).
+        ticket = urllib.parse.unquote(request.cookies.get("PVEAuthCookie") or "")
+        if not ticket and header.startswith(("PVEAPIToken=", "PVEAPIToken ")):
             token_id, _equals, secret = header[len("PVEAPIToken=") :].partition("=")
             if not secret or self.apitokens.get(token_id) != secret:
                 raise PveError(401, "Authentication failed!")
             return token_id
-        ticket = request.cookies.get("PVEAuthCookie")
+        if not ticket and header.startswith(("PVEAuthCookie=", "PVEAuthCookie ")):
+            ticket = header[len("PVEAuthCookie=") :]
         if not ticket:
             raise PveError(401, "No ticket")
         session = self.tickets.get(ticket)
@@ -53,6 +62,34 @@ class Access(EmbeddedBase):
         if request.method != "GET" and request.headers.get("CSRFPreventionToken") != session["csrf"]:
             raise PveError(401, "Permission denied - invalid csrf token")
         return str(session["user"])
+
+    def check_password(self, user: str, password: str) -> bool:
+        """A ticket that is still valid is a password as well (11-auth-tickets.json: "renew ticket ...")."""
+        session = self.tickets.get(password)
+        if session is not None:
+            return bool(session["user"] == user and session["expires"] > time.time())
+        return bool(super().check_password(user, password))
+
+    async def _ticket(self, request: Any) -> web.Response:
+        """With a second factor, a ticket that is only good for the second step, and the step itself."""
+        values = await request_parameters(request)
+        challenge = str(values.get("tfa-challenge", ""))
+        if challenge:
+            return self._second_step(values, challenge)
+        self.tfa = bool(self.knobs.second_factor) or self.tfa
+        answer: web.Response = await super()._ticket(request)
+        data = json.loads(answer.text or "{}").get("data") or {}
+        if data.get("NeedTFA"):
+            self.challenges[str(data["ticket"])] = str(data["username"])
+        return answer
+
+    def _second_step(self, values: dict[str, Any], challenge: str) -> web.Response:
+        user = self.challenges.get(challenge)
+        if user is None or user != values.get("username") or values.get("password") != self.knobs.second_factor:
+            raise PveError(401, "authentication failure")
+        del self.challenges[challenge]
+        ticket, csrf = self.issue_ticket(user)
+        return ok({"ticket": ticket, "CSRFPreventionToken": csrf, "username": user, "cap": {}})
 
     def allowed(self, user: str, path: str, priv: str) -> bool:
         if user not in self.separated_tokens:

@@ -10,7 +10,8 @@ import re
 import typing as t
 from urllib.parse import quote, urlsplit
 
-from ..._operations.console.opening import check_viewable, node_addresses, open_vnc
+from ..._operations.console.abilities import check_display, check_running, machine_abilities
+from ..._operations.console.opening import node_addresses, open_vnc, plain_vnc
 from ..._operations.console.target import ConsoleTarget
 from ..._pve.errors import InvalidRequest, PermissionDenied
 from ..._pve.guests import GuestHandle
@@ -27,26 +28,22 @@ def getconsole(run: Run) -> dict[str, t.Any]:
     direct = run.details.text("console_mode") == "direct"
     template = run.details.required("console_url") if direct else ""
     handle, state = own_guest(run, run.applier(), adopt=False)
-    check_viewable(handle.guest.label, condition_of(state), state.values, raw=not direct)
-    console = {"url": _url(template, run, handle), "protocol": "direct"} if direct else _raw(run, handle)
+    target, abilities = ConsoleTarget(run.client, handle=handle), machine_abilities(condition_of(state), state.values)
+    check_running(target, abilities)
+    if not direct:
+        check_display(target, abilities, raw=True)
+    console = {"url": _url(template, run, handle), "protocol": "direct"} if direct else _raw(run, target)
     return {"message": "Console retrieved", "console": console}
 
 
-def _raw(run: Run, handle: GuestHandle) -> dict[str, t.Any]:
+def _raw(run: Run, target: ConsoleTarget) -> dict[str, t.Any]:
     addresses = _addresses(run)
-    vnc = open_vnc(ConsoleTarget(run.client, handle=handle), websocket=False)
+    vnc = open_vnc(target, websocket=False)
     # A node that is not in the list is the one that was asked, or nobody knows.
     host = addresses.get(vnc.node) or addresses.get("") or str(urlsplit(run.client.address).hostname)
     if not _ADDRESS.fullmatch(host):
         raise InvalidRequest(f"console_host: {host[:100]!r} of node {vnc.node} is not an address")
-    return {
-        "host": host,
-        "port": str(vnc.port),
-        "password": vnc.password,
-        # The port takes one connection.
-        "passwordonetimeuseonly": True,
-        "protocol": "vnc",
-    }
+    return plain_vnc(host, vnc)
 
 
 def _addresses(run: Run) -> dict[str, str]:

@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest, Refused
 from ..._pve.guests import QEMU
 from ..._pve.tasks import parse_upid
-from ..facts import PAUSED, RUNNING
 from .target import NODE, ConsoleTarget
 
 if t.TYPE_CHECKING:
@@ -22,7 +20,6 @@ if t.TYPE_CHECKING:
 
 # A port takes one connection, within this time (PVE::API2::Qemu vncproxy, termproxy main.rs).
 CONNECT_WITHIN_SECONDS = 10
-_DISPLAY = re.compile(r"(?:^|,)(?:type=)?(?P<type>serial[0-3]|none)(?:,|$)")
 
 
 @dataclass(frozen=True)
@@ -43,17 +40,6 @@ class OpenConsole:
 
     def __repr__(self) -> str:
         return f"OpenConsole({self.node!r}, {self.port}, {self.upid!r})"
-
-
-def check_viewable(label: str, condition: str, values: t.Mapping[str, t.Any], raw: bool = True) -> None:
-    """Raise InvalidRequest unless a console can show something; raw is plain VNC, which needs a display."""
-    # PVE opens the port of a stopped guest as well, and closes it on the first connection (PVE::CLI::qm vncproxy).
-    if condition not in (RUNNING, PAUSED):
-        raise InvalidRequest(f"{label} is {condition}, so it has no console: start it first")
-    display = _DISPLAY.search(str(values.get("vga") or ""))
-    if raw and display is not None:
-        what = "no display" if display["type"] == "none" else "a serial terminal instead of a display"
-        raise InvalidRequest(f"{label} has {what} (vga: {display['type']}), which plain VNC cannot show")
 
 
 def open_vnc(

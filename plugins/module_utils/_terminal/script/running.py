@@ -114,7 +114,7 @@ class _Run:
                 if self._note is not None:
                     self._note(answer)
         except Unanswered as error:
-            left = self._leave(interrupt=True)
+            left = self._leave(interrupt=error.reason == "timeout")
             raise self._failure(step, error, left) from error
         self._leave(interrupt=False)
         return Report(tuple(answers), self._mask(self._dialogue.transcript), skipped)

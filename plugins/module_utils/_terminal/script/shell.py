@@ -72,14 +72,19 @@ class Shell:
         if not self.logged_in or self._dialogue.ended:
             return True
         with contextlib.suppress(Unanswered):
-            self._dialogue.type((INTERRUPT if interrupt else "") + "exit" + ENTER)
+            if interrupt:
+                # What is typed right behind it is lost with what it ends.
+                self._dialogue.type(INTERRUPT)
+                self._dialogue.expect({}, LEAVE_SECONDS, at_rest={"shell": self._script.prompt})
+            self._dialogue.type("exit" + ENTER)
             self._dialogue.expect({}, LEAVE_SECONDS, at_rest={"login": _LOGIN})
             return True
         return self._dialogue.ended
 
     def _await(self, pattern: str, seconds: float) -> Found:
-        found = self._dialogue.expect({"mark": re.compile(pattern)}, seconds, at_rest={"login": _LOGIN})
+        found = self._dialogue.expect({}, seconds, at_rest={"login": _LOGIN}, marks={"mark": re.compile(pattern)})
         if found.name == "login":
+            self.logged_in = False
             raise Unanswered("login", "there is no shell any more, but a login prompt")
         return found
 

@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from .viewers import Consoles
+from .nodes import Consoles
 
 __all__ = ["Consoles"]

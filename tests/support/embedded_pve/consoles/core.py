@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Opening a console: ticket, port and task, and the websocket that leads to the port (60-consoles.json)."""
+"""Opening a console: ticket, port and task, and the terminal at the end (60-consoles.json)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
-from fakepve import schema as pve_schema
 from fakepve.model import PveError, TaskError
-from fakepve.server import USER, ok
 
-from ..base import UPGRADED
 from ..knobs import Knobs
-from ..parameters import request_parameters
 from ..tasks import Tasks
 from .lines import Line, Program, Record
 from .ports import Connection, Listener, Ports, Ticket, Tickets
 from .releases import BEFORE_HARDENING, RELEASES, Release
 from .shell import Shell
 from .termproxy import PTY_ENDED, Session
-from .websocket import Taken, WebSocket
 
-INVALID_TICKET = "permission denied - invalid PVEVNC ticket"
 WATCH_SECONDS = 0.02
 # The limit of `authid` at POST /access/vncticket.
 LONGEST_IDENTITY = 64
@@ -87,6 +80,12 @@ class ConsoleCore(Tasks):
     def violated(self, record: Record, text: str) -> None:
         record.violations.append(text)
         self.console_violations.append(text)
+
+    @staticmethod
+    def refuse_token(user: str) -> None:
+        """PVE::AccessControl::verify_username."""
+        if "!" in user:
+            raise PveError(500, f"value '{user}' does not look like a valid user name")
 
     # ---- opening
 
@@ -187,14 +186,14 @@ class ConsoleCore(Tasks):
         identity, ticket = await session.read_credentials(self.knobs.shortened("console_credentials_seconds"))
         self._check_credentials(opening, identity, ticket)
         await session.say_ok()
+        before = opening.state()
         try:
             line = connect()
         except Unopenable as text:
             await session.send(f"{text}\r\n".encode())
             raise TaskError(PTY_ENDED) from None
-        if opening.path.startswith("/vms/") and not line.shared:
-            await session.send(f"starting serial terminal on interface {line.name}\r\n".encode())
-        if not await session.serve(line, lambda: self._watch(opening)):
+        greeting = b"" if line.shared else f"starting serial terminal on interface {line.name}\r\n".encode()
+        if not await session.serve(line, greeting, self._watch(opening, before)):
             raise TaskError(PTY_ENDED)
 
     def _check_credentials(self, opening: Opening, identity: str, ticket: str) -> None:
@@ -214,9 +213,8 @@ class ConsoleCore(Tasks):
         return self.vnc_tickets.verified(ticket, wanted, seconds, self.console_release.hardened)
 
     @staticmethod
-    async def _watch(opening: Opening) -> None:
+    async def _watch(opening: Opening, before: object) -> None:
         """Return when the guest stopped, moved or lost its node."""
-        before = opening.state()
         while opening.state() == before:
             await asyncio.sleep(WATCH_SECONDS)
 
@@ -241,62 +239,9 @@ class ConsoleCore(Tasks):
         if user != "root@pam":
             shell.users = {"root": str(self.password)}
         line = Line("login", self.record_of(key), self.programs.get(key, shell), self.internal_errors.append, True)
+        line.starts_with_client = True
         self.node_lines.append(line)
         return line
-
-    # ---- the websocket
-
-    def _register_stateful(self, router: Any, prefixes: Any) -> None:
-        for prefix in prefixes:
-            for place in ("/nodes/{node}", "/nodes/{node}/lxc/{vmid}"):
-                router.add_get(f"{prefix}{place}/vncwebsocket", self._vncwebsocket)
-        super()._register_stateful(router, prefixes)
-
-    async def _vncwebsocket(self, request: Any) -> web.Response:
-        match = self.resolve(request, "/api2/json")
-        params, user = await request_parameters(request), request[USER]
-
-        async def values_of(_match: pve_schema.Match, values: dict[str, Any]) -> dict[str, Any]:
-            return values
-
-        values = await self.answer(request, match, params, user, values_of)
-        path = f"/vms/{values['vmid']}" if "vmid" in values else f"/nodes/{values['node']}"
-        if "vmid" not in values and "!" in user and not self.console_release.node_tokens:
-            raise PveError(500, f"value '{user}' does not look like a valid user name")
-        port = int(values["port"])
-        if not self.ticket_is_valid(values["vncticket"], user, path, port):
-            raise PveError(401, INVALID_TICKET)
-        upgrade = request.headers.get("Upgrade", "").lower()
-        if not upgrade:
-            return ok({"port": str(port)})
-        self._check_upgrade(request, upgrade)
-        return await self._to_port(request, port)
-
-    @staticmethod
-    def _check_upgrade(request: Any, upgrade: str) -> None:
-        """PVE::APIServer::AnyEvent handle_api2_request."""
-        version = request.headers.get("Sec-WebSocket-Version", "")
-        if upgrade != "websocket":
-            raise PveError(501, f"unable to upgrade to protocol '{upgrade}'")
-        if version != "13":
-            raise PveError(501, f"unsupported websocket-version '{version}'")
-        if not request.headers.get("Sec-WebSocket-Key"):
-            raise PveError(501, "missing websocket-key")
-
-    async def _to_port(self, request: Any, port: int) -> Taken:
-        listener = self.ports.find(self.local_node, port)
-        record = self.openings[self.local_node, port].record if listener is not None else Record()
-        socket = WebSocket(request, self.knobs.console_frame_bytes, lambda text: self.violated(record, text))
-        if listener is None:
-            # The callback of tcp_connect dies, and nobody answers the client.
-            if self.knobs.console_dead_port == "drop":
-                socket.close()
-        else:
-            socket.accept()
-            request[UPGRADED]()
-            listener.offer(socket)
-        await socket.closed.wait()
-        return Taken()
 
     async def stop(self) -> None:
         self.ports.close()

@@ -19,8 +19,9 @@ from fakepve.model import TaskError
 
 from ..base import is_true
 from ..knobs import Knobs
-from .core import ConsoleCore, Opening, Unopenable
+from .core import Opening, Unopenable
 from .display import Display, pump
+from .gateway import Gateway
 from .lines import Line
 from .ports import Connection
 from .rfb import RfbServer
@@ -42,7 +43,7 @@ class VncForm:
     with_password: bool
 
 
-class GuestConsoles(ConsoleCore):
+class GuestConsoles(Gateway):
     def __init__(self, host: str, port: int, knobs: Knobs) -> None:
         super().__init__(host, port, knobs)
         self.displays: dict[tuple[Any, ...], Display] = {}
@@ -152,6 +153,7 @@ class GuestConsoles(ConsoleCore):
         if raw and not self.console_release.raw_vnc:
             opening.log.append("LC_PVE_TICKET not set, VNC proxy without password is forbidden")
             raise TaskError("Failed to run vncproxy.")
+        before = opening.state()
         if vm.status != "running" or display_of(vm.config) == "none":
             raise TaskError("Failed to run vncproxy.")
         display, seconds = self.display(vm.vmid), self.knobs.shortened("console_password_seconds")
@@ -164,10 +166,10 @@ class GuestConsoles(ConsoleCore):
             except OSError as problem:
                 opening.log.append(str(problem))
                 raise TaskError("Failed to run vncproxy.") from None
-        await self._while_there(opening, session)
+        await self._while_there(opening, before, session)
 
-    async def _while_there(self, opening: Opening, session: Coroutine[Any, Any, None]) -> None:
-        tasks = [asyncio.ensure_future(session), asyncio.ensure_future(self._watch(opening))]
+    async def _while_there(self, opening: Opening, before: object, session: Coroutine[Any, Any, None]) -> None:
+        tasks = [asyncio.ensure_future(session), asyncio.ensure_future(self._watch(opening, before))]
         try:
             done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -186,7 +188,8 @@ class GuestConsoles(ConsoleCore):
 
         async def serve(connection: Connection) -> None:
             display.set_password(password if form.with_password else opening.ticket, VNCTERM_SECONDS)
-            await self._while_there(opening, RfbServer(display, connection, encrypted=not form.websocket).serve())
+            session = RfbServer(display, connection, encrypted=not form.websocket).serve()
+            await self._while_there(opening, opening.state(), session)
 
         def unanswered() -> str:
             options = f"-timeout 10 -authpath {opening.path} -perm Sys.Console"
@@ -218,7 +221,9 @@ class GuestConsoles(ConsoleCore):
         shell = Shell(prompt=f"root@{name}:~# ", hostname=name, cursor_request=False)
         if mode != "shell":
             shell.users = {"root": str(self.password)}
-        return self.line_of(("ct", container.vmid), "tty1", True, container.status, shell)
+        line = self.line_of(("ct", container.vmid), "tty1", True, container.status, shell)
+        line.starts_with_client = mode == "shell"
+        return line
 
     async def _lxc_vncproxy(self, values: dict[str, Any], user: str) -> dict[str, Any]:
         container = self._find_ct(values["node"], values["vmid"])

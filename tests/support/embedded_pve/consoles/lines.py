@@ -78,6 +78,8 @@ class Line:
         self.record = record
         self.shared = shared
         self.size = INITIAL_SIZE if shared else (0, 0)
+        # A shell that is started for the client, rather than a guest that runs already.
+        self.starts_with_client = False
         self.clients: list[Client] = []
         self._program = program
         self._failed = failed
@@ -143,14 +145,17 @@ class Line:
     # ---- the clients
 
     async def attach(self, client: Client) -> None:
-        """The program has run before: what it said is lost."""
-        if self._runs is None or (self.shared and self._runs.done()):
+        """A guest's program has run before the first client came, and what it said is lost."""
+        fresh = self._runs is None or (self.shared and self._runs.done())
+        if fresh and not self.starts_with_client:
             self.start()
             for _turn in range(3):
                 await asyncio.sleep(0)
         self.record.sessions += 1
         self.clients.append(client)
         self._notify()
+        if fresh and self.starts_with_client:
+            self.start()
 
     def detach(self, client: Client) -> None:
         if client in self.clients:

@@ -21,7 +21,9 @@ from .ports import Connection
 BUFFER = 4096
 HEADER = re.compile(rb"0:(\d+):|1:(\d+):(\d+):")
 DETACH = b"\x1c"
-END_OF_SCREEN = b"\x1b[999H"
+# dtach's attach.c.
+CLEAR_SCREEN, END_OF_SCREEN = b"\x1b[H\x1b[J", b"\x1b[999H"
+DTACH_ENDED = b"\r\n[EOF - dtach terminating]\r\n"
 PTY_ENDED = "error reading from pty: Input/output error (os error 5)"
 JOINED_OK_SECONDS = 0.05
 
@@ -106,8 +108,8 @@ class Session:
         self._frames = Frames(report)
         self._incoming = bytearray()
         self._more = asyncio.Event()
-        self._eof = False
-        self._hung_up = False
+        self._eof = self._detached = False
+        self._hung_up = asyncio.Event()
         self._joined_ok = joined_ok
         self._held = b""
 
@@ -119,8 +121,7 @@ class Session:
             await self.connection.write(data)
 
     def hang_up(self) -> None:
-        self._hung_up = True
-        self.connection.close()
+        self._hung_up.set()
 
     async def read_credentials(self, seconds: float) -> tuple[str, str]:
         """The two parts of the first line; raises TaskError with termproxy's reason."""
@@ -153,22 +154,26 @@ class Session:
 
     # ---- the terminal
 
-    async def serve(self, line: Line, watch: Callable[[], Awaitable[None]]) -> bool:
-        """Until the client goes (True), or the guest or its program (False)."""
+    async def serve(self, line: Line, greeting: bytes, watch: Awaitable[None]) -> bool:
+        """Until the client goes (True), or the guest, its program or the client's detaching (False)."""
+        works: tuple[Awaitable[object], ...] = (self._receive(), self._type(line), watch, self._hung_up.wait())
         await line.attach(self)
-        tasks = [asyncio.ensure_future(work) for work in (self._receive(), self._type(line), self._say_held(), watch())]
-        receiving, typing, _saying, watching = tasks
+        ends = [asyncio.ensure_future(work) for work in works]
+        tasks = [*ends, asyncio.ensure_future(self._say_held())]
         try:
-            await asyncio.wait((receiving, typing, watching), return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
+            await self.send(CLEAR_SCREEN if self.detachable else greeting)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in ends:
                 if task.done():
                     task.result()
-            return self._eof and not self._hung_up
         finally:
             line.detach(self)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        if self.detachable and not self._eof:
+            await self.send(END_OF_SCREEN + (b"\r\n[detached]\r\n" if self._detached else DTACH_ENDED))
+        return self._eof
 
     async def _say_held(self) -> None:
         await asyncio.sleep(JOINED_OK_SECONDS)
@@ -189,6 +194,7 @@ class Session:
             self._more.set()
 
     async def _type(self, line: Line) -> None:
+        """As in the original, the buffer is filled again only when nothing more can be made of it."""
         parser = Parser(line.resize, self.report)
         remaining = 0
         while True:
@@ -196,19 +202,18 @@ class Session:
             parser.buffer += self._incoming[:room]
             del self._incoming[:room]
             self._more.set()
-            length = remaining or parser.next_length()
-            if length is None or (length and not parser.buffer):
-                remaining = length or 0
-                while not self._incoming:
-                    self._more.clear()
-                    await self._more.wait()
-                continue
-            remaining = length
-            data = bytes(parser.buffer[:remaining])
-            del parser.buffer[: len(data)]
-            remaining -= len(data)
-            if self.detachable and DETACH in data:
-                await line.type(self, data.partition(DETACH)[0])
-                await self.send(END_OF_SCREEN + b"\r\n[detached]\r\n")
-                return
-            await line.type(self, data)
+            while parser.buffer:
+                length = remaining or parser.next_length()
+                if length is None:
+                    break
+                data = bytes(parser.buffer[:length])
+                del parser.buffer[:length]
+                remaining = length - len(data)
+                if self.detachable and DETACH in data:
+                    await line.type(self, data.partition(DETACH)[0])
+                    self._detached = True
+                    return
+                await line.type(self, data)
+            while not self._incoming:
+                self._more.clear()
+                await self._more.wait()

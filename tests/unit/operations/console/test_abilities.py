@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +33,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.co
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest, PermissionDenied
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import Guest, GuestHandle
+from tests.support.collection_tree import REPOSITORY
 
 
 def client(identity="root@pam!ci"):
@@ -164,3 +166,11 @@ def test_every_rule_has_a_hint_for_each_of_its_versions():
     rules = [rule for rule in TOKEN_RULES.values() if isinstance(rule, Since)]
     assert rules
     assert all(len(rule.versions) == len(rule.hints) for rule in rules)
+
+
+def test_the_guide_tells_the_rules():
+    text = (REPOSITORY / "docs" / "consoles.md").read_text(encoding="utf-8")
+    table = text.partition("## Who can open what")[2].partition("\n\nThe module knows")[0]
+    told = set(re.findall(r"from ([a-z-]+ [0-9.]+) on", table))
+    known = {rule for rule in TOKEN_RULES.values() if isinstance(rule, Since)}
+    assert told == {f"{rule.package} {'.'.join(map(str, version))}" for rule in known for version in rule.versions}
