@@ -68,6 +68,14 @@ class ManagementServer:
         return self.root / "var/log/cloudbridge-proxmox" / f"{self.name}.log"
 
     @property
+    def units(self) -> Path:
+        return self.root / "units"
+
+    @property
+    def socket(self) -> Path:
+        return self.root / "run" / f"{self.name}.sock"
+
+    @property
     def releases(self) -> list[str]:
         return sorted(path.name for path in (self.directory / "releases").iterdir())
 
@@ -82,6 +90,9 @@ class ManagementServer:
             "cloudstack_extension_directory": str(self.directory),
             "cloudstack_extension_policy_directory": str(self.policy.parent),
             "cloudstack_extension_log_directory": str(self.log.parent),
+            "cloudstack_extension_unit_directory": str(self.units),
+            "cloudstack_extension_socket_directory": str(self.socket.parent),
+            "cloudstack_extension_journal_directory": str(self.root / "journal"),
             "cloudstack_extension_user": USER,
             "cloudstack_extension_group": GROUP,
             "cloudstack_extension_admin_user": USER,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .cloudstack import Extension
+from .collection_tree import link_collection
 
 START_SECONDS = 30
 
@@ -77,6 +78,30 @@ class Service:
         channel.connect(str(self.extension.socket))
         return channel
 
+    def ask(self, action: str, path: Path, wait: int = 60, receipt: bool = True) -> tuple[int, bytes]:
+        """Have an action carried out, as an executable does, without a process; returns exit code and answer."""
+        with self.connect(wait) as channel, path.open("rb") as payload:
+            send_order(channel, [action, str(path), str(wait)], payload.fileno())
+            ready = channel.recv(256)
+            assert ready.startswith(b"ready "), ready
+            channel.send(b"go")
+            answer = channel.recv(131072)
+            if receipt:
+                channel.send(b"done")
+        return answer[0], answer[1:]
+
+    def resident_kib(self) -> int:
+        lines = Path(f"/proc/{self.pid}/status").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+    def open_files(self) -> int:
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def is_idle(self) -> bool:
+        """Nothing runs, and nothing is left half made."""
+        now = self.status()["now"]
+        return not now["running"] and not now["half_made"]
+
     def signal(self, number: int) -> None:
         assert self.process is not None
         self.process.send_signal(number)
@@ -106,6 +131,16 @@ class Service:
 
     def log(self) -> str:
         return self.output.read_text("utf-8", "replace") if self.output.exists() else ""
+
+
+def send_order(
+    channel: socket.socket, arguments: list[str], payload: int, release: str | None = None, **variables: str
+) -> None:
+    """Send an order as the executable writes it."""
+    release = str(link_collection()) if release is None else release
+    words = ["cloudbridge 1", "run", release, str(len(arguments)), *arguments]
+    words += [f"{name}={value}" for name, value in variables.items()]
+    socket.send_fds(channel, ["\0".join(words).encode("utf-8", "surrogateescape")], [payload])
 
 
 @contextlib.contextmanager

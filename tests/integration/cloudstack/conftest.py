@@ -2,19 +2,29 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The executable in a directory of its own, called as CloudStack calls it."""
+"""The executable in a directory of its own, called as CloudStack calls it.
+
+With CLOUDBRIDGE_TEST_SERVICE=1 in the environment, a resident service carries out what these tests call.
+"""
 
 from __future__ import annotations
+
+import contextlib
+import os
 
 import pytest
 
 from tests.support.cloudstack import Extension, ManyCalls
+from tests.support.service import running_service
+
+THROUGH_SERVICE = os.environ.get("CLOUDBRIDGE_TEST_SERVICE", "") not in ("", "0")
 
 
 @pytest.fixture
 def bridge(tmp_path):
     extension = Extension(tmp_path)
-    yield extension
+    with running_service(extension) if THROUGH_SERVICE else contextlib.nullcontext():
+        yield extension
     # CloudStack compares every file there over its servers.
     assert extension.files() == ["cloudbridge-proxmox.py"]
 
@@ -22,4 +32,4 @@ def bridge(tmp_path):
 @pytest.fixture
 def calls(bridge):
     """The same in quick succession, without a process of its own for each call."""
-    return ManyCalls(bridge)
+    return bridge.call if THROUGH_SERVICE else ManyCalls(bridge)

@@ -97,3 +97,9 @@ def listen(path: str) -> socket.socket:
         os.umask(mask)
     listener.listen(socket.SOMAXCONN)
     return listener
+
+
+def forget(path: str) -> None:
+    """Remove the socket of a service that was started by hand."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)  # noqa: PTH108

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import typing as t
@@ -134,7 +135,9 @@ class Call(Host):
 
     def note_upid(self, upid: str) -> None:
         if self.entry is not None:
-            self.entry.note(upid=upid)
+            # A full disk must not spoil the deployment.
+            with contextlib.suppress(OSError):
+                self.entry.note(upid=upid)
 
     def ordered(self, run: Run, deployment: Deployment) -> None:
         options, template = run.connection(), deployment.template
@@ -167,7 +170,7 @@ class Call(Host):
         if self.entry is None:
             return
         if not kind:
-            self.entry.note(**{ANSWERED: True})
+            self.entry.settle()
         elif kind == INTERNAL or (self._run is not None and self._run.left_behind):
             self._recovery.add(self.entry)
             self.entry = None
@@ -191,5 +194,6 @@ class Call(Host):
         entry, options, self.entry = self.entry, self.options, None
         if entry is None:
             return
-        entry.note(**{ANSWERED: False})
+        with contextlib.suppress(OSError):
+            entry.note(**{ANSWERED: False})
         self._recovery.add(entry, options)

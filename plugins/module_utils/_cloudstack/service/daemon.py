@@ -20,10 +20,12 @@ from dataclasses import dataclass
 
 from ..registry import ACTIONS
 from . import activation
-from .resources import Resources, Settings, say
+from .resources import Resources, Settings
+from .say import say
 from .server import Server
 
 SUCCESSOR_SECONDS = 30
+STACK_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,10 @@ def main(argv: t.Sequence[str], release: str) -> int:
     """Serve until told to stop. argv is that of the program, which is run again to make a successor."""
     warnings.simplefilter("ignore")
     arguments = _parse(argv[1:], release)
-    # Every message of another user's process would be one of a foreigner anyway.
-    os.umask(0o077)
-    threading.stack_size(1024 * 1024)
+    # The log is for CloudStack's group as well.
+    os.umask(0o027)
+    # json recurses as deep as Python lets it, which is meant for a main thread: a smaller stack would overflow.
+    threading.stack_size(STACK_BYTES)
     try:
         daemon = _Daemon(argv, arguments)
     except OSError as error:
@@ -91,15 +94,16 @@ class _Daemon:
         self.server = Server(Resources(self.settings), users)
         self.is_successor = activation.READY_VARIABLE in os.environ
         self.sockets = activation.inherited_sockets(os.environ)
-        self.own_path = ""
+        # The file of the socket is systemd's, unless the service was started by hand.
+        self.own_path = arguments.socket
         if activation.REQUESTS not in self.sockets:
             if not arguments.socket:
                 raise OSError("systemd passed no socket, and --socket names none")
-            self.own_path = arguments.socket
             self.sockets[activation.REQUESTS] = [activation.listen(arguments.socket)]
         if arguments.metrics_port and activation.METRICS not in self.sockets:
             self.sockets[activation.METRICS] = [_listen_on_loopback(arguments.metrics_port)]
         self.wishes: list[int] = []
+        self.has_successor = False
         self.successor: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
@@ -120,6 +124,8 @@ class _Daemon:
         self._tell_readiness()
         say(f"serving {self.settings.extension}, release {self.settings.release}")
         server.serve()
+        if self.own_path and not self.has_successor:
+            activation.forget(self.own_path)
         activation.notify("STOPPING=1")
         say("ended")
         sys.stderr.flush()
@@ -187,7 +193,7 @@ class _Daemon:
         # It is systemd's child from now on, or init's.
         successor.returncode = 0
         say(f"process {successor.pid} has taken over: running actions are finished here")
-        self.sockets.clear()
+        self.has_successor = True
         self.server.drain(None)
 
 

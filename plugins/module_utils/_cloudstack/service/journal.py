@@ -19,6 +19,9 @@ import time
 import typing as t
 import uuid
 
+from .activation import forget
+from .say import say
+
 SUFFIX = ".deployment"
 MAX_BYTES = 64 * 1024
 # Nobody repairs by hand what is older, and nobody is surprised by it: it is left alone.
@@ -36,16 +39,23 @@ class Entry:
         self._stream = stream
 
     def note(self, **facts: t.Any) -> None:
-        """Add what is known by now; upid adds to those known. Raises OSError."""
+        """Add what is known by now; upid adds to those known. Raises OSError when it could not be written."""
         _merge(self.facts, facts)
         if self._stream >= 0:
             os.write(self._stream, json.dumps(facts).encode() + b"\n")
             os.fdatasync(self._stream)
 
+    def settle(self) -> None:
+        """Whoever finds the file is not to remove the guest: CloudStack may be told next that it is there."""
+        try:
+            self.note(**{ANSWERED: True})
+        except OSError:
+            forget(self.path)
+
     def remove(self) -> None:
         """Nothing is left to be done."""
-        with contextlib.suppress(OSError):
-            os.unlink(self.path)  # noqa: PTH108 - pathlib is not needed for one call
+        if self.path:
+            forget(self.path)
         self.release()
 
     def release(self) -> None:
@@ -60,7 +70,7 @@ class Entry:
 
     @property
     def age(self) -> float:
-        return time.time() - float(self.facts.get("began") or 0)
+        return time.time() - float(self.facts.get("began") or time.time())
 
 
 class Journal:
@@ -69,19 +79,24 @@ class Journal:
     def __init__(self, directory: str) -> None:
         self.directory = directory
 
-    def begin(self, **facts: t.Any) -> Entry | None:
-        """Write down what is about to be begun; raises OSError when that is not possible."""
+    def begin(self, **facts: t.Any) -> Entry:
+        """Write down what is about to be begun; when that is not possible, it is known until this process ends."""
         if not self.directory:
-            return None
+            return Entry("", -1, facts)
         path = os.path.join(self.directory, uuid.uuid4().hex + SUFFIX)  # noqa: PTH118
-        stream = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            stream = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            say(f"{self.directory} cannot be written, so that a crash would leave guests half made: {error}")
+            return Entry("", -1, facts)
         entry = Entry(path, stream, {})
         try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             entry.note(**facts, began=time.time())
-        except BaseException:
+        except OSError as error:
+            say(f"{path} cannot be written, so that a crash would leave a guest half made: {error}")
             entry.remove()
-            raise
+            entry.facts = dict(facts)
         return entry
 
     def left_behind(self) -> list[Entry]:

@@ -25,7 +25,8 @@ from ..._pve.deadline import Deadline
 from ..._pve.errors import PveError
 from ..host import Host
 from .journal import OLDEST_SECONDS, Entry
-from .resources import Resources, say
+from .resources import Resources
+from .say import say
 
 if t.TYPE_CHECKING:
     from ..run import Run

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-import time
 import typing as t
 from dataclasses import dataclass, field
 
@@ -102,13 +100,3 @@ class Resources:
     def __post_init__(self) -> None:
         self.turns = Turns(self.settings.most_requests)
         self.journal = Journal(self.settings.state_directory)
-
-
-def say(text: str) -> None:
-    """Write a line for systemd's journal; callers put no secret into it."""
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z ") if sys.stderr.isatty() else ""
-    try:
-        sys.stderr.write(f"{stamp}{text}\n")
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        pass  # Nobody listens.

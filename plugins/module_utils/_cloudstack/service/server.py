@@ -29,7 +29,8 @@ from .call import Call
 from .counters import prometheus
 from .messages import BadMessage, Order
 from .recovery import Recovery
-from .resources import Resources, say
+from .resources import Resources
+from .say import say
 
 MOST_CLIENTS = 1024
 HANDSHAKE_SECONDS = 2.0
