@@ -26,8 +26,9 @@ from .target import ConsoleTarget
 # What one side has not taken yet; beyond this the other side is not listened to.
 MAX_UNSENT_BYTES = 256 * 1024
 _READ_BYTES = 64 * 1024
-# Until the viewer has read the last words.
+# Until the viewer has taken the last words, and until it has read them.
 _LAST_SECONDS = 5.0
+_READ_SECONDS = 1.0
 
 # What a viewer is at: it logs in; it waits for a console; PVE is asked for the picture; the console is shown; it gets
 # the last bytes; it is gone.
@@ -252,6 +253,7 @@ class Viewer:
         if self.phase == LEAVING:
             # To close it now would take from it what it has not read yet.
             self.connection.shutdown(socket.SHUT_WR)
+            self._until = min(self._until or 0.0, self._clock() + _READ_SECONDS)
 
     def _leave(self, ending: str) -> None:
         """Let the viewer have the last bytes, and then end."""
