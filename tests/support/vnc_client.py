@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.rfb import challenge_response
+from .embedded_pve.consoles.rfb import des_response
 
 SECONDS = 20
 TOOLS = Path(sys.executable).parent
@@ -70,7 +70,7 @@ class VncClient:
         if security != 2:
             raise TurnedAway(f"it offers {list(offered)}")
         self.socket.sendall(bytes([security]))
-        self.socket.sendall(challenge_response(password, self.read(16)))
+        self.socket.sendall(des_response(password, self.read(16)))
 
     def log_in(self, password: str) -> None:
         """Log in; raises TurnedAway with the reason."""

@@ -14,8 +14,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from ..._operations.console.target import ConsoleTarget
-from ..._operations.console.vnc_viewer import ENDED, LEAVING, PROVED, Viewer, ViewerLimits
+from ..._operations.console.vnc_viewer import ENDED, LEAVING, PROVED, Opened, Viewer, ViewerLimits
 from ..._pve.rfb import PASSWORD_BYTES
 from .settings import RelaySettings
 
@@ -26,18 +25,18 @@ MOST_TRIES = 3
 MOST_STRANGERS = 4
 _LETTERS = string.ascii_letters + string.digits
 
-OpenTarget = t.Callable[[], ConsoleTarget]
-
 
 @dataclass(frozen=True)
 class Wanted:
-    """A console that somebody may come for. open finds what it belongs to, with a client of its own that is closed.
+    """A console that somebody may come for.
 
-    open is called once, in a thread of the relay, when a viewer has given the password; it may raise a PveError.
+    open is called once, in a thread of the relay, when a viewer has given the password: it has PVE open the console
+    and keeps nothing else open; it may raise a PveError. It is forgotten, with the credentials that it holds, as soon
+    as it is called or nobody is waited for any more.
     label is how messages call the console. guest and endpoint are what it is counted for.
     """
 
-    open: OpenTarget
+    open: t.Callable[[], Opened]
     label: str
     guest: str = ""
     endpoint: str = ""

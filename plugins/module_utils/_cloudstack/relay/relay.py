@@ -19,7 +19,7 @@ import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from ..._operations.console.vnc_viewer import Viewer, open_for_viewer
+from ..._operations.console.vnc_viewer import Viewer
 from ..._pve.errors import MissingLibrary, PveError
 from ..._pve.rfb import challenge_response
 from .console import Offer, RelayedConsole, Wanted
@@ -253,11 +253,7 @@ class Relay:
     def _fetch(self, console: RelayedConsole, viewer: Viewer, wanted: Wanted) -> None:
         """Open the console, and hand it to the relay's thread."""
         try:
-            target = wanted.open()
-            try:
-                channel, handshake = open_for_viewer(target)
-            finally:
-                target.client.close()
+            channel, handshake = wanted.open()
         except PveError as error:
             told = error
         except Exception as error:  # noqa: BLE001 - the viewer is told, whatever it is

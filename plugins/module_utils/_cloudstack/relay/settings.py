@@ -14,6 +14,7 @@ from ..._pve.errors import InvalidRequest
 
 Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
+ADDRESS = r"[A-Za-z0-9:][A-Za-z0-9.:_-]*"
 DEFAULT_PORTS = "15900-16099"
 _MAX_PORT = 65535
 

@@ -19,7 +19,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 from ..._pve.channel import KEEP_ALIVE_SECONDS, ConsoleChannel
 from ..._pve.errors import PveError, TimedOut
 from ..._pve.rfb import ClientHandshake, ServerHandshake, SharedSession
-from .abilities import check_vnc, read_abilities
+from .abilities import Abilities, check_vnc, read_abilities
 from .opening import connect, open_vnc
 from .target import ConsoleTarget
 
@@ -33,6 +33,10 @@ _READ_SECONDS = 1.0
 # What a viewer is at: it logs in; it waits for a console; PVE is asked for the picture; the console is shown; it gets
 # the last bytes; it is gone.
 ADMISSION, PROVED, LOGIN, SHOWN, LEAVING, ENDED = "admission", "proved", "login", "shown", "leaving", "ended"
+
+
+# A console that PVE has opened, and the talk that comes first.
+Opened = t.Tuple[ConsoleChannel, ClientHandshake]  # noqa: UP006 - Python 3.9 evaluates it
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,12 @@ class ViewerLimits:
     total: float | None = None
 
 
-def open_for_viewer(target: ConsoleTarget) -> tuple[ConsoleChannel, ClientHandshake]:
-    """Have PVE open the target's console, for a viewer that is there; raises a PveError."""
-    check_vnc(target, read_abilities(target, target.found))
+def open_for_viewer(target: ConsoleTarget, abilities: Abilities | None = None) -> Opened:
+    """Have PVE open the target's console, for a viewer that is there; raises a PveError.
+
+    abilities are those of the target if they have just been read.
+    """
+    check_vnc(target, abilities or read_abilities(target, target.found))
     console = open_vnc(target, websocket=True)
     return connect(target, console), ClientHandshake(console.password, target.label)
 

@@ -17,6 +17,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.re
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.relay.relay import Relay
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.relay.settings import RelaySettings
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.console.target import console_target
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.console.vnc_viewer import open_for_viewer
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.client import PveClient
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import connection_options
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
@@ -26,7 +27,6 @@ from tests.support.service import wait_until
 
 # Another range than the role's, and one for each worker of the tests.
 FIRST_PORT, PORT_COUNT = 20000, 40
-GUESTS = {"db": 101, "ct": 200}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ class Bench:
 
     def offer(self, vmid=101, label="i-2-45-VM", **options):
         options = {"guest": label, "endpoint": self.pve.url, **options}
-        return self.relay.offer(Wanted(lambda: target(self.pve, vmid), label, **options), "127.0.0.1")
+        return self.relay.offer(Wanted(lambda: opened(self.pve, vmid), label, **options), "127.0.0.1")
 
     def wait_for(self, words):
         """Wait for something that the relay tells."""
@@ -64,13 +64,12 @@ class Bench:
             raise AssertionError(f"{words!r} is not in {self.words}") from None
 
 
-def target(pve, vmid):
+def opened(pve, vmid):
     client = client_of(pve)
     try:
-        return console_target(client, {"vmid": vmid})
-    except BaseException:
+        return open_for_viewer(console_target(client, {"vmid": vmid}))
+    finally:
         client.close()
-        raise
 
 
 def client_of(pve):
