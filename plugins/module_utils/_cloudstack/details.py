@@ -131,7 +131,7 @@ DETAILS = _rows(
     Detail("shutdown_timeout", "number", default=60, bounds=(1, 3600)),
     Detail("reboot_fallback", default="reset", choices=("reset", "fail")),
     # The console.
-    Detail("console_mode", default="raw", choices=("raw", "direct")),
+    Detail("console_mode", default="auto", choices=("auto", "relay", "raw", "direct")),
     Detail("console_host", pattern=r"[A-Za-z0-9:][A-Za-z0-9.:_-]*"),
     Detail("console_host_map", "mapping", default={}),
     Detail("console_url"),

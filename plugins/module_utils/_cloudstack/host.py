@@ -16,6 +16,7 @@ if t.TYPE_CHECKING:
     from .._pve.connection import ConnectionOptions
     from .._pve.direct import DirectTransport
     from .._pve.transport import Transport
+    from .relay.relay import Relay
     from .run import Run
 
 # Only requests knows how to go through a proxy.
@@ -28,6 +29,10 @@ class Interrupted(BaseException):
 
 class Host:
     """A process that carries out one action."""
+
+    # Where consoles are offered to CloudStack's console proxy, and why there is no such place.
+    relay: Relay | None = None
+    no_relay = "no service carries out this action (cloudbridge-proxmoxd), and only a service has one"
 
     def __init__(self, environment: t.Mapping[str, str]) -> None:
         # The environment of the executable, or what of it concerns the action.
@@ -62,6 +67,10 @@ class Host:
     def disconnect(self, transport: Transport | DirectTransport) -> None:
         """The run needs the connection no more."""
         transport.close()
+
+    def afterwards(self) -> Host:
+        """What carries what an action has left to be done when it has ended."""
+        return Host(self.environment)
 
     def turn(self, deadline: Deadline) -> t.ContextManager[None]:  # noqa: ARG002
         """Wait until a request may be sent; raises TimedOut."""

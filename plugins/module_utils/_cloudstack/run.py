@@ -161,6 +161,15 @@ class Run:
     def requests(self) -> int:
         return self._client.requests if self._client else 0
 
+    def afterwards(self, seconds: float) -> Run:
+        """The same call when it has ended, for what is left to be done: a session of its own, for so many seconds."""
+        import copy
+
+        run = copy.copy(self)
+        run.host, run._client = self.host.afterwards(), None
+        run.deadline = run.host.deadline(seconds)
+        return run
+
     def applier(self) -> Applier:
         """Carries the plans of this run out."""
         from .._operations.plan import Applier

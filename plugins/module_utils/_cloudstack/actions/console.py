@@ -10,7 +10,7 @@ import re
 import typing as t
 from urllib.parse import quote, urlsplit
 
-from ..._operations.console.abilities import check_display, check_running, machine_abilities
+from ..._operations.console.abilities import Abilities, check_display, check_running, machine_abilities
 from ..._operations.console.opening import node_addresses, open_vnc, plain_vnc
 from ..._operations.console.target import ConsoleTarget
 from ..._pve.errors import InvalidRequest, PermissionDenied
@@ -18,6 +18,12 @@ from ..._pve.guests import GuestHandle
 from ..owned import condition_of, own_guest
 from ..run import Run
 
+if t.TYPE_CHECKING:
+    from ..._operations.console.vnc_viewer import Opened
+    from ..relay.relay import Relay
+
+# A viewer waits, and behind it somebody who looks at an empty window.
+OPENING_SECONDS = 30.0
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _ADDRESS = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:_-]*")
 _URL = re.compile(r"https?://[^\s\"<>\\]+", re.IGNORECASE)
@@ -25,17 +31,49 @@ _URL = re.compile(r"https?://[^\s\"<>\\]+", re.IGNORECASE)
 
 def getconsole(run: Run) -> dict[str, t.Any]:
     """Say how to reach the console of the instance, which has to run."""
-    direct = run.details.text("console_mode") == "direct"
-    template = run.details.required("console_url") if direct else ""
-    handle, state = own_guest(run, run.applier(), adopt=False)
-    target, abilities = ConsoleTarget(run.client, handle=handle), machine_abilities(condition_of(state), state.values)
+    mode, relay = run.details.text("console_mode"), run.host.relay
+    if mode == "auto":
+        mode = "relay" if relay else "raw"
+    if mode == "relay" and relay is None and not run.dry_run:
+        raise InvalidRequest(f"console_mode is relay, but there is no console relay: {run.host.no_relay}")
+    template = run.details.required("console_url") if mode == "direct" else ""
+    target, abilities = _own_console(run)
     check_running(target, abilities)
-    if not direct:
-        check_display(target, abilities, raw=True)
-    if run.dry_run and not direct:
-        return {"message": "Dry run: no port was opened"}
-    console = {"url": _url(template, run, handle), "protocol": "direct"} if direct else _raw(run, target)
+    if mode == "direct":
+        url = _url(template, run, t.cast("GuestHandle", target.handle))
+        return {"message": "Console retrieved", "console": {"url": url, "protocol": "direct"}}
+    check_display(target, abilities, raw=mode == "raw")
+    if run.dry_run:
+        return {"message": "Dry run: no console was opened"}
+    console = _relayed(run, relay) if relay and mode == "relay" else _raw(run, target)
     return {"message": "Console retrieved", "console": console}
+
+
+def _own_console(run: Run) -> tuple[ConsoleTarget, Abilities]:
+    handle, state = own_guest(run, run.applier(), adopt=False)
+    target = ConsoleTarget(run.client, handle=handle)
+    return target, machine_abilities(condition_of(state), state.values)
+
+
+def _relayed(run: Run, relay: Relay) -> dict[str, t.Any]:
+    """Have the console offered by this server; PVE is asked for it when somebody comes."""
+    from ..relay.console import Wanted
+    from ..relay.ports import address_towards
+
+    endpoint, instance = run.client.endpoint, run.instance
+    wanted = Wanted(lambda: _open(run.afterwards(OPENING_SECONDS)), instance.name, instance.uuid, endpoint.url)
+    offer = relay.offer(wanted, relay.settings.address or address_towards(endpoint.host, endpoint.port))
+    return plain_vnc(offer.host, offer.port, offer.password)
+
+
+def _open(run: Run) -> Opened:
+    """Open the console of the instance, which may have moved, stopped or gone since the answer."""
+    from ..._operations.console.vnc_viewer import open_for_viewer
+
+    try:
+        return open_for_viewer(*_own_console(run))
+    finally:
+        run.client.close()
 
 
 def _raw(run: Run, target: ConsoleTarget) -> dict[str, t.Any]:
@@ -45,7 +83,7 @@ def _raw(run: Run, target: ConsoleTarget) -> dict[str, t.Any]:
     host = addresses.get(vnc.node) or addresses.get("") or str(urlsplit(run.client.address).hostname)
     if not _ADDRESS.fullmatch(host):
         raise InvalidRequest(f"console_host: {host[:100]!r} of node {vnc.node} is not an address")
-    return plain_vnc(host, vnc)
+    return plain_vnc(host, vnc.port, vnc.password)
 
 
 def _addresses(run: Run) -> dict[str, str]:

@@ -19,7 +19,7 @@ from .journal import ANSWERED, Entry
 
 if t.TYPE_CHECKING:
     from ..._operations.vm.deploy import Deployment
-    from ..._pve.connection import ConnectionOptions
+    from ..._pve.connection import ConnectionOptions, Endpoint
     from ..._pve.transport import Transport
     from ..run import Run
     from .messages import Order
@@ -63,6 +63,7 @@ class Call(Host):
         self._run: Run | None = None
         self._resources = resources
         self._recovery = recovery
+        self.relay, self.no_relay = resources.relay, resources.no_relay
         # Why the action is to end; empty when it is not, or when it has been told.
         self._interruption = ""
         self._interrupted = threading.Event()
@@ -124,6 +125,9 @@ class Call(Host):
             self._transport = None
         if isinstance(transport, DirectTransport):
             self._resources.sessions.give_back(transport)
+
+    def afterwards(self) -> Host:
+        return Afterwards(self._resources, self.environment)
 
     def turn(self, deadline: Deadline) -> t.ContextManager[None]:
         self._check()
@@ -197,3 +201,23 @@ class Call(Host):
         with contextlib.suppress(OSError):
             entry.note(**{ANSWERED: False})
         self._recovery.add(entry, options)
+
+
+class Afterwards(Host):
+    """What carries what an action has left to be done when it has ended, like a console that somebody comes for."""
+
+    def __init__(self, resources: Resources, environment: t.Mapping[str, str]) -> None:
+        super().__init__(environment)
+        self._resources = resources
+        self._endpoints: tuple[Endpoint, ...] = ()
+
+    def connect(self, options: ConnectionOptions) -> Transport | DirectTransport:
+        self._endpoints = options.endpoints
+        return self._resources.sessions.borrow(options)
+
+    def disconnect(self, transport: Transport | DirectTransport) -> None:
+        if isinstance(transport, DirectTransport):
+            self._resources.sessions.give_back(transport)
+
+    def turn(self, deadline: Deadline) -> t.ContextManager[None]:
+        return self._resources.turns.turn(self._endpoints, deadline, lambda: None)

@@ -18,7 +18,9 @@ import typing as t
 import warnings
 from dataclasses import dataclass
 
+from ..._pve.errors import InvalidRequest
 from ..registry import ACTIONS
+from ..relay.command_line import add_relay_words, read_relay_words
 from . import activation
 from .resources import Resources, Settings
 from .say import say
@@ -68,9 +70,14 @@ def _parse(words: t.Sequence[str], release: str) -> _Arguments:
     parser.add_argument("--most-actions", type=int, default=256, help="actions at once")
     parser.add_argument("--metrics-port", type=int, default=0, help="loopback port for Prometheus; 0 is none")
     parser.add_argument("--stop-seconds", type=float, default=60.0, help="time for running actions at a stop")
+    add_relay_words(parser)
     found = parser.parse_args(list(words))
     if min(found.most_requests, found.most_actions) < 1:
         parser.error("--most-requests and --most-actions are at least 1")
+    try:
+        relay = read_relay_words(found)
+    except InvalidRequest as error:
+        parser.error(str(error))
     settings = Settings(
         extension=found.extension,
         release=release,
@@ -80,6 +87,7 @@ def _parse(words: t.Sequence[str], release: str) -> _Arguments:
         most_actions=found.most_actions,
         most_requests=found.most_requests,
         stop_seconds=found.stop_seconds,
+        relay=relay,
     )
     return _Arguments(settings, found.socket, found.user, found.metrics_port)
 

@@ -10,10 +10,16 @@ import threading
 import typing as t
 from dataclasses import dataclass, field
 
+from ..._pve.errors import MissingLibrary
 from .counters import Counters
 from .journal import Journal
+from .say import say
 from .sessions import Sessions, Turns
 from .storms import Storms
+
+if t.TYPE_CHECKING:
+    from ..relay.relay import Relay
+    from ..relay.settings import RelaySettings
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class Settings:
     most_actions: int = 256
     most_requests: int = 16
     stop_seconds: float = 60.0
+    # None is no console relay.
+    relay: RelaySettings | None = None
 
 
 class Lasting(t.Protocol):
@@ -96,7 +104,21 @@ class Resources:
     keeper: Keeper = field(default_factory=Keeper)
     turns: Turns = field(init=False)
     journal: Journal = field(init=False)
+    relay: Relay | None = field(init=False, default=None)
+    no_relay: str = field(init=False, default="the service was started without one (--console-ports)")
 
     def __post_init__(self) -> None:
         self.turns = Turns(self.settings.most_requests)
         self.journal = Journal(self.settings.state_directory)
+        if self.settings.relay is None:
+            return
+        try:
+            from ..relay.relay import Relay
+
+            self.relay = Relay(self.settings.relay, say, self._count_console, self.keeper)
+        except MissingLibrary as error:
+            self.no_relay = str(error)
+            say(f"no console relay: {error}")
+
+    def _count_console(self, what: str) -> None:
+        self.counters.add("consoles", what)

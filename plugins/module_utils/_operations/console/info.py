@@ -220,7 +220,12 @@ def _times(issued_at: int, seconds: int) -> Facts:
 
 def _raw(console: OpenConsole, reach: _Reach) -> Facts:
     host = reach.raw_host(console.node)
-    return {"transport": TCP, "host": host, "encrypted": False, "cloudstack": plain_vnc(host, console)}
+    return {
+        "transport": TCP,
+        "host": host,
+        "encrypted": False,
+        "cloudstack": plain_vnc(host, console.port, console.password),
+    }
 
 
 def _through_websocket(console: OpenConsole, request: ConsoleRequest, target: ConsoleTarget, reach: _Reach) -> Facts:

@@ -102,12 +102,12 @@ def _open(target: ConsoleTarget, call: str, form: dict[str, t.Any]) -> OpenConso
         raise Refused(f"PVE's answer to {call} of {target.label} names no port: {error}") from error
 
 
-def plain_vnc(host: str, console: OpenConsole) -> dict[str, t.Any]:
+def plain_vnc(host: str, port: int, password: str) -> dict[str, t.Any]:
     """Say what a proxy of plain VNC has to know, in the words of CloudStack's console proxy."""
     return {
         "host": host,
-        "port": str(console.port),
-        "password": console.password,
+        "port": str(port),
+        "password": password,
         # The port takes one connection.
         "passwordonetimeuseonly": True,
         "protocol": "vnc",

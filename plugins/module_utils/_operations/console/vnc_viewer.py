@@ -19,19 +19,24 @@ from selectors import EVENT_READ, EVENT_WRITE
 from ..._pve.channel import KEEP_ALIVE_SECONDS, ConsoleChannel
 from ..._pve.errors import PveError, TimedOut
 from ..._pve.rfb import ClientHandshake, ServerHandshake, SharedSession
-from .abilities import check_vnc, read_abilities
+from .abilities import Abilities, check_vnc, read_abilities
 from .opening import connect, open_vnc
 from .target import ConsoleTarget
 
 # What one side has not taken yet; beyond this the other side is not listened to.
 MAX_UNSENT_BYTES = 256 * 1024
 _READ_BYTES = 64 * 1024
-# Until the viewer has read the last words.
+# Until the viewer has taken the last words, and until it has read them.
 _LAST_SECONDS = 5.0
+_READ_SECONDS = 1.0
 
 # What a viewer is at: it logs in; it waits for a console; PVE is asked for the picture; the console is shown; it gets
 # the last bytes; it is gone.
 ADMISSION, PROVED, LOGIN, SHOWN, LEAVING, ENDED = "admission", "proved", "login", "shown", "leaving", "ended"
+
+
+# A console that PVE has opened, and the talk that comes first.
+Opened = t.Tuple[ConsoleChannel, ClientHandshake]  # noqa: UP006 - Python 3.9 evaluates it
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,12 @@ class ViewerLimits:
     total: float | None = None
 
 
-def open_for_viewer(target: ConsoleTarget) -> tuple[ConsoleChannel, ClientHandshake]:
-    """Have PVE open the target's console, for a viewer that is there; raises a PveError."""
-    check_vnc(target, read_abilities(target, target.found))
+def open_for_viewer(target: ConsoleTarget, abilities: Abilities | None = None) -> Opened:
+    """Have PVE open the target's console, for a viewer that is there; raises a PveError.
+
+    abilities are those of the target if they have just been read.
+    """
+    check_vnc(target, abilities or read_abilities(target, target.found))
     console = open_vnc(target, websocket=True)
     return connect(target, console), ClientHandshake(console.password, target.label)
 
@@ -67,9 +75,13 @@ class Viewer:
         connection: socket.socket,
         passwords: t.Collection[str] | None,
         limits: ViewerLimits,
+        unwatch: t.Callable[[t.Any], None] = lambda _closing: None,
         clock: t.Callable[[], float] = time.monotonic,
     ) -> None:
-        """passwords are those that let it in, None lets everybody in."""
+        """passwords are those that let it in, None lets everybody in.
+
+        unwatch gets connection or channel before it closes: a number of a closed one may be another's at once.
+        """
         self.connection = connection
         self.channel: ConsoleChannel | None = None
         self.phase = ADMISSION
@@ -79,6 +91,7 @@ class Viewer:
         # There is more to carry than what was waited for shows.
         self.restless = False
         self._limits = limits
+        self._unwatch = unwatch
         self._clock = clock
         self._begun = self._heard = self._carried = clock()
         self._until: float | None = self._begun + limits.admission
@@ -164,6 +177,7 @@ class Viewer:
     def close(self, ending: str = "") -> None:
         """End it without a word."""
         self._end(ending)
+        self._unwatch(self.connection)
         self.connection.close()
 
     # ---- what comes
@@ -246,6 +260,7 @@ class Viewer:
         if self.phase == LEAVING:
             # To close it now would take from it what it has not read yet.
             self.connection.shutdown(socket.SHUT_WR)
+            self._until = min(self._until or 0.0, self._clock() + _READ_SECONDS)
 
     def _leave(self, ending: str) -> None:
         """Let the viewer have the last bytes, and then end."""
@@ -261,8 +276,10 @@ class Viewer:
             self._unsent.clear()
 
     def _let_go(self) -> None:
-        if self.channel is not None:
-            self.channel.close()
+        channel, self.channel = self.channel, None
+        if channel is not None:
+            self._unwatch(channel)
+            channel.close()
 
     def _overdue(self) -> None:
         if self.phase == ADMISSION:

@@ -1,0 +1,285 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The console relay: plain VNC for CloudStack's console proxy, PVE's websocket behind it.
+
+One thread listens to all and carries all bytes; a few more ask PVE for consoles.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import functools
+import selectors
+import socket
+import threading
+import time
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from ..._operations.console.vnc_viewer import Viewer
+from ..._pve.errors import MissingLibrary, PveError
+from ..._pve.rfb import challenge_response
+from .console import Offer, RelayedConsole, Wanted
+from .ports import Ports
+from .settings import RelaySettings
+
+if t.TYPE_CHECKING:
+    from ..._pve.channel import ConsoleChannel
+    from ..._pve.rfb import ClientHandshake
+
+TICK_SECONDS = 1.0
+# How many consoles PVE is asked for at once.
+OPENERS = 16
+# The last one that was asked for counts; without a bound, one tenant could hold all ports.
+MOST_OFFERS_PER_GUEST = 5
+_JOIN_SECONDS = 5.0
+
+
+class Ledger(t.Protocol):
+    """Who keeps the books of what the relay has."""
+
+    def add(self, thing: RelayedConsole) -> bool:
+        """Take charge of a console; False, and it is closed, when none may begin any more."""
+
+    def remove(self, thing: RelayedConsole) -> None:
+        """It has ended."""
+
+
+class _NoLedger:
+    def add(self, thing: RelayedConsole) -> bool:  # noqa: ARG002
+        return True
+
+    def remove(self, thing: RelayedConsole) -> None:
+        pass
+
+
+class Relay:
+    """Offers consoles, each at a port of its own for one viewer, and carries those that are open.
+
+    say gets a line for the operator now and then, count the names of what happened; neither ever holds a secret.
+    """
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        say: t.Callable[[str], None] = lambda _words: None,
+        count: t.Callable[[str], None] = lambda _what: None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        """Raise MissingLibrary where there is no DES for VNC, or no websocket."""
+        challenge_response("", bytes(8))
+        _require_websocket()
+        self.settings = settings
+        self._say = say
+        self._count = count
+        self._ledger: Ledger = ledger or _NoLedger()
+        self._ports = Ports(settings)
+        self._lock = threading.Lock()
+        # The oldest first.
+        self._consoles: dict[RelayedConsole, None] = {}
+        self._orders: collections.deque[t.Callable[[], None]] = collections.deque()
+        self._selector = selectors.DefaultSelector()
+        self._restless: dict[Viewer, RelayedConsole] = {}
+        self._executor = ThreadPoolExecutor(OPENERS, "console")
+        self._bell, self._ring = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ring.setblocking(False)
+        self._selector.register(self._bell, selectors.EVENT_READ, self._hear)
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    # ---- from any thread
+
+    def offer(self, wanted: Wanted, host: str = "") -> Offer:
+        """Wait for a viewer of this console; returns where, and the password. Nothing is asked of PVE.
+
+        host is what the answer names if the settings name no address. Raises a PveError when there is no room.
+        """
+        host = self.settings.address or host
+        with self._lock:
+            self._check_room(wanted)
+            listener = self._ports.listen(self.settings.bind or host)
+            console = RelayedConsole(self, wanted, listener)
+            self._consoles[console] = None
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+                self._thread.start()
+        offer = Offer(host, listener.getsockname()[1], console.password)
+        if not self._ledger.add(console):
+            raise PveError("the service is stopping, so it opens no console")
+        self._order(lambda: self._listen(console, listener))
+        self._count("offered")
+        return offer
+
+    @property
+    def count(self) -> int:
+        """How many consoles are open, or are being opened."""
+        with self._lock:
+            return sum(console.viewer is not None for console in self._consoles)
+
+    @property
+    def waiting(self) -> int:
+        """How many ports wait for a viewer."""
+        with self._lock:
+            return sum(console.viewer is None for console in self._consoles)
+
+    def close(self) -> None:
+        """End all consoles."""
+        with self._lock:
+            self._closed, thread = True, self._thread
+        self._wake()
+        if thread is not None:
+            thread.join(_JOIN_SECONDS)
+        self._executor.shutdown(wait=False)
+
+    def stop(self, console: RelayedConsole) -> None:
+        """End one console."""
+        self._order(lambda: console.end("stopped", "the service was stopped"))
+
+    def _check_room(self, wanted: Wanted) -> None:
+        settings = self.settings
+        if self._closed:
+            raise PveError("the console relay is closed")
+        if len(self._consoles) >= settings.most:
+            raise PveError(f"the console relay has {settings.most} consoles, which is as many as it may: close some")
+        same = sum(console.endpoint == wanted.endpoint for console in self._consoles)
+        if same >= settings.most_per_endpoint:
+            raise PveError(
+                f"the console relay has {same} consoles of {wanted.endpoint or 'one PVE'}, which is as many as it may: "
+                f"close some"
+            )
+        waiting = [console for console in self._consoles if console.guest == wanted.guest and console.viewer is None]
+        if wanted.guest and len(waiting) >= MOST_OFFERS_PER_GUEST:
+            self._order(lambda: waiting[0].end("unused", "nobody came before others were offered"))
+
+    def _order(self, order: t.Callable[[], None]) -> None:
+        self._orders.append(order)
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):
+            self._ring.send(b"!")
+
+    # ---- in the relay's own thread
+
+    def _run(self) -> None:
+        next_tick = 0.0
+        while not self._closed:
+            patience = 0.0 if self._restless else max(0.0, next_tick - time.monotonic())
+            ready = self._selector.select(patience)
+            restless, self._restless = self._restless, {}
+            for viewer, console in restless.items():
+                self._guard(console, functools.partial(console.pump, viewer))
+            for key, dummy in ready:
+                # Whoever came before may have closed it, and another may have its number.
+                known = self._selector.get_map().get(key.fd)
+                if known is not None and known.data is key.data:
+                    key.data()
+            while self._orders:
+                self._orders.popleft()()
+            if time.monotonic() >= next_tick:
+                next_tick = time.monotonic() + TICK_SECONDS
+                for console in self._all():
+                    self._guard(console, console.tick)
+        for console in self._all():
+            console.end("stopped", "the service was stopped")
+        self._selector.close()
+
+    def _all(self) -> list[RelayedConsole]:
+        with self._lock:
+            return list(self._consoles)
+
+    def _hear(self) -> None:
+        with contextlib.suppress(OSError):
+            self._bell.recv(4096)
+
+    def _guard(self, console: RelayedConsole, step: t.Callable[[], None]) -> None:
+        """Let no console take the others down with it."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001
+            console.end("failed", f"{type(error).__name__}: an error of the relay itself")
+
+    def _listen(self, console: RelayedConsole, listener: socket.socket) -> None:
+        if not console.ended:
+            self._selector.register(
+                listener, selectors.EVENT_READ, functools.partial(self._guard, console, console.accept)
+            )
+
+    def ignore(self, closing: t.Any) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(closing)
+
+    def watch(self, console: RelayedConsole, viewer: Viewer) -> None:
+        step = functools.partial(self._guard, console, functools.partial(console.pump, viewer))
+        self._wait_for(viewer.connection, viewer.viewer_events, step)
+        if viewer.channel is not None:
+            self._wait_for(viewer.channel, viewer.channel_events, step)
+        if viewer.restless:
+            self._restless[viewer] = console
+
+    def _wait_for(self, thing: t.Any, events: int, step: t.Callable[[], None]) -> None:
+        known = self._selector.get_map().get(thing) if thing.fileno() >= 0 else None
+        if known is None:
+            if events and thing.fileno() >= 0:
+                self._selector.register(thing, events, step)
+        elif not events:
+            self._selector.unregister(thing)
+        elif known.events != events:
+            self._selector.modify(thing, events, known.data)
+
+    def open(self, console: RelayedConsole, viewer: Viewer) -> None:
+        wanted, console.wanted = t.cast("Wanted", console.wanted), None
+        self._executor.submit(self._fetch, console, viewer, wanted)
+
+    def gone(self, console: RelayedConsole, outcome: str, words: str) -> None:
+        with self._lock:
+            self._consoles.pop(console, None)
+        self._ledger.remove(console)
+        self._count(outcome)
+        self._say(f"console of {console.label}: {words}")
+
+    def refused(self, why: str) -> None:
+        self._count(why)
+
+    def say(self, words: str) -> None:
+        self._say(words)
+
+    # ---- in a thread that may wait for PVE
+
+    def _fetch(self, console: RelayedConsole, viewer: Viewer, wanted: Wanted) -> None:
+        """Open the console, and hand it to the relay's thread."""
+        try:
+            channel, handshake = wanted.open()
+        except PveError as error:
+            told = error
+        except Exception as error:  # noqa: BLE001 - the viewer is told, whatever it is
+            told = PveError(f"the console of {console.label} could not be opened: {type(error).__name__}")
+        else:
+            if self._closed:
+                channel.close()
+                return
+            self._order(lambda: self._guard(console, lambda: self._give(console, viewer, channel, handshake)))
+            return
+        self._order(lambda: self._guard(console, lambda: self._deny(console, viewer, told)))
+
+    def _give(
+        self, console: RelayedConsole, viewer: Viewer, channel: ConsoleChannel, handshake: ClientHandshake
+    ) -> None:
+        viewer.attach(channel, handshake)
+        self._count("opened")
+        console.pump(viewer)
+
+    def _deny(self, console: RelayedConsole, viewer: Viewer, error: PveError) -> None:
+        viewer.refuse(error)
+        console.pump(viewer)
+
+
+def _require_websocket() -> None:
+    from ..._pve.channel import IMPORT_ERROR
+
+    if IMPORT_ERROR:
+        raise MissingLibrary("the Python library websocket-client is required", "websocket-client", IMPORT_ERROR)
