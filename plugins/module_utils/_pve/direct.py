@@ -80,6 +80,7 @@ class _Connection(http.client.HTTPSConnection):
         super().__init__(endpoint.host, endpoint.port, timeout=seconds, context=tls.context)
         self._endpoint = endpoint
         self._tls = tls
+        self._is_kept = False
 
     def connect(self, address: str = "") -> None:
         host: t.Any = (address or self._endpoint.host).encode()
@@ -88,10 +89,15 @@ class _Connection(http.client.HTTPSConnection):
         self.sock = self._tls.wrap(self.sock, self._endpoint)
 
     def keep_session(self) -> None:
-        """Remember the session, which TLS 1.3 sends together with the first answer."""
+        """Remember the session of a full handshake, which TLS 1.3 sends together with the first answer."""
         secured = self.sock
-        if isinstance(secured, ssl.SSLSocket) and secured.session is not None:
-            self._tls.sessions[self._endpoint] = secured.session
+        # CPython loses some memory each time that it is asked for the session.
+        if self._is_kept or not isinstance(secured, ssl.SSLSocket) or secured.session_reused:
+            return
+        self._is_kept = True
+        session = secured.session
+        if session is not None:
+            self._tls.sessions[self._endpoint] = session
 
     @property
     def is_dropped(self) -> bool:
