@@ -71,7 +71,7 @@ class TestEveryAction:
             assert answer["dry_run"] is True
             assert (writes(pve_cluster), whole(pve_cluster)) == ([], before), action
             if action == "getconsole":
-                assert answer["message"] == "Dry run: no port was opened"
+                assert answer["message"] == "Dry run: no console was opened"
                 continue
             assert bool(answer["steps"]) == (action not in READ_ONLY), (action, answer["steps"])
             assert calls(action, data).ok, action
