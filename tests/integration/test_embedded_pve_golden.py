@@ -9,8 +9,10 @@ from __future__ import annotations
 import pytest
 
 from tests.support.embedded_pve import running_embedded_pve
+from tests.support.embedded_pve.consoles.display import Picture
 from tests.support.golden import Replay
-from tests.support.golden_sequences import SEQUENCES
+from tests.support.golden_consoles import SessionReplay, recorded_sessions
+from tests.support.golden_sequences import SEQUENCES, set_up_consoles
 
 # (sequence, step, field): why the embedded PVE answers differently here.
 INTENDED = {
@@ -30,3 +32,15 @@ def test_answers_as_recorded(sequence):
     )
     differing = {(sequence.name, item.step, item.what) for item in found}
     assert {key for key in INTENDED if key[0] == sequence.name} == differing, "an intended difference is gone"
+
+
+def test_consoles_speak_as_recorded():
+    text_mode = Picture(720, 400, bytes(720 * 400 * 3))
+    with running_embedded_pve(nodes=("pve1", "pve2")) as pve:
+        set_up_consoles(pve)
+        pve.add_token("admin@pve!ci", "secret")
+        for vmid in (100, 200):
+            pve.display(vmid).show(text_mode)
+        replay = SessionReplay(pve, "admin@pve!ci", "secret")
+        found = [difference for step in recorded_sessions() for difference in replay.differences(step)]
+    assert not found, "\n".join(found)

@@ -28,6 +28,7 @@ from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_
 from tests.support.inventories import read_inventory
 from tests.support.person import Person, run_console
 from tests.support.processes import child_environment
+from tests.support.real_shell import RealShell
 from tests.tooling.working_copy import update_copy
 
 COLLECTION = "cloudbridge.proxmox."
@@ -35,6 +36,8 @@ MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob
 # What these ask for happens each time.
 REPEATED = {"rolled_back", "restarted", "reset"}
 SECRET = "b1f7a4b2-5d0c-4c38-9c56-2f8f2d6f1c11"
+# What the examples say of guests' own passwords.
+GUEST = {"GUEST_PASSWORD": SECRET}
 MAKE_TARGETS = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 REPOSITORY_URL = yaml.safe_load((REPOSITORY / "galaxy.yml").read_text(encoding="utf-8"))["repository"]
 
@@ -78,11 +81,17 @@ def begin_a_task(pve: PveHandle) -> None:
     ApiClient(pve).data("POST", "/nodes/pve1/qemu/101/snapshot", snapname="slow")
 
 
+def run_a_shell(pve: PveHandle) -> None:
+    """There is a login on the serial line of db, and a shell behind it."""
+    pve.console(101).run(RealShell({"root": SECRET}))
+
+
 # Modules whose examples are about guests in another state than the usual one.
 STAGES: Mapping[str, tuple[Callable[[PveHandle], None], ...]] = {
     "pve_snapshot": (start_web, add_snapshots),
     "pve_vm_info": (start_web,),
     "pve_task_info": (begin_a_task,),
+    "pve_console_script": (run_a_shell,),
 }
 
 
@@ -94,7 +103,7 @@ def limited_to(pve: PveHandle, module: str) -> dict[str, str]:
         if "all modules" in purpose or f"`{module}`" in purpose:
             for identity in ("ansible@pve", token_id):
                 pve.grant(identity, path, *names)
-    return {"PROXMOX_USER": "ansible@pve", "PROXMOX_TOKEN_ID": "automation", "PROXMOX_TOKEN_SECRET": SECRET}
+    return {"PROXMOX_USER": "ansible@pve", "PROXMOX_TOKEN_ID": "automation", "PROXMOX_TOKEN_SECRET": SECRET, **GUEST}
 
 
 # ---- the examples of the modules
@@ -170,7 +179,7 @@ class Reader:
         self.home = home
         self.directory = home
         self.roles: dict[str, list[str]] = {}
-        self.connection = dict(pve.environment)
+        self.connection = {**pve.environment, **GUEST}
         self.installed = False
 
     def read(self, block: Block) -> None:
@@ -236,8 +245,9 @@ class Reader:
     def sit_at_terminal(self, command: Command) -> None:
         """Look at what is shown, and leave with the escape key."""
         words = command.words[1:]
-        if "--completion" in words:
-            shown, code = run_console(self.home, self.connection, *words).stdout, 0
+        if {"--completion", "--script"} & set(words):
+            done = run_console(self.home, self.connection, *words)
+            shown, code = done.stderr + done.stdout, done.returncode
         else:
             with Person(self.home, self.connection, *words) as person:
                 person.connected().expect(rb"serial0\r\n|its own login")
@@ -324,6 +334,8 @@ def nothing_yet(server: EmbeddedPve) -> None:
 def test_every_block_of_a_document_works(document, tmp_path):
     with running_embedded_pve(nothing_yet if document.stem == "first-vm" else familiar_guests) as pve:
         agents_answer(pve)
+        if document.stem == "console-scripts":
+            run_a_shell(pve)
         reader = Reader(pve, tmp_path)
         for block in blocks(document):
             assert block.language in ("yaml", "console", "ini"), f"{document.name}:{block.line} cannot be tested"

@@ -20,6 +20,7 @@ from typing import Any
 import requests
 
 from .embedded_pve import PveHandle
+from .golden_consoles import console_answer
 
 RECORDINGS = Path(__file__).parent / "recordings"
 API = "/api2/json"
@@ -30,6 +31,7 @@ VOLATILE = (
     (re.compile(r"\b[0-9a-f]{40}\b"), "<digest>"),
     (re.compile(r"creation-qemu=[0-9.]+,ctime=\d+"), "creation-qemu=<version>"),
     (re.compile(r"UPID:[^\s\"]+:"), "<upid>"),
+    (re.compile(r"\broot@pam!\w+"), "root@pam!<token>"),
     (re.compile(r"\.conf\.tmp\.\d+"), ".conf.tmp.<pid>"),
     (re.compile(r"state-suspend-\d{4}-\d{2}-\d{2}"), "state-suspend-<day>"),
 )
@@ -83,6 +85,8 @@ def readable(path: str, data: Any) -> Any:
         items = data if isinstance(data, list) else [data]
         chosen = [{key: item[key] for key in READ_BY_CLIENTS if key in item} for item in items]
         return sorted(chosen, key=lambda item: str(item.get("vmid", "")))
+    if path.endswith(("/vncproxy", "/termproxy", "/spiceproxy")):
+        return console_answer(data)
     if path.endswith("/snapshot"):
         chosen = [{key: item[key] for key in SNAPSHOT_FIELDS if key in item} for item in data]
         return sorted(chosen, key=lambda item: str(item["name"]))

@@ -273,6 +273,19 @@ def node_back(pve: PveHandle) -> None:
     pve.regain_quorum()
 
 
+def set_up_consoles(pve: PveHandle) -> None:
+    """As it was when the consoles were recorded; the last one is of the recorded cluster."""
+    rig(pve)
+    running = {"status": "running", "memory": "64"}
+    bare_guest(pve, 100, "con-100", serial0="socket", **running)
+    bare_guest(pve, 101, "noserial-101", **running)
+    bare_guest(pve, 102, "serialvga-102", memory="64", vga="serial0", serial0="socket")
+    bare_guest(pve, 103, "spice-103", vga="qxl", **running)
+    bare_guest(pve, 104, "stopped-104", memory="64")
+    if "pve2" in pve.server.nodes:
+        bare_guest(pve, 200, "two-200", serial0="socket", node="pve2", **running)
+
+
 LOCKS = ("clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete", "suspending")
 DESTROY = {
     10: lock(100, "backup"),
@@ -292,6 +305,7 @@ SEQUENCES = (
     Sequence("destroy-locks", set_up_destroy, outside=DESTROY),
     Sequence("tasks", set_up_tasks, outside={32: long_shutdown}),
     Sequence("misc", set_up_misc, outside={31: ha_resource}),
+    Sequence("consoles", set_up_consoles),
     Sequence("cluster", set_up_cluster, ("pve1", "pve2"), {39: make_220, 42: make_230}),
     Sequence("no-quorum", set_up_no_quorum, ("pve1", "pve2"), {18: node_back}),
 )

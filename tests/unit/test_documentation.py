@@ -65,9 +65,9 @@ WORDS_OF_OTHERS = {
     *("ansible_host", "cache", "compose", "groups", "keyed_groups", "unknown"),
     *("ansible_python_interpreter", "changed", "connection", "localhost", "module_defaults", "ok"),  # Ansible's
     *("args", "got timeout", "local"),  # Proxmox VE's
-    *("ansible", "no_log"),  # Ansible's
+    *("ansible", "changed_when", "no_log"),  # Ansible's
     *("binary", "qxl"),  # those of consoles
-    *("false", "proxmox", "proxmoxer", "requests"),
+    *("cryptography", "false", "proxmox", "proxmoxer", "requests"),
 }
 
 
@@ -307,6 +307,7 @@ def vocabulary() -> set[str]:
     for path in PLAYBOOKS:
         known |= variables_of(yaml.safe_load(path.read_text(encoding="utf-8")))
     known |= {error.kind for error in subclasses(errors.PveError)} | set(errors.PveError("no").details())
+    known |= set(errors.ScriptFailed("no", "timeout", 1, "").details())
     known |= {"module_utils", *(path.name for path in (REPOSITORY / "plugins" / "module_utils").iterdir())}
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     return known | {f"make {target}" for target in re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)}

@@ -98,10 +98,10 @@ def pve(shared_pve: PveHandle) -> PveHandle:
 def start(pve: PveHandle, tmp_path: Path) -> Iterator[Callable[..., Bridge]]:
     with ExitStack() as stack:
 
-        def run(*arguments: str, env: Mapping[str, str | None] | None = None) -> Bridge:
+        def run(*arguments: str, target: str = "db", env: Mapping[str, str | None] | None = None) -> Bridge:
             layers = ({"PVE_CONSOLE_VIEWER_PASSWORD": PASSWORD}, env or {})
             process = subprocess.Popen(
-                [*COMMAND, "db", "--bridge", "127.0.0.1:0", *arguments],
+                [*COMMAND, target, "--bridge", "127.0.0.1:0", *arguments],
                 env=child_environment(tmp_path, pve.environment, *layers),
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -289,6 +289,13 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
+def test_a_container_has_a_display_too(start, pve, tmp_path):
+    pve.add_container(210, "shown", status="running")
+    done = capture(start(target="shown"), tmp_path / "screen.png")
+    assert done.returncode == 0, done.stderr
+    assert "POST /nodes/pve1/lxc/210/vncproxy" in pve.summary()
+
+
 @pytest.mark.skipif(not is_installed(), reason="qemu-system-x86_64 is not installed")
 def test_a_real_qemu_through_the_bridge(start, pve, tmp_path):
     with running_qemu() as qemu:
@@ -346,12 +353,13 @@ def test_bridges_that_do_not_come_to_be(pve, tmp_path, arguments, code, words):
     assert not [line for line in pve.summary() if "vncproxy" in line]
 
 
-def test_a_password_from_a_file_and_none_at_all(start, tmp_path):
+def test_a_password_from_a_file_and_none_at_all_with_a_token_and_with_a_login(start, tmp_path):
     file = tmp_path / "password"
     file.write_text("of-file!\n", encoding="utf-8")
     bridge = start("--password-file", str(file))
     assert capture(bridge, tmp_path / "screen.png", password="of-file!").returncode == 0
     bridge.stop(signal.SIGTERM)
-    bridge = start("--no-password")
+    by_login = {"PROXMOX_TOKEN_ID": None, "PROXMOX_TOKEN_SECRET": None, "PROXMOX_USER": "root@pam"}
+    bridge = start("--no-password", env={**by_login, "PROXMOX_PASSWORD": "secret"})
     bridge.wait_for("Viewers need no password")
     assert capture(bridge, tmp_path / "screen.png", password="anything").returncode == 0

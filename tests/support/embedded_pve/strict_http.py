@@ -34,6 +34,7 @@ DUPLICATE = "duplicate parameter (already defined in URI) with conflicting value
 GZIP_FROM = 1024
 BODY_LIMIT = 512 * 1024
 REQUESTS_PER_CONNECTION = 100
+STOP_SECONDS = 5
 HTML_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
@@ -81,8 +82,11 @@ class StrictHttp(EmbeddedBase):
             self.port = self.runner.addresses[0][1]
 
     async def stop(self) -> None:
-        for task in list(self.background):
+        tasks = list(self.background)
+        for task in tasks:
             task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
         await super().stop()
 
     def _make_request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.Request:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import typing as t
 
@@ -21,8 +20,7 @@ MAX_TRANSCRIPT = 1024 * 1024
 # A prompt is the last thing shown, and then nothing comes for so long.
 QUIET_SECONDS = 0.2
 # PVE's own first line (PVE::CLI::qm terminal), which comes from a silent line as well.
-_OPENING = re.compile(r"\Astarting serial terminal on interface serial\d[^\n]*\n")
-
+_OPENING = "starting serial terminal on interface serial"
 # A console that shows nothing for so long may wait for a key.
 WAKE_SECONDS = 1.0
 
@@ -67,7 +65,8 @@ class Dialogue:
     @property
     def silent(self) -> bool:
         """Whether the guest has said nothing at all."""
-        return not _OPENING.sub("", self.transcript).strip()
+        first, dummy, rest = self.transcript.partition("\n")
+        return (first.startswith(_OPENING) or _OPENING.startswith(first)) and not rest.strip()
 
     def type(self, text: str) -> None:
         """Type it."""
@@ -75,38 +74,53 @@ class Dialogue:
 
     def wake(self) -> None:
         """Press Enter if the console shows nothing of itself."""
-        self._receive(WAKE_SECONDS)
+        end = time.monotonic() + WAKE_SECONDS
+        while self.silent and self._receive(max(0.0, end - time.monotonic())):
+            pass
         if self.silent:
             self.type(ENTER)
 
-    def expect(self, patterns: Patterns, seconds: float, at_rest: Patterns | None = None) -> Found:
-        """Wait until one of the patterns is shown; those at_rest count when nothing comes any more.
+    def expect(
+        self, patterns: Patterns, seconds: float, at_rest: Patterns | None = None, marks: Patterns | None = None
+    ) -> Found:
+        """Wait until one of the patterns is shown. The one that begins first wins. Raises Unanswered.
 
-        The one that begins first wins. Raises Unanswered.
+        A match that reaches to the end of what is shown counts when nothing more comes, as more might make it another
+        one; those at_rest count only then, and marks count at once.
         """
         end = time.monotonic() + min(seconds, self._deadline.remaining)
-        restless = at_rest is not None
+        restless = True
         while True:
+            found = self._find(marks or {}, True) or self._find(patterns, False)
+            if found is not None:
+                return found
             left = max(0.0, end - time.monotonic())
-            found = self._find(patterns)
-            if found is None and at_rest and restless:
+            if restless and (patterns or at_rest):
                 restless = self._receive(min(QUIET_SECONDS, left))
                 if restless:
                     continue
-                found = self._find(at_rest)
-            if found is not None:
-                return found
+                found = self._find({**patterns, **(at_rest or {})}, True)
+                if found is not None:
+                    return found
             if self.ended:
                 raise Unanswered("ended", "PVE ended the session")
             if left <= 0:
                 over = self._deadline.expired
-                why = f"the time of {self._deadline.seconds:g} s was over" if over else f"not within {seconds:g} s"
+                why = (
+                    f"the time of {self._deadline.seconds:g} s was over"
+                    if over
+                    else f"not within {round(seconds, 1):g} s"
+                )
                 raise Unanswered("silent" if self.silent else "timeout", why)
             restless = self._receive(left)
 
-    def _find(self, patterns: Patterns) -> Found | None:
-        matches = [(name, pattern.search(self._unmatched)) for name, pattern in patterns.items()]
-        found = [(match.start(), name, match) for name, match in matches if match is not None]
+    def _find(self, patterns: Patterns, to_the_end: bool) -> Found | None:
+        matches = ((name, pattern.search(self._unmatched)) for name, pattern in patterns.items())
+        found = [
+            (match.start(), name, match)
+            for name, match in matches
+            if match is not None and (to_the_end or match.end() < len(self._unmatched))
+        ]
         if not found:
             return None
         dummy, name, match = min(found, key=lambda entry: entry[0])

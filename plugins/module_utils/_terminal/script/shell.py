@@ -18,6 +18,8 @@ from .steps import ENTER, Script
 
 INTERRUPT = "\x03"
 WAKE_AGAIN_SECONDS = 5.0
+# The least time for a console to show its prompt.
+PROMPT_SECONDS = 10.0
 LEAVE_SECONDS = 5.0
 # Not the "Last login: Tue Nov 17" of somebody who has just logged in.
 _LOGIN = re.compile(r"(?<!last )(?:login|username):[ \t]*\Z", re.IGNORECASE)
@@ -43,7 +45,7 @@ class Shell:
     def reach(self) -> None:
         """Get to a shell, logging in if that is asked for. Raises Unanswered."""
         login = self._script.login
-        end = time.monotonic() + (login.seconds if login else self._script.seconds)
+        end = time.monotonic() + (login.seconds if login else max(self._script.seconds, PROMPT_SECONDS))
         found = self._wake(end)
         if found == "login":
             self._log_in(end)
@@ -72,14 +74,19 @@ class Shell:
         if not self.logged_in or self._dialogue.ended:
             return True
         with contextlib.suppress(Unanswered):
-            self._dialogue.type((INTERRUPT if interrupt else "") + "exit" + ENTER)
+            if interrupt:
+                # What is typed right behind it is lost with what it ends.
+                self._dialogue.type(INTERRUPT)
+                self._dialogue.expect({}, LEAVE_SECONDS, at_rest={"shell": self._script.prompt})
+            self._dialogue.type("exit" + ENTER)
             self._dialogue.expect({}, LEAVE_SECONDS, at_rest={"login": _LOGIN})
             return True
         return self._dialogue.ended
 
     def _await(self, pattern: str, seconds: float) -> Found:
-        found = self._dialogue.expect({"mark": re.compile(pattern)}, seconds, at_rest={"login": _LOGIN})
+        found = self._dialogue.expect({}, seconds, at_rest={"login": _LOGIN}, marks={"mark": re.compile(pattern)})
         if found.name == "login":
+            self.logged_in = False
             raise Unanswered("login", "there is no shell any more, but a login prompt")
         return found
 

@@ -129,7 +129,12 @@ class ConsoleHandle:
 
     def close(self) -> None:
         """End of file for every client."""
-        self._pve.call(lambda: [line.hang_up() for line in self._lines])
+
+        def hang_up() -> None:
+            for line in self._lines:
+                line.hang_up()
+
+        self._pve.call(hang_up)
 
 
 class DisplayHandle:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import random
 import re
 import time
@@ -17,6 +18,8 @@ from typing import Protocol
 from fakepve.model import PveError
 
 FIRST_PORT, LAST_PORT = 5900, 5999
+# Where this process begins to look for a port that it really listens on: others run tests beside it.
+FIRST_OWN_PORT = FIRST_PORT + os.getpid() * 17 % (LAST_PORT - FIRST_PORT + 1)
 # Seconds in which PVE::Tools::next_unused_port gives the same port to nobody else.
 RESERVED = 5.0
 PREFIX = re.compile(r"^.{8}:(?=PVEVNC:)", re.DOTALL)
@@ -104,16 +107,17 @@ class Ports:
 
     async def open(self, node: str, addresses: list[str]) -> Listener:
         """The next free port of the node; with addresses it listens there as well."""
-        for port in self._candidates(node):
+        for port in self._candidates(node, FIRST_OWN_PORT if addresses else FIRST_PORT):
             listener = Listener(port, time.monotonic() + RESERVED, asyncio.get_running_loop().create_future())
             if await self._listen(listener, addresses):
                 self._listeners[node, port] = listener
                 return listener
         raise PveError(500, f"unable to find free port ({FIRST_PORT}-{LAST_PORT})")
 
-    def _candidates(self, node: str) -> list[int]:
-        """Free ports, those that were just given away last."""
-        known = {port: self._listeners.get((node, port)) for port in range(FIRST_PORT, LAST_PORT + 1)}
+    def _candidates(self, node: str, first: int) -> list[int]:
+        """Free ports from the first one on, those that were just given away last."""
+        ports = [*range(first, LAST_PORT + 1), *range(FIRST_PORT, first)]
+        known = {port: self._listeners.get((node, port)) for port in ports}
         free = {port: item for port, item in known.items() if item is None or not item.listening}
         now = time.monotonic()
         fresh = [port for port, item in free.items() if item is None or item.reserved_until < now]

@@ -21,8 +21,10 @@ from aiohttp import web
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 MAX_PAYLOAD = 128 * 1024
-# What pveproxy (wbuf_max) and the sockets behind it hold for a console that does not read; more is fatal.
-MAX_UNREAD = 5 * MAX_PAYLOAD + 4 * 1024 * 1024
+# What pveproxy holds for a console that does not read (wbuf_max); with more it drops the connection. This console is
+# slower than a loopback: it slows the client down at that point, and drops it when nothing is read for a while.
+MAX_UNREAD = 5 * MAX_PAYLOAD
+STALL_SECONDS = 1.0
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
@@ -70,7 +72,8 @@ class WebSocket:
         self._frame_bytes = min(frame_bytes, MAX_PAYLOAD)
         self._incoming = bytearray()
         self._messages: deque[bytes] = deque()
-        self._unread = 0
+        self._unread = self._consumed = 0
+        self._paused = False
         self._ready = asyncio.Event()
         self._protocol.set_parser(self)
 
@@ -119,16 +122,27 @@ class WebSocket:
     def _handle(self, opcode: int, payload: bytes) -> None:
         if opcode in (TEXT, BINARY):
             self._unread += len(payload)
-            if self._unread > MAX_UNREAD:
-                raise Fatal(f"the client sent more than {MAX_UNREAD} bytes ahead of a console that does not read")
             self._messages.append(payload)
             self._ready.set()
+            if self._unread > MAX_UNREAD and not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_later(STALL_SECONDS, self._check_stall, self._consumed)
         elif opcode == PING:
             self._transport.write(frame(PONG, payload))
         elif opcode == CLOSE:
             self.close()
         elif opcode != PONG:
             raise Fatal(f"received unhandled websocket opcode {opcode}")
+
+    def _check_stall(self, consumed: int) -> None:
+        if not self._paused or self.closed.is_set():
+            return
+        if consumed == self._consumed:
+            self.report(f"the client sent more than {MAX_UNREAD} bytes ahead of a console that does not read")
+            self.close()
+        else:
+            asyncio.get_running_loop().call_later(STALL_SECONDS, self._check_stall, self._consumed)
 
     # ---- for the console behind it
 
@@ -147,6 +161,10 @@ class WebSocket:
             while self._messages:
                 message = self._messages.popleft()
                 self._unread -= len(message)
+                self._consumed += len(message)
+                if self._paused and self._unread < MAX_UNREAD // 2:
+                    self._paused = False
+                    self._transport.resume_reading()
                 if message:
                     return message
             if self.closed.is_set():
