@@ -146,7 +146,7 @@ class _Bridge:
         self._parameters = parameters
         self._options = options
         self._out = out
-        self._login = threading.Lock()
+        self._opening = threading.Lock()
         self._viewers: dict[threading.Thread, socket.socket] = {}
 
     def greet(self, target: ConsoleTarget, host: str, port: int) -> None:
@@ -184,14 +184,14 @@ class _Bridge:
         password, clients = self._options.password, list[PveClient]()
 
         def find() -> ConsoleTarget:
-            # A login may be due, and one-time passwords serve one only.
-            with self._login:
-                self._client.deadline = Deadline(PVE_SECONDS)
-                clients.append(self._client.sibling(Deadline(PVE_SECONDS), PVE_SECONDS))
+            # A login may be due.
+            self._client.deadline = Deadline(PVE_SECONDS)
+            clients.append(self._client.sibling(Deadline(PVE_SECONDS), PVE_SECONDS))
             return console_target(clients[0], self._parameters)
 
         try:
-            self._tell(f"viewer {name}: {serve_viewer(viewer, None if password is None else [password], find)}")
+            end = serve_viewer(viewer, None if password is None else [password], find, self._opening)
+            self._tell(f"viewer {name}: {end}")
         except (PveError, ViewerGone) as error:
             self._tell(f"viewer {name}: {error}")
         finally:

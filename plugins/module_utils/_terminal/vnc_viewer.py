@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import threading
 import time
 import typing as t
 
@@ -35,8 +36,12 @@ class ViewerGone(Exception):
     """There is nobody to show a console to; str() says what came of the viewer."""
 
 
-def serve_viewer(viewer: socket.socket, passwords: t.Collection[str] | None, find: FindTarget) -> str:
+def serve_viewer(
+    viewer: socket.socket, passwords: t.Collection[str] | None, find: FindTarget, opening: threading.Lock
+) -> str:
     """Show the target's console to a viewer until one of both ends it; returns who did.
+
+    opening is held while a console is opened: of two at once, PVE would take one's password for both.
 
     Nothing is asked of PVE before the viewer has given one of the passwords. Raises ViewerGone, or the PveError that
     the viewer was told as well.
@@ -47,7 +52,8 @@ def serve_viewer(viewer: socket.socket, passwords: t.Collection[str] | None, fin
     except OSError as error:
         raise ViewerGone(f"went away ({error})") from error
     try:
-        channel, shown = _open_console(find())
+        with opening:
+            channel, shown = _open_console(find())
     except PveError as error:
         _answer(viewer, handshake.refuse(str(error)))
         raise
