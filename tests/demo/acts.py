@@ -138,7 +138,7 @@ def consoles_told(scene: Scene) -> Iterator[Claim]:
 
 
 def console_opened(scene: Scene) -> Iterator[Claim]:
-    yield "the playbook went well", scene.run.returncode == 0 and "written: app1.vv" in scene.run.output
+    yield "the playbook went well", scene.run.returncode == 0 and "written: ~/app1.vv" in scene.run.output
     yield "PVE was asked once, for SPICE", [line.rpartition("/")[2] for line in scene.after.writes] == ["spiceproxy"]
     yield "no password is in the output", "password=" not in scene.run.output
 
@@ -223,7 +223,7 @@ ACTS = (
     Act(
         "A file for a viewer",
         "PVE opens the display for one connection. What opens it is secret: a file gets it, and not the screen.",
-        playbook("console", vm_name="app1", type="spice", file="app1.vv"),
+        playbook("console", vm_name="app1", type="spice", file="~/app1.vv"),
         console_opened,
     ),
     Act(

@@ -200,8 +200,8 @@ def variables_of(plays: list[dict[str, Any]]) -> set[str]:
     collect(plays, "", texts, own)
     environment = jinja2.Environment(autoescape=True)
     # Ansible's own, which only have to be known here.
-    environment.filters.update(dict.fromkeys(("bool", "combine", "strftime", "to_nice_json"), str))
-    environment.tests.update(dict.fromkeys(("skipped",), bool))
+    environment.filters.update(dict.fromkeys(("bool", "combine", "expanduser", "strftime", "to_nice_json"), str))
+    environment.tests.update(dict.fromkeys(("abs", "skipped"), bool))
     used = set().union(*(jinja2.meta.find_undeclared_variables(environment.parse(text)) for text in texts))
     return {name for name in used - own if not name.startswith("ansible_")}
 
