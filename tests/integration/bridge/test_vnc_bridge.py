@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -203,6 +204,14 @@ def test_viewers_one_after_the_other_and_at_the_same_time(start, pve, tmp_path):
     assert (0x62, True) in pve.display(101).keys
     assert bridge.stop() == 0
     assert second.read(1) == b""
+
+
+def test_viewers_that_come_at_the_same_moment_do_not_take_each_others_passwords(start, pve):
+    bridge = start()
+    with ThreadPoolExecutor(4) as pool:
+        viewers = list(pool.map(lambda _number: Viewer(bridge), range(4)))
+    assert [viewer.begin() for viewer in viewers] == [(64, 48)] * 4
+    assert pve.display(101).logins[-4:] == [True] * 4
 
 
 def test_a_wrong_password_mints_nothing(start, pve, tmp_path):
