@@ -58,12 +58,19 @@ def _own_console(run: Run) -> tuple[ConsoleTarget, Abilities]:
 def _relayed(run: Run, relay: Relay) -> dict[str, t.Any]:
     """Have the console offered by this server; PVE is asked for it when somebody comes."""
     from ..relay.console import Wanted
+
+    url, instance = run.client.endpoint.url, run.instance
+    wanted = Wanted(lambda: _open(run.afterwards(OPENING_SECONDS)), instance.name, instance.uuid, url)
+    offer = relay.offer(wanted, relay_address(run, relay))
+    return plain_vnc(offer.host, offer.port, offer.password)
+
+
+def relay_address(run: Run, relay: Relay) -> str:
+    """Where the console proxy reaches this server; raises a PveError."""
     from ..relay.ports import address_towards
 
-    endpoint, instance = run.client.endpoint, run.instance
-    wanted = Wanted(lambda: _open(run.afterwards(OPENING_SECONDS)), instance.name, instance.uuid, endpoint.url)
-    offer = relay.offer(wanted, relay.settings.address or address_towards(endpoint.host, endpoint.port))
-    return plain_vnc(offer.host, offer.port, offer.password)
+    endpoint = run.client.endpoint
+    return relay.settings.address or address_towards(endpoint.host, endpoint.port)
 
 
 def _open(run: Run) -> Opened:

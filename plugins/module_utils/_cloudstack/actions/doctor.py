@@ -18,6 +18,7 @@ from ..answer import in_details_words, redact
 from ..privileges import Privileges, needs
 from ..run import Run
 from ..tables import table
+from .console import relay_address
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 MOST_SKEW_SECONDS = 60
@@ -66,6 +67,7 @@ def _examine(run: Run) -> list[Finding]:
         ("storages", _storages),
         ("templates", _templates),
         ("HA", _ha),
+        ("console", _console),
         ("privileges", _privileges),
     ):
         findings += _guarded(name, check, run)
@@ -235,6 +237,25 @@ def _ha(run: Run) -> Findings:
     if name:
         place = find_place(run.client, name)
         yield Finding("HA", OK, f"rule {place.rule}" if place.rule else f"group {place.group}")
+
+
+def _console(run: Run) -> Findings:
+    mode, relay = run.details.text("console_mode"), run.host.relay
+    if mode == "direct":
+        url = run.details.text("console_url")
+        yield Finding("console", OK if url else PROBLEM, f"direct: {url or 'no URL'}", "" if url else "set console_url")
+    elif mode == "raw" or (mode == "auto" and relay is None):
+        yield Finding("console", OK, "raw: the console proxy reaches the ports 5900 to 5999 of every node")
+    elif relay is None:
+        yield Finding("console", PROBLEM, f"there is no relay: {run.host.no_relay}", "set console_mode to auto")
+    else:
+        host, (first, last) = relay_address(run, relay), relay.settings.ports
+        try:
+            relay.check(host)
+        except PveError as error:
+            yield Finding("console", PROBLEM, str(error))
+        else:
+            yield Finding("console", OK, f"relayed: the console proxy reaches {host}, ports {first} to {last}")
 
 
 def _privileges(run: Run) -> Findings:

@@ -14,7 +14,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from ..._operations.console.vnc_viewer import ENDED, LEAVING, PROVED, Opened, Viewer, ViewerLimits
+from ..._operations.console.vnc_viewer import ENDED, LEAVING, PROVED, SHOWN, Opened, Viewer, ViewerLimits
 from ..._pve.rfb import PASSWORD_BYTES
 from .settings import RelaySettings
 
@@ -68,8 +68,11 @@ class Floor(t.Protocol):
     def ignore(self, closing: t.Any) -> None:
         """Wait for nothing there any more."""
 
-    def open(self, console: RelayedConsole, viewer: Viewer) -> None:
-        """Have a console opened for the viewer."""
+    def open(self, console: RelayedConsole) -> None:
+        """Have the console opened for its viewer."""
+
+    def opened(self, console: RelayedConsole) -> None:
+        """The console is open, or will not be."""
 
     def stop(self, console: RelayedConsole) -> None:
         """End the console; from any thread."""
@@ -96,6 +99,8 @@ class RelayedConsole:
         self._floor = floor
         self._strangers: dict[Viewer, str] = {}
         self._mistaken: set[Viewer] = set()
+        # PVE is being asked for it.
+        self.opening = False
         self._begun = time.monotonic()
         self._ended = False
 
@@ -144,6 +149,8 @@ class RelayedConsole:
         if self._ended:
             return
         viewer.pump()
+        if self.opening and viewer.phase in (SHOWN, LEAVING, ENDED):
+            self._floor.opened(self)
         if viewer.wrong_password and viewer not in self._mistaken and self._is_last_try(viewer):
             self.end("wrong password", f"withdrawn after {MOST_TRIES} wrong passwords")
         elif viewer.phase == PROVED and viewer is not self.viewer:
@@ -169,6 +176,8 @@ class RelayedConsole:
         if self._ended:
             return
         self._ended, self.wanted, self.password = True, None, ""
+        if self.opening:
+            self._floor.opened(self)
         self._close_listener()
         for viewer in list(self._strangers):
             self._drop(viewer)
@@ -189,7 +198,7 @@ class RelayedConsole:
             self._drop(other)
         self._floor.watch(self, viewer)
         self._floor.say(f"console of {self.label}: {address} has come")
-        self._floor.open(self, viewer)
+        self._floor.open(self)
 
     def _is_last_try(self, viewer: Viewer) -> bool:
         """Count somebody who was turned away."""

@@ -83,6 +83,8 @@ class Relay:
         self._orders: collections.deque[t.Callable[[], None]] = collections.deque()
         self._selector = selectors.DefaultSelector()
         self._restless: dict[Viewer, RelayedConsole] = {}
+        # The guests whose consoles PVE is being asked for, and those that wait for their turn.
+        self._opening: dict[str, collections.deque[RelayedConsole]] = {}
         self._executor = ThreadPoolExecutor(OPENERS, "console")
         self._bell, self._ring = socket.socketpair()
         self._bell.setblocking(False)
@@ -93,12 +95,11 @@ class Relay:
 
     # ---- from any thread
 
-    def offer(self, wanted: Wanted, host: str = "") -> Offer:
+    def offer(self, wanted: Wanted, host: str) -> Offer:
         """Wait for a viewer of this console; returns where, and the password. Nothing is asked of PVE.
 
-        host is what the answer names if the settings name no address. Raises a PveError when there is no room.
+        host is this server's address for viewers. Raises a PveError when there is no room.
         """
-        host = self.settings.address or host
         with self._lock:
             self._check_room(wanted)
             listener = self._ports.listen(self.settings.bind or host)
@@ -113,6 +114,11 @@ class Relay:
         self._order(lambda: self._listen(console, listener))
         self._count("offered")
         return offer
+
+    def check(self, host: str) -> None:
+        """Raise a PveError unless a port can be opened."""
+        with self._lock:
+            self._ports.listen(self.settings.bind or host).close()
 
     @property
     def count(self) -> int:
@@ -231,9 +237,29 @@ class Relay:
         elif known.events != events:
             self._selector.modify(thing, events, known.data)
 
-    def open(self, console: RelayedConsole, viewer: Viewer) -> None:
+    def open(self, console: RelayedConsole) -> None:
+        # Of two that PVE opens for one guest at once, the later one's password takes the place of the other's.
+        waiting = self._opening.get(console.guest) if console.guest else None
+        if waiting is not None:
+            waiting.append(console)
+            return
+        self._opening[console.guest] = collections.deque()
+        self._ask_pve(console)
+
+    def opened(self, console: RelayedConsole) -> None:
+        console.opening = False
+        waiting = self._opening.pop(console.guest, None)
+        while waiting:
+            following = waiting.popleft()
+            if not following.ended:
+                self._opening[following.guest] = waiting
+                self._ask_pve(following)
+                return
+
+    def _ask_pve(self, console: RelayedConsole) -> None:
+        console.opening = True
         wanted, console.wanted = t.cast("Wanted", console.wanted), None
-        self._executor.submit(self._fetch, console, viewer, wanted)
+        self._executor.submit(self._fetch, console, t.cast("Viewer", console.viewer), wanted)
 
     def gone(self, console: RelayedConsole, outcome: str, words: str) -> None:
         with self._lock:

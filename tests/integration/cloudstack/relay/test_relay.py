@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
@@ -308,3 +309,12 @@ def test_secrets_are_told_to_nobody(bench, pve):
     told = "\n".join(bench.words)
     for secret in (offer.password, pve.token_secret, "PVEVNC"):
         assert secret not in told
+
+
+def test_some_at_once_for_one_guest(bench, pve):
+    """PVE has one password for a guest's display: the last that was set."""
+    offers = [bench.offer() for _number in range(5)]
+    with ThreadPoolExecutor(5) as pool:
+        clients = list(pool.map(lambda one: connected(one.host, one.port, one.password), offers))
+    assert [client.begin() for client in clients] == [(64, 48)] * 5
+    assert pve.display(101).logins[-5:] == [True] * 5
