@@ -118,6 +118,7 @@ class DirectTransport:
             raise InvalidRequest("an API token is required")
         self.options = options
         self._date = ""
+        self._is_reading = False
         self.reached = False
         self.last_used = 0.0
         # The address of the server that the connection is to, or that it was to last.
@@ -193,10 +194,10 @@ class DirectTransport:
         return t.cast("ssl.SSLSocket", connection.sock)
 
     def cut_off(self) -> None:
-        """End the exchange that another thread is waiting for, as if the connection had broken."""
+        """End the read that another thread is waiting for, as if the connection had broken; a change is let through."""
         connection = self._connection
         secured = connection.sock if connection else None
-        if secured is not None:
+        if secured is not None and self._is_reading:
             # It may just have ended by itself.
             with contextlib.suppress(OSError):
                 # Not the method of ssl.SSLSocket, which takes the other thread's TLS away from under it.
@@ -209,6 +210,7 @@ class DirectTransport:
         Raises a TransportError, or the PveError that the answer means.
         """
         name = f"{method} {path}"
+        self._is_reading = method == "GET"
         timeout = (min(CONNECT_SECONDS, seconds), seconds)
         try:
             connection = self._connect(method, timeout)
