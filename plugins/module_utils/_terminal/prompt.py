@@ -35,7 +35,7 @@ class Prompt:
     def say(self, sentence: str) -> None:
         """Tell the person something; nothing where there is nobody."""
         with contextlib.suppress(OSError), self.around(), TERMINAL.open("w", encoding="utf-8") as terminal:
-            terminal.write(f"{sentence}\n")
+            terminal.write(f"[pve-console] {sentence}\n")
 
     def line(self, question: str) -> str:
         """Ask for something that may be seen; raises Ending when there is no terminal."""

@@ -143,11 +143,15 @@ class Screen:
         return FALLBACK_SIZE
 
     def show(self, data: bytes | bytearray) -> int:
-        """Write what the terminal takes now, and return how many bytes those are."""
+        """Write what the terminal takes now; returns how many bytes those are, raises Interrupted when it is gone."""
         try:
             written = os.write(self.output, data if self._own_output else data[:_CAREFUL_BYTES])
         except BlockingIOError:
             return 0
+        except BrokenPipeError as error:
+            raise Interrupted(signal.SIGPIPE) from error
+        except OSError as error:
+            raise Interrupted(signal.SIGHUP) from error
         self.modes.follow(bytes(data[:written]))
         return written
 

@@ -168,6 +168,19 @@ def test_stopped_and_continued_by_the_shell(pve, sit, tmp_path):
         assert shell.expect(settings)[1] == before
 
 
+def test_output_may_go_through_a_pipe(pve, tmp_path):
+    program = f'"{COMMAND}" term --wake | dd bs=1 count=3000 status=none; echo "left ${{PIPESTATUS[0]}}"; stty -g'
+    environment = console_environment(tmp_path, pve.environment)
+    with Terminal(["/bin/bash", "-c", f"stty -g; {program}"], environment, tmp_path, (24, 80)) as terminal:
+        before = terminal.expect(rb"([0-9a-f]+:[0-9a-f:]+)\r\n")[1]
+        terminal.expect(rb"~ # ")
+        terminal.type("echo piped\r")
+        terminal.expect(rb"piped\r\npiped\r\n")
+        terminal.type("flood 1000000\r")
+        terminal.expect(rb"left 141\r\n")
+        assert terminal.expect(rb"([0-9a-f]+:[0-9a-f:]+)\r\n")[1] == before
+
+
 def test_without_a_terminal_it_is_refused_before_anything_is_asked(pve, tmp_path):
     result = run_console(tmp_path, pve.environment, "term")
     assert result.returncode == 2
