@@ -167,8 +167,8 @@ options:
 notes:
   - Secrets are masked as they are, as a shell quotes them, and where a line is broken in them. A guest that shows a
     secret in another form, as encoded or in part, defeats that. C(no_log) on the task then hides all.
-  - Requests of the guest for the position of the cursor are not answered. An answer that nobody waits for any more would
-    be typed text.
+  - Requests of the guest for the position of the cursor are not answered. An answer that nobody waits for any more
+    would be typed text.
   - Each session is a task in PVE's log.
 seealso:
   - module: cloudbridge.proxmox.pve_console_info
@@ -205,27 +205,21 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ script.answers[1].output }}"
 
-- name: Look at what the console shows, and log in by hand
+- name: Make a user, with a command that asks for a password
   cloudbridge.proxmox.pve_console_script:
     vmid: 101
+    login:
+      user: root
+      password: "{{ lookup('env', 'GUEST_PASSWORD') }}"
+    unless: getent passwd deploy
     steps:
-      - expect: 'login: \Z'
-        changes: false
-      - send: root
-        expect: 'Password: \Z'
-        changes: false
+      - send: adduser --gecos '' deploy
+        expect: 'New password: \Z'
       - send_secret: "{{ lookup('env', 'GUEST_PASSWORD') }}"
-        expect: '# \Z'
-        fail_on: Login incorrect
-        changes: false
-      - send: cat /etc/debian_version
-        expect: '^(?P<debian>\d+\.\d+)$'
-        changes: false
-      - send: exit
-        expect: 'login: \Z'
-        changes: false
-  register: looked
-  changed_when: false
+        expect: 'Retype new password: \Z'
+      - send_secret: "{{ lookup('env', 'GUEST_PASSWORD') }}"
+        expect: updated (?P<how>\w+)
+        fail_on: do not match
 """
 
 RETURN = r"""
@@ -267,7 +261,7 @@ matches:
   description: The named groups of all steps. Of several with one name, it is the last.
   returned: success
   type: dict
-  sample: {debian: "13.1"}
+  sample: {how: successfully}
 skipped_by_unless:
   description: Whether O(unless) said that there was nothing to do.
   returned: success

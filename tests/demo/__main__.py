@@ -19,6 +19,7 @@ from .acts import ACTS, Act, Scene
 from .cloudstack import Call, ManagementServer
 from .cloudstack_acts import CLOUDSTACK_ACTS
 from .stage import Pve, Run, Shell, bold, running_pve, say, shell, show_command, show_requests
+from .terminal import Typing, sit_down
 
 REAL_PVE = """
 The same commands work on your PVE. Install the collection (README.md says how), make an API token
@@ -60,9 +61,11 @@ class Cast:
     user: Shell
     cloudstack: ManagementServer
 
-    def run(self, command: Sequence[str] | Call) -> Run:
+    def run(self, command: Sequence[str] | Call | Typing) -> Run:
         if isinstance(command, Call):
             return self.cloudstack.run(command)
+        if isinstance(command, Typing):
+            return sit_down(command, self.user.home, self.pve.connection)
         show_command(command)
         return self.user.run(command)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .cloudstack import Call
 from .stage import Run, World
+from .terminal import ESCAPE_KEY, Typing
 
 # A sentence, and whether it is true.
 Claim = tuple[str, bool]
@@ -33,7 +34,7 @@ class Scene:
 class Act:
     title: str
     story: str
-    command: Sequence[str] | Call
+    command: Sequence[str] | Call | Typing
     claims: Callable[[Scene], Iterator[Claim]]
     prepare: str = "look"
 
@@ -137,9 +138,18 @@ def consoles_told(scene: Scene) -> Iterator[Claim]:
 
 
 def console_opened(scene: Scene) -> Iterator[Claim]:
-    yield "the playbook went well", scene.run.returncode == 0 and "written: app1.vv" in scene.run.output
+    yield "the playbook went well", scene.run.returncode == 0 and "written: ~/app1.vv" in scene.run.output
     yield "PVE was asked once, for SPICE", [line.rpartition("/")[2] for line in scene.after.writes] == ["spiceproxy"]
     yield "no password is in the output", "password=" not in scene.run.output
+
+
+def typed(scene: Scene) -> Iterator[Claim]:
+    yield "the session was left, and the terminal is as it was before", scene.run.returncode == 0
+    yield "the guest echoed what was typed, and carried it out", scene.run.output.count("hello from the guest") == 2
+    yield (
+        "PVE was asked once, for the terminal",
+        [line.rpartition("/")[2] for line in scene.after.writes] == ["termproxy"],
+    )
 
 
 def gone(scene: Scene) -> Iterator[Claim]:
@@ -213,8 +223,14 @@ ACTS = (
     Act(
         "A file for a viewer",
         "PVE opens the display for one connection. What opens it is secret: a file gets it, and not the screen.",
-        playbook("console", vm_name="app1", type="spice", file="app1.vv"),
+        playbook("console", vm_name="app1", type="spice", file="~/app1.vv"),
         console_opened,
+    ),
+    Act(
+        "A terminal",
+        "Through PVE to the guest's serial line, without a network in the guest. Ctrl-] leaves.",
+        Typing(("app1", "--wake"), (("~ # ", "echo hello from the guest\r"), ("\nhello from the guest", ESCAPE_KEY))),
+        typed,
     ),
     Act(
         "The end",

@@ -224,6 +224,11 @@ class TestSerialPort:
             console.write("seen")
             assert terminal.read_until("seen") == b"seen"
 
+    def test_what_was_typed_last_arrives(self, pve):
+        with opened(pve) as terminal:
+            terminal.type("poweroff\r")
+        pve.console(110).wait_for_typed("poweroff\r")
+
 
 class TestContainer:
     def test_several_share_it_and_one_detaches(self, pve):

@@ -85,9 +85,9 @@ class TestViolations:
             for message in messages:
                 terminal.send(message)
                 terminal.read_for(0.02)
-            terminal.send(b"")
-        pve.console(110).wait_for_clients(0)
-        console = pve.console(110)
+            console = pve.console(110)
+            console.wait_for_typed(typed)
+        console.wait_for_clients(0)
         assert console.take_violations()
         assert console.typed.startswith(typed)
         assert console.violations == []

@@ -26,7 +26,9 @@ from tests.support.api_client import ApiClient
 from tests.support.collection_tree import REPOSITORY, link_collection
 from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, seed, standard_guests
 from tests.support.inventories import read_inventory
+from tests.support.person import Person, run_console
 from tests.support.processes import child_environment
+from tests.support.real_shell import RealShell
 from tests.tooling.working_copy import update_copy
 
 COLLECTION = "cloudbridge.proxmox."
@@ -34,6 +36,8 @@ MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob
 # What these ask for happens each time.
 REPEATED = {"rolled_back", "restarted", "reset"}
 SECRET = "b1f7a4b2-5d0c-4c38-9c56-2f8f2d6f1c11"
+# What the examples say of guests' own passwords.
+GUEST = {"GUEST_PASSWORD": SECRET}
 MAKE_TARGETS = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 REPOSITORY_URL = yaml.safe_load((REPOSITORY / "galaxy.yml").read_text(encoding="utf-8"))["repository"]
 
@@ -77,11 +81,17 @@ def begin_a_task(pve: PveHandle) -> None:
     ApiClient(pve).data("POST", "/nodes/pve1/qemu/101/snapshot", snapname="slow")
 
 
+def run_a_shell(pve: PveHandle) -> None:
+    """There is a login on the serial line of db, and a shell behind it."""
+    pve.console(101).run(RealShell({"root": SECRET}))
+
+
 # Modules whose examples are about guests in another state than the usual one.
 STAGES: Mapping[str, tuple[Callable[[PveHandle], None], ...]] = {
     "pve_snapshot": (start_web, add_snapshots),
     "pve_vm_info": (start_web,),
     "pve_task_info": (begin_a_task,),
+    "pve_console_script": (run_a_shell,),
 }
 
 
@@ -93,7 +103,7 @@ def limited_to(pve: PveHandle, module: str) -> dict[str, str]:
         if "all modules" in purpose or f"`{module}`" in purpose:
             for identity in ("ansible@pve", token_id):
                 pve.grant(identity, path, *names)
-    return {"PROXMOX_USER": "ansible@pve", "PROXMOX_TOKEN_ID": "automation", "PROXMOX_TOKEN_SECRET": SECRET}
+    return {"PROXMOX_USER": "ansible@pve", "PROXMOX_TOKEN_ID": "automation", "PROXMOX_TOKEN_SECRET": SECRET, **GUEST}
 
 
 # ---- the examples of the modules
@@ -169,13 +179,15 @@ class Reader:
         self.home = home
         self.directory = home
         self.roles: dict[str, list[str]] = {}
-        self.connection = dict(pve.environment)
+        self.connection = {**pve.environment, **GUEST}
         self.installed = False
 
     def read(self, block: Block) -> None:
         if block.language == "console":
             for command in block.commands():
                 self.type(command)
+        elif block.language == "ini":
+            self.keep_credentials(block)
         elif block.name:
             (self.home / block.name).write_text(block.text, encoding="utf-8")
         else:
@@ -208,6 +220,8 @@ class Reader:
         elif program == "pip":
             assert words[:2] == ["install", "-r"]
             assert (REPOSITORY / words[2]).is_file()
+        elif program == "pve-console":
+            self.sit_at_terminal(command)
         else:
             assert program in ("ansible", "ansible-playbook", "ansible-inventory", "ansible-doc", "ansible-galaxy")
             self.ansible(command)
@@ -227,6 +241,35 @@ class Reader:
         if command.words[:3] == ["ansible-galaxy", "collection", "install"]:
             self.directory = self.home
             self.check_installation()
+
+    def sit_at_terminal(self, command: Command) -> None:
+        """Look at what is shown, and leave with the escape key."""
+        words = command.words[1:]
+        if {"--completion", "--script"} & set(words):
+            done = run_console(self.home, self.connection, *words)
+            shown, code = done.stderr + done.stdout, done.returncode
+        else:
+            with Person(self.home, self.connection, *words) as person:
+                person.connected().expect(rb"serial0\r\n|its own login")
+                code, shown = person.leave(), person.seen.decode()
+                assert person.terminal_is_as_before
+        missing = command.missing_in(shown)
+        assert (code, missing) == (0, None), f"{command.line}\n{shown}"
+
+    def keep_credentials(self, block: Block) -> None:
+        """The clusters of the file are all the embedded PVE."""
+        first, _end, text = block.text.partition("\n")
+        path = self.home / first.removeprefix("# ~/")
+        path.parent.mkdir(parents=True)
+        standing_for = {
+            "/etc/ssl/pve-root-ca.pem": self.pve.cafile,
+            "ansible@pve!automation": self.pve.token_id,
+            "00000000-0000-0000-0000-000000000000": self.pve.token_secret,
+            "api_password = secret": f"api_password = {self.pve.server.password}",
+        }
+        text = functools.reduce(lambda text, item: text.replace(*item), standing_for.items(), text)
+        path.write_text(re.sub(r"\w+\.example\.com", f"{self.pve.host}:{self.pve.port}", text), encoding="utf-8")
+        path.chmod(0o600)
 
     def check_installation(self) -> None:
         installed = self.home / ".ansible" / "collections" / "ansible_collections" / "cloudbridge" / "proxmox"
@@ -291,9 +334,11 @@ def nothing_yet(server: EmbeddedPve) -> None:
 def test_every_block_of_a_document_works(document, tmp_path):
     with running_embedded_pve(nothing_yet if document.stem == "first-vm" else familiar_guests) as pve:
         agents_answer(pve)
+        if document.stem == "console-scripts":
+            run_a_shell(pve)
         reader = Reader(pve, tmp_path)
         for block in blocks(document):
-            assert block.language in ("yaml", "console"), f"{document.name}:{block.line} cannot be tested"
+            assert block.language in ("yaml", "console", "ini"), f"{document.name}:{block.line} cannot be tested"
             try:
                 reader.read(block)
             except AssertionError as problem:

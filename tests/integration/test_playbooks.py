@@ -170,7 +170,8 @@ def test_provision_makes_a_template_with_disks_of_its_own(pve, run):
         ("console", {"type": "vnc"}, "Say whose console is meant: -e vm_name=web, -e vmid=101, or -e node=pve1"),
         ("console", {"vmid": 101, "type": "link"}, "type is info, vnc, terminal or spice, not link"),
         ("console", {"vmid": 101, "type": "vnc"}, "Say where to write what a viewer needs, which is secret: -e file="),
-        ("console", {"vmid": 101, "file": "db.vv"}, "Say what to open into the file: -e type=spice"),
+        ("console", {"vmid": 101, "file": "~/db.vv"}, "Say what to open into the file: -e type=spice"),
+        ("console", {"vmid": 101, "type": "spice", "file": "db.vv"}, "file is the whole path of a file, as in -e file"),
     ],
 )
 def test_missing_variable_is_one_sentence(pve, run, playbook, variables, sentence):

@@ -36,7 +36,9 @@ SHELL = 'trap : INT QUIT; stty erase ^U; echo "before $(stty -g)"; "$@"; code=$?
 
 
 def console_environment(home: Path, *layers: Mapping[str, str | None]) -> dict[str, str]:
-    return child_environment(home, {"PVE_CONSOLE_PYTHON": sys.executable, "TERM": "xterm-256color"}, *layers)
+    """PVE_CONSOLE_PYTHON, when it is set, is tried instead of the interpreter of the tests."""
+    python = os.environ.get("PVE_CONSOLE_PYTHON", sys.executable)
+    return child_environment(home, {"PVE_CONSOLE_PYTHON": python, "TERM": "xterm-256color"}, *layers)
 
 
 def run_console(home: Path, connection: Mapping[str, str | None], *arguments: str) -> subprocess.CompletedProcess[str]:

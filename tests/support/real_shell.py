@@ -7,8 +7,8 @@
     with RealShell({"root": "secret"}) as guest:
         pve.console(110).run(guest)
 
-What it changes stays in guest.root, a scratch directory; ip, systemctl and the like are scripts that only note there
-what they were asked for.
+What it changes stays in guest.root, a scratch directory, which goes with it; ip, systemctl and the like are scripts
+that only note there what they were asked for.
 """
 
 from __future__ import annotations
@@ -16,14 +16,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Self
 
 from .embedded_pve.consoles.lines import Terminal
 
 TOOLS = {
+    "install": '[ "$1" = -m ] && cp "$3" "$ROOT/installed-$(basename "$3")"',
+    "getent": '[ "$1" = passwd ] && [ -e "$ROOT/user-$2" ]',
+    "adduser": """
+        eval user=\\${$#}
+        stty -echo; printf 'New password: '; read first
+        printf '\\nRetype new password: '; read second; stty echo
+        [ "$first" = "$second" ] || { printf '\\nSorry, passwords do not match.\\n'; exit 1; }
+        echo "$first" > "$ROOT/user-$user"
+        printf '\\npasswd: password updated successfully\\n'""",
     "id": '[ "$1" = -un ] && cat "$ROOT/user"',
     "ip": """
         case "$*" in
@@ -50,23 +61,23 @@ class RealShell:
         self.name = name
         self._arguments = arguments or ("sh", "-i")
         self._prompt = prompt
-        self._directory = tempfile.TemporaryDirectory(prefix="guest-")
-        self.root = Path(self._directory.name)
+        self.root = Path(tempfile.mkdtemp(prefix="guest-"))
+        self._forget = weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)
         # What was typed at the login's prompts.
         self.logins: list[tuple[str, str]] = []
         self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
         tools = self.root / "tools"
         tools.mkdir()
-        for name, script in TOOLS.items():
-            (tools / name).write_text(f"#!/bin/sh\n{script}\n", encoding="ascii")
-            (tools / name).chmod(0o755)
+        for tool, script in TOOLS.items():
+            (tools / tool).write_text(f"#!/bin/sh\n{script}\n", encoding="ascii")
+            (tools / tool).chmod(0o755)
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._end()
-        self._directory.cleanup()
+        self._forget()
 
     async def __call__(self, terminal: Terminal) -> None:
         try:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import websocket
 
 from .embedded_pve import PveHandle
-from .embedded_pve.consoles.rfb import des_response
+from .rfb_client import Viewer
 
 SECONDS = 10
 
@@ -45,34 +45,28 @@ def type_and_read(channel: websocket.WebSocket, handshake: str, text: str, wante
     return str(shown[2:].decode())
 
 
-def log_in_to_vnc(read: Callable[[], bytes], write: Callable[[bytes], Any], password: str) -> str:
-    """Do RFB's handshake (RFC 6143) and return the name of the desktop."""
-    buffer = b""
+class _Carried:
+    """A websocket as a socket."""
 
-    def take(size: int) -> bytes:
-        nonlocal buffer
-        while len(buffer) < size:
-            more = read()
-            assert more, f"the end after {buffer!r}"
-            buffer += more
-        taken, buffer = buffer[:size], buffer[size:]
-        return taken
+    def __init__(self, channel: websocket.WebSocket) -> None:
+        self._channel = channel
+        self.sendall = channel.send_binary
 
-    assert take(12) == b"RFB 003.008\n"
-    write(b"RFB 003.008\n")
-    assert take(2) == b"\1\2"
-    write(b"\2")
-    write(des_response(password, take(16)))
-    assert take(4) == bytes(4), "the password is wrong"
-    write(b"\1")
-    # Width, height, pixel format, and the length of the name.
-    return take(int.from_bytes(take(24)[20:], "big")).decode()
+    def recv(self, _size: int) -> Any:
+        return self._channel.recv()
+
+
+def desktop(connection: Any, password: str) -> str:
+    """Log in to VNC and return the name of the desktop."""
+    viewer = Viewer(connection)
+    assert viewer.log_in(password) == (0, b"")
+    return viewer.start()[2]
 
 
 def vnc_by_websocket(channel: websocket.WebSocket, password: str) -> str:
-    return log_in_to_vnc(channel.recv, channel.send_binary, password)
+    return desktop(_Carried(channel), password)
 
 
 def vnc_by_tcp(host: str, port: int, password: str) -> str:
     with socket.create_connection((host, port), SECONDS) as connection:
-        return log_in_to_vnc(lambda: connection.recv(4096), connection.sendall, password)
+        return desktop(connection, password)

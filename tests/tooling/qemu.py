@@ -15,7 +15,7 @@ import subprocess
 
 PROGRAM = "qemu-system-x86_64"
 PACKAGE = "qemu-system-x86"
-SECONDS = 300
+SECONDS = 180
 
 
 def install() -> str | None:
@@ -25,19 +25,22 @@ def install() -> str | None:
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         return f"{PROGRAM} is not installed, and only root on Debian or Ubuntu can install {PACKAGE} here"
     print(f"Installing {PACKAGE}")
+    install_it = ["install", "-y", "-q", "--no-install-recommends", PACKAGE]
+    # Package lists may be there, old, or missing.
+    problem = apt_get(install_it) and (apt_get(["update", "-q"]) or apt_get(install_it))
+    return problem or (None if shutil.which(PROGRAM) else f"{PACKAGE} has no {PROGRAM}")
+
+
+def apt_get(arguments: list[str]) -> str | None:
+    """Why it failed, or None."""
+    command = ["apt-get", "-o", "DPkg::Lock::Timeout=60", *arguments]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update", "-q"], ["install", "-y", "-q", "--no-install-recommends", PACKAGE]):
-        command = ["apt-get", "-o", "DPkg::Lock::Timeout=60", *arguments]
-        try:
-            done = subprocess.run(
-                command, env=environment, timeout=SECONDS, capture_output=True, text=True, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return f"{' '.join(command)} took more than {SECONDS} s"
-        if done.returncode and arguments[0] == "install":
-            lines = (done.stderr or done.stdout).strip().splitlines()
-            return f"{' '.join(command)} failed: {lines[-1] if lines else done.returncode}"
-    return None if shutil.which(PROGRAM) else f"{PACKAGE} has no {PROGRAM}"
+    try:
+        done = subprocess.run(command, env=environment, timeout=SECONDS, capture_output=True, text=True, check=False)
+    except subprocess.TimeoutExpired:
+        return f"{' '.join(command)} took more than {SECONDS} s"
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    return f"{' '.join(command)} failed: {lines[-1] if lines else done.returncode}" if done.returncode else None
 
 
 def main() -> None:

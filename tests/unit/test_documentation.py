@@ -65,9 +65,9 @@ WORDS_OF_OTHERS = {
     *("ansible_host", "cache", "compose", "groups", "keyed_groups", "unknown"),
     *("ansible_python_interpreter", "changed", "connection", "localhost", "module_defaults", "ok"),  # Ansible's
     *("args", "got timeout", "local"),  # Proxmox VE's
-    *("ansible", "no_log"),  # Ansible's
+    *("ansible", "changed_when", "no_log"),  # Ansible's
     *("binary", "qxl"),  # those of consoles
-    *("false", "proxmox", "proxmoxer", "requests"),
+    *("cryptography", "false", "proxmox", "proxmoxer", "requests"),
 }
 
 
@@ -200,8 +200,8 @@ def variables_of(plays: list[dict[str, Any]]) -> set[str]:
     collect(plays, "", texts, own)
     environment = jinja2.Environment(autoescape=True)
     # Ansible's own, which only have to be known here.
-    environment.filters.update(dict.fromkeys(("bool", "combine", "strftime", "to_nice_json"), str))
-    environment.tests.update(dict.fromkeys(("skipped",), bool))
+    environment.filters.update(dict.fromkeys(("bool", "combine", "expanduser", "strftime", "to_nice_json"), str))
+    environment.tests.update(dict.fromkeys(("abs", "skipped"), bool))
     used = set().union(*(jinja2.meta.find_undeclared_variables(environment.parse(text)) for text in texts))
     return {name for name in used - own if not name.startswith("ansible_")}
 
@@ -307,6 +307,7 @@ def vocabulary() -> set[str]:
     for path in PLAYBOOKS:
         known |= variables_of(yaml.safe_load(path.read_text(encoding="utf-8")))
     known |= {error.kind for error in subclasses(errors.PveError)} | set(errors.PveError("no").details())
+    known |= set(errors.ScriptFailed("no", "timeout", 1, "").details())
     known |= {"module_utils", *(path.name for path in (REPOSITORY / "plugins" / "module_utils").iterdir())}
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     return known | {f"make {target}" for target in re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)}

@@ -53,14 +53,19 @@ def websocket_url(endpoint: Endpoint, path: str, port: int, ticket: str) -> str:
     return f"{url}?port={port}&vncticket={quote(ticket, safe='')}"
 
 
+def require_websockets() -> None:
+    """Raise MissingLibrary unless websocket-client can be imported."""
+    if IMPORT_ERROR:
+        raise MissingLibrary("the Python library websocket-client is required", "websocket-client", IMPORT_ERROR)
+
+
 def open_channel(transport: Transport | DirectTransport, path: str, port: int, ticket: str) -> ConsoleChannel:
     """Connect to a port that vncproxy, termproxy or vncshell has just opened, as whoever had it opened.
 
     path is that of the guest or node in the API. Raises TimedOut when nobody listens on the port any more, or
     another PveError.
     """
-    if IMPORT_ERROR:
-        raise MissingLibrary("the Python library websocket-client is required", "websocket-client", IMPORT_ERROR)
+    require_websockets()
     seconds = min(CONNECT_SECONDS, transport.options.timeout)
     name = f"GET {path}/vncwebsocket"
     connection = transport.connect_beside(seconds)

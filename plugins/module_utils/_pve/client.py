@@ -72,7 +72,7 @@ class PveClient:
         self._transport.close()
 
     def log_in(self) -> None:
-        """Log in unless that has been done; raises SecondFactorMissing when PVE wants a code, or another PveError."""
+        """Log in unless that has been done; raises a PveError, AuthenticationFailed when PVE wants a code."""
         if not self._transport.logged_in:
             self.read_once("version")
 

@@ -128,11 +128,13 @@ class MissingLibrary(PveError):
 
 
 class AuthenticationFailed(PveError):
+    """needs_code says that the password is right, and that PVE wants a second factor besides."""
+
     kind = "authentication"
 
-
-class SecondFactorMissing(AuthenticationFailed):
-    """The password is right, and PVE wants a code besides."""
+    def __init__(self, message: str, cause: Cause | None = None, needs_code: bool = False) -> None:
+        super().__init__(message, cause)
+        self.needs_code = needs_code
 
     kind = "second_factor"
 

@@ -18,9 +18,9 @@ from dataclasses import replace
 from .connection import ConnectionOptions, Endpoint
 from .errors import (
     AnswerLost,
+    AuthenticationFailed,
     Cause,
     MissingLibrary,
-    SecondFactorMissing,
     TransportError,
     Unreachable,
     error_from_answer,
@@ -137,7 +137,7 @@ class _TicketAuth(ProxmoxHTTPAuthBase):
         data = resource.post(username=self._options.user, password=password)
         if data.get("NeedTFA"):
             if not self._options.otp:
-                raise SecondFactorMissing(f"{self._options.user} has a second factor: give api_otp")
+                raise AuthenticationFailed(f"{self._options.user} has a second factor: give api_otp", needs_code=True)
             # A recovery key is written as recovery:KEY (PVE::AccessControl, authenticate_2nd_new).
             code = self._options.otp if ":" in self._options.otp else f"totp:{self._options.otp}"
             form = {"tfa-challenge": data["ticket"], "password": code}

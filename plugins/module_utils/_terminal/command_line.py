@@ -11,7 +11,8 @@ import os
 import sys
 import typing as t
 
-from .._pve.errors import PveError
+from .._pve.channel import require_websockets
+from .._pve.errors import MissingLibrary, PveError
 from .._pve.transport import require_libraries
 from .connecting import Wish, parse_target
 from .credentials import Login, read_settings, with_choices
@@ -56,19 +57,19 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
 
 def _run(arguments: t.Sequence[str]) -> int:
     if arguments and arguments[0] == VNC:
-        return _bridge(_vnc_parser().parse_args(arguments[1:]))
-    chosen = _parser().parse_args(arguments)
+        return _bridge(vnc_parser().parse_args(arguments[1:]))
+    chosen = terminal_parser().parse_args(arguments)
     if chosen.completion:
         from .completion import script
 
-        sys.stdout.write(script(chosen.completion, _options(_parser()) | _options(_vnc_parser())))
+        sys.stdout.write(script(chosen.completion, options_of(terminal_parser()) | options_of(vnc_parser())))
         return ExitCode.OK
     if chosen.complete is not None:
         from .completion import candidates
 
         sys.stdout.write("".join(f"{word}\n" for word in candidates(_settings(chosen), chosen.complete)))
         return ExitCode.OK
-    require_libraries()
+    _require_libraries()
     parameters = parse_target(chosen.target, chosen.node)
     prompt = Prompt()
     if chosen.script:
@@ -85,6 +86,18 @@ def _run(arguments: t.Sequence[str]) -> int:
     )
     check_terminal_is_there()
     return talk(Login(_settings(chosen), prompt), prompt, _wish(chosen, parameters), manner)
+
+
+def _require_libraries() -> None:
+    """Say what is missing before anything is asked of anybody."""
+    try:
+        require_libraries()
+        require_websockets()
+    except MissingLibrary as error:
+        raise Ending(
+            ExitCode.CONFIGURATION,
+            f"{error}: {sys.executable} has none; install it there with pip install {error.library}",
+        ) from error
 
 
 def _wish(chosen: argparse.Namespace, parameters: t.Mapping[str, t.Any]) -> Wish:
@@ -104,7 +117,7 @@ def _settings(chosen: argparse.Namespace) -> t.Mapping[str, t.Any]:
 
 
 def _bridge(chosen: argparse.Namespace) -> int:
-    require_libraries()
+    _require_libraries()
     from .vnc_bridge import bridge_options, run_bridge
 
     parameters = parse_target(chosen.target, None)
@@ -113,7 +126,8 @@ def _bridge(chosen: argparse.Namespace) -> int:
     return run_bridge(login.client(_BRIDGE_SECONDS), parameters, options, sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
+def terminal_parser() -> argparse.ArgumentParser:
+    """The options of a terminal."""
     parser = _new_parser("pve-console", DESCRIPTION, EPILOG)
     parser.add_argument("target", metavar="TARGET", nargs="?", help="whose terminal it is")
     parser.add_argument("--node", metavar="NAME", help="the shell of this node, as TARGET node/NAME")
@@ -145,7 +159,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _vnc_parser() -> argparse.ArgumentParser:
+def vnc_parser() -> argparse.ArgumentParser:
+    """The options of the bridge for viewers."""
     parser = _new_parser("pve-console vnc", "A VNC port on this machine that shows a guest's display.", None)
     parser.add_argument("target", metavar="TARGET", help="a guest's vmid or name, or node/NAME")
     parser.add_argument(
@@ -158,8 +173,10 @@ def _vnc_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _options(parser: argparse.ArgumentParser) -> set[str]:
-    return {name for action in parser._actions for name in action.option_strings if action.help != argparse.SUPPRESS}
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """The long options that are no secret."""
+    names = {name for action in parser._actions if action.help != argparse.SUPPRESS for name in action.option_strings}
+    return {name for name in names if name.startswith("--")}
 
 
 def _new_parser(name: str, description: str, epilog: str | None) -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ from pathlib import Path
 from .._pve.client import PveClient
 from .._pve.connection import ConnectionOptions, connection_options
 from .._pve.deadline import Deadline
-from .._pve.errors import AuthenticationFailed, InvalidRequest, SecondFactorMissing
+from .._pve.errors import AuthenticationFailed, InvalidRequest
 from .exit_codes import Ending, ExitCode
 from .prompt import Prompt
 
@@ -150,9 +150,10 @@ class Login:
             try:
                 self._client.log_in()
                 return self._client
-            except SecondFactorMissing:
-                self._log_in_anew(otp=self._prompt.secret(f"Second factor of {self._options.user}: "))
             except AuthenticationFailed as error:
+                if error.needs_code:
+                    self._log_in_anew(otp=self._prompt.secret(f"Second factor of {self._options.user}: "))
+                    continue
                 tries -= 1
                 if not tries or not self._asked:
                     raise

@@ -20,7 +20,16 @@ from selectors import EVENT_READ, EVENT_WRITE
 from .._operations.console.abilities import check_identity, check_vnc, read_abilities
 from .._operations.console.target import ConsoleTarget, console_target
 from .._operations.console.versions import VNC
-from .._operations.console.vnc_viewer import ENDED, PROVED, Viewer, ViewerLimits, open_for_viewer
+from .._operations.console.vnc_viewer import (
+    ADMISSION,
+    LEAVING,
+    LOGIN,
+    PROVED,
+    SHOWN,
+    Viewer,
+    ViewerLimits,
+    open_for_viewer,
+)
 from .._pve.client import PveClient
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, PveError
@@ -149,7 +158,7 @@ class _Bridge:
         self._parameters = parameters
         self._options = options
         self._out = out
-        self._login = threading.Lock()
+        self._opening = threading.Lock()
         self._viewers: dict[threading.Thread, socket.socket] = {}
 
     def greet(self, target: ConsoleTarget, host: str, port: int) -> None:
@@ -188,14 +197,13 @@ class _Bridge:
         viewer = Viewer(connection, None if password is None else [password], ViewerLimits())
 
         def find() -> ConsoleTarget:
-            # A login may be due, and one-time passwords serve one only.
-            with self._login:
-                self._client.deadline = Deadline(PVE_SECONDS)
-                clients.append(self._client.sibling(Deadline(PVE_SECONDS), PVE_SECONDS))
+            # A login may be due.
+            self._client.deadline = Deadline(PVE_SECONDS)
+            clients.append(self._client.sibling(Deadline(PVE_SECONDS), PVE_SECONDS))
             return console_target(clients[0], self._parameters)
 
         try:
-            attend(viewer, find)
+            attend(viewer, find, self._opening)
             self._tell(f"viewer {name}: {viewer.ending}")
         finally:
             viewer.close()
@@ -207,22 +215,28 @@ class _Bridge:
         self._out.flush()
 
 
-def attend(viewer: Viewer, find: t.Callable[[], ConsoleTarget]) -> None:
+def attend(viewer: Viewer, find: t.Callable[[], ConsoleTarget], opening: threading.Lock) -> None:
     """Show the target's console to a viewer until one of both ends it.
 
-    Nothing is asked of PVE before the viewer has given the password.
+    Nothing is asked of PVE before the viewer has given the password. opening is held until the console is open: of two
+    at once, PVE would take one's password for both.
     """
-    while True:
-        viewer.pump()
-        if viewer.phase == PROVED:
+    _carry(viewer, {ADMISSION})
+    if viewer.phase == PROVED:
+        with opening:
             try:
                 viewer.attach(*open_for_viewer(find()))
             except PveError as error:
                 viewer.refuse(error)
-            continue
-        if viewer.phase == ENDED:
-            return
-        if not viewer.restless:
+            _carry(viewer, {LOGIN})
+    _carry(viewer, {SHOWN, LEAVING})
+
+
+def _carry(viewer: Viewer, phases: t.Collection[str]) -> None:
+    """Let the viewer go on for as long as it is in these phases."""
+    while viewer.phase in phases:
+        viewer.pump()
+        if viewer.phase in phases and not viewer.restless:
             _wait(viewer)
         viewer.tick()
 

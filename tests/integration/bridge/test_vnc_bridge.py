@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -98,10 +99,10 @@ def pve(shared_pve: PveHandle) -> PveHandle:
 def start(pve: PveHandle, tmp_path: Path) -> Iterator[Callable[..., Bridge]]:
     with ExitStack() as stack:
 
-        def run(*arguments: str, env: Mapping[str, str | None] | None = None) -> Bridge:
+        def run(*arguments: str, target: str = "db", env: Mapping[str, str | None] | None = None) -> Bridge:
             layers = ({"PVE_CONSOLE_VIEWER_PASSWORD": PASSWORD}, env or {})
             process = subprocess.Popen(
-                [*COMMAND, "db", "--bridge", "127.0.0.1:0", *arguments],
+                [*COMMAND, target, "--bridge", "127.0.0.1:0", *arguments],
                 env=child_environment(tmp_path, pve.environment, *layers),
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -205,6 +206,14 @@ def test_viewers_one_after_the_other_and_at_the_same_time(start, pve, tmp_path):
     assert second.read(1) == b""
 
 
+def test_viewers_that_come_at_the_same_moment_do_not_take_each_others_passwords(start, pve):
+    bridge = start()
+    with ThreadPoolExecutor(4) as pool:
+        viewers = list(pool.map(lambda _number: Viewer(bridge), range(4)))
+    assert [viewer.begin() for viewer in viewers] == [(64, 48)] * 4
+    assert pve.display(101).logins[-4:] == [True] * 4
+
+
 def test_a_wrong_password_mints_nothing(start, pve, tmp_path):
     bridge = start()
     done = capture(bridge, tmp_path / "screen.png", password="guess")
@@ -289,6 +298,13 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
+def test_a_container_has_a_display_too(start, pve, tmp_path):
+    pve.add_container(210, "shown", status="running")
+    done = capture(start(target="shown"), tmp_path / "screen.png")
+    assert done.returncode == 0, done.stderr
+    assert "POST /nodes/pve1/lxc/210/vncproxy" in pve.summary()
+
+
 @pytest.mark.skipif(not is_installed(), reason="qemu-system-x86_64 is not installed")
 def test_a_real_qemu_through_the_bridge(start, pve, tmp_path):
     with running_qemu() as qemu:
@@ -346,12 +362,13 @@ def test_bridges_that_do_not_come_to_be(pve, tmp_path, arguments, code, words):
     assert not [line for line in pve.summary() if "vncproxy" in line]
 
 
-def test_a_password_from_a_file_and_none_at_all(start, tmp_path):
+def test_a_password_from_a_file_and_none_at_all_with_a_token_and_with_a_login(start, tmp_path):
     file = tmp_path / "password"
     file.write_text("of-file!\n", encoding="utf-8")
     bridge = start("--password-file", str(file))
     assert capture(bridge, tmp_path / "screen.png", password="of-file!").returncode == 0
     bridge.stop(signal.SIGTERM)
-    bridge = start("--no-password")
+    by_login = {"PROXMOX_TOKEN_ID": None, "PROXMOX_TOKEN_SECRET": None, "PROXMOX_USER": "root@pam"}
+    bridge = start("--no-password", env={**by_login, "PROXMOX_PASSWORD": "secret"})
     bridge.wait_for("Viewers need no password")
     assert capture(bridge, tmp_path / "screen.png", password="anything").returncode == 0

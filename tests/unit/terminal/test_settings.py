@@ -101,7 +101,7 @@ def test_targets_that_mean_nothing(text, node):
         (errors.AnswerLost("no"), 4),
         (errors.TimedOut("no"), 4),
         (errors.NotFound("no"), 5),
-        (errors.SecondFactorMissing("no"), 6),
+        (errors.AuthenticationFailed("no", needs_code=True), 6),
         (errors.PermissionDenied("no"), 6),
         (errors.TaskFailed("no"), 1),
     ],

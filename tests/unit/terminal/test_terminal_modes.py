@@ -62,8 +62,8 @@ def test_byte_by_byte_it_is_the_same(output):
 def test_the_modes_are_as_a_terminal_has_them_by_itself(output):
     screen = pyte.Screen(80, 24)
     stream = pyte.Stream(screen)
-    # Not what pyte takes for something else: codes cut short, and those of kitty and xterm.
-    stream.feed("".join(re.findall(r"\x1b\[\?[\d;]+[hl]", output.decode())))
+    # Not what pyte takes for something else: codes cut short, and those of kitty and of xterm.
+    stream.feed("".join(re.findall(r"\x1b\[\?[\d;]+[hl]|\x1bc", output.decode())))
     stream.feed("".join(re.findall(r"\x1b\[\?[\d;]+[hl]", undone(output).decode())))
     own = pyte.Screen(80, 24).mode
     assert {mode for mode in screen.mode ^ own if mode >> 5 in (7, 25)} == set()

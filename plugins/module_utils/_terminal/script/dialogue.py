@@ -25,7 +25,6 @@ _OPENING = "starting serial terminal on interface serial"
 WAKE_SECONDS = 1.0
 
 Patterns = t.Mapping[str, t.Pattern[str]]
-NOTHING: Patterns = {}
 
 
 class Unanswered(Exception):
@@ -82,7 +81,7 @@ class Dialogue:
             self.type(ENTER)
 
     def expect(
-        self, patterns: Patterns, seconds: float, at_rest: Patterns = NOTHING, marks: Patterns = NOTHING
+        self, patterns: Patterns, seconds: float, at_rest: Patterns | None = None, marks: Patterns | None = None
     ) -> Found:
         """Wait until one of the patterns is shown. The one that begins first wins. Raises Unanswered.
 
@@ -92,7 +91,7 @@ class Dialogue:
         end = time.monotonic() + min(seconds, self._deadline.remaining)
         restless = True
         while True:
-            found = self._find(marks, True) or self._find(patterns, False)
+            found = self._find(marks or {}, True) or self._find(patterns, False)
             if found is not None:
                 return found
             left = max(0.0, end - time.monotonic())
@@ -100,14 +99,18 @@ class Dialogue:
                 restless = self._receive(min(QUIET_SECONDS, left))
                 if restless:
                     continue
-                found = self._find({**patterns, **at_rest}, True)
+                found = self._find({**patterns, **(at_rest or {})}, True)
                 if found is not None:
                     return found
             if self.ended:
                 raise Unanswered("ended", "PVE ended the session")
             if left <= 0:
                 over = self._deadline.expired
-                why = f"the time of {self._deadline.seconds:g} s was over" if over else f"not within {seconds:g} s"
+                why = (
+                    f"the time of {self._deadline.seconds:g} s was over"
+                    if over
+                    else f"not within {round(seconds, 1):g} s"
+                )
                 raise Unanswered("silent" if self.silent else "timeout", why)
             restless = self._receive(left)
 

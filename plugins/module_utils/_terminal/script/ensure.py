@@ -19,6 +19,8 @@ from ..session import open_session
 from .running import Report, carry_out, foresee
 from .steps import Script, script_from
 
+# How long a session that is over may take to end in PVE.
+FREE_SECONDS = 3.0
 UNSENT = "check mode: no session was opened and nothing was sent, so whether an unless holds is not known"
 
 
@@ -60,9 +62,14 @@ def _outcome(applier: Applier, target: ConsoleTarget, report: Report, warnings: 
 
 def _check_free(target: ConsoleTarget, abilities: Abilities) -> None:
     """Raise Locked when the one serial line has a session already: a second one gets nothing, and no error either."""
-    sessions = open_sessions(target, abilities)
-    if sessions and len(abilities.serials) == 1:
-        raise Locked(
-            f"{abilities.serials[0]} of {target.label} is in use by {sessions[0]}, and serves one session at a time: "
-            f"close that first"
-        )
+    tries = target.client.deadline.tries(FREE_SECONDS)
+    while True:
+        sessions = open_sessions(target, abilities)
+        if not sessions or len(abilities.serials) != 1:
+            return
+        # One that has just been left is about to end.
+        if not tries.again():
+            raise Locked(
+                f"{abilities.serials[0]} of {target.label} is in use by {sessions[0]}, and serves one session at a "
+                f"time: close that first"
+            )

@@ -114,8 +114,9 @@ class _Run:
                 if self._note is not None:
                     self._note(answer)
         except Unanswered as error:
+            transcript = self._mask(self._dialogue.transcript)
             left = self._leave(interrupt=error.reason == "timeout")
-            raise self._failure(step, error, left) from error
+            raise self._failure(step, error, transcript, left) from error
         self._leave(interrupt=False)
         return Report(tuple(answers), self._mask(self._dialogue.transcript), skipped)
 
@@ -160,8 +161,7 @@ class _Run:
     def _leave(self, interrupt: bool) -> bool:
         return not self._script.logout or self._shell.leave(interrupt)
 
-    def _failure(self, step: Step | None, error: Unanswered, left: bool) -> ScriptFailed:
-        transcript = self._mask(self._dialogue.transcript)
+    def _failure(self, step: Step | None, error: Unanswered, transcript: str, left: bool) -> ScriptFailed:
         where = f"step {step.number} ({step.title})" if step else "the way to a prompt"
         awaited = ""
         if error.reason in ("timeout", "ended") and step and step.expect:

@@ -18,6 +18,8 @@ from .steps import ENTER, Script
 
 INTERRUPT = "\x03"
 WAKE_AGAIN_SECONDS = 5.0
+# The least time for a console to show its prompt.
+PROMPT_SECONDS = 10.0
 LEAVE_SECONDS = 5.0
 # Not the "Last login: Tue Nov 17" of somebody who has just logged in.
 _LOGIN = re.compile(r"(?<!last )(?:login|username):[ \t]*\Z", re.IGNORECASE)
@@ -43,7 +45,7 @@ class Shell:
     def reach(self) -> None:
         """Get to a shell, logging in if that is asked for. Raises Unanswered."""
         login = self._script.login
-        end = time.monotonic() + (login.seconds if login else self._script.seconds)
+        end = time.monotonic() + (login.seconds if login else max(self._script.seconds, PROMPT_SECONDS))
         found = self._wake(end)
         if found == "login":
             self._log_in(end)

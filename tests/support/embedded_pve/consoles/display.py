@@ -53,7 +53,9 @@ class Display:
     logins: list[bool] = field(default_factory=list)
     shared_flags: list[int] = field(default_factory=list)
     backend: Backend | None = None
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    # Grows with each picture; the events wake those who show it.
+    version: int = 0
+    viewers: list[asyncio.Event] = field(default_factory=list)
     _password: tuple[str, float] | None = None
 
     def set_password(self, password: str, seconds: float) -> None:
@@ -67,7 +69,9 @@ class Display:
 
     def show(self, picture: Picture) -> None:
         self.picture = picture
-        self.changed.set()
+        self.version += 1
+        for viewer in self.viewers:
+            viewer.set()
 
 
 async def pump(connection: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

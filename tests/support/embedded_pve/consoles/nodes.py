@@ -36,7 +36,7 @@ class Consoles(SpiceConsoles):
 
     def node_opening(self, node: str, user: str) -> Opening:
         def state() -> object:
-            return all(self.nodes[name].get("online", True) for name in {self.local_node, node})
+            return all(self.nodes[name].get("online", True) for name in (self.local_node, node))
 
         return Opening(node, f"/nodes/{node}", "Sys.Console", user, self.record_of(("node", node)), state)
 

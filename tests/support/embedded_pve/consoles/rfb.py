@@ -62,6 +62,8 @@ class RfbServer:
         self._buffer = b""
         self._format = PixelFormat(PIXEL_FORMAT)
         self._asked: tuple[int, int, int, int] | None = None
+        self._seen = display.version
+        self._wake = asyncio.Event()
 
     async def serve(self) -> None:
         """Until either side ends it."""
@@ -119,6 +121,7 @@ class RfbServer:
 
     async def _converse(self) -> None:
         painter = asyncio.ensure_future(self._repaint())
+        self._display.viewers.append(self._wake)
         try:
             while True:
                 kind = (await self._read(1))[0]
@@ -127,6 +130,7 @@ class RfbServer:
                 await self._handle(kind, await self._read(FIXED[kind]))
         finally:
             painter.cancel()
+            self._display.viewers.remove(self._wake)
 
     async def _handle(self, kind: int, body: bytes) -> None:
         display = self._display
@@ -138,6 +142,7 @@ class RfbServer:
             incremental, *area = struct.unpack("!BHHHH", body)
             if incremental:
                 self._asked = (area[0], area[1], area[2], area[3])
+                self._wake.set()
             else:
                 await self._paint(area[0], area[1], area[2], area[3])
         elif kind == 4:
@@ -153,7 +158,7 @@ class RfbServer:
 
     async def _paint(self, x: int, y: int, width: int, height: int) -> None:
         """One raw rectangle of the picture as it is."""
-        picture = self._display.picture
+        picture, self._seen = self._display.picture, self._display.version
         width, height = min(width, picture.width - x), min(height, picture.height - y)
         if width <= 0 or height <= 0:
             return
@@ -163,10 +168,10 @@ class RfbServer:
         await self._connection.write(struct.pack("!BxHHHHHi", 0, 1, x, y, width, height, 0) + data)
 
     async def _repaint(self) -> None:
-        """Send what changed to a client that asked for changes."""
+        """Send what changed since the last picture to a client that asked for changes."""
         while True:
-            await self._display.changed.wait()
-            self._display.changed.clear()
-            if self._asked is not None:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._asked is not None and self._seen != self._display.version:
                 area, self._asked = self._asked, None
                 await self._paint(*area)

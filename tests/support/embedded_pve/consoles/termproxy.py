@@ -10,6 +10,7 @@ The parser has the weaknesses of the original. Whatever triggers one, or would o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 
@@ -26,6 +27,7 @@ CLEAR_SCREEN, END_OF_SCREEN = b"\x1b[H\x1b[J", b"\x1b[999H"
 DTACH_ENDED = b"\r\n[EOF - dtach terminating]\r\n"
 PTY_ENDED = "error reading from pty: Input/output error (os error 5)"
 JOINED_OK_SECONDS = 0.05
+LAST_INPUT_SECONDS = 0.2
 
 
 class Frames:
@@ -108,6 +110,7 @@ class Session:
         self._frames = Frames(report)
         self._incoming = bytearray()
         self._more = asyncio.Event()
+        self._idle = asyncio.Event()
         self._eof = self._detached = False
         self._hung_up = asyncio.Event()
         self._joined_ok = joined_ok
@@ -185,7 +188,11 @@ class Session:
             data = await self.connection.read()
             if not data:
                 self._eof = True
+                # termproxy still writes what it has read.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._idle.wait(), LAST_INPUT_SECONDS)
                 return
+            self._idle.clear()
             self._frames.check(data)
             while len(self._incoming) > BUFFER:
                 self._more.clear()
@@ -215,5 +222,6 @@ class Session:
                     return
                 await line.type(self, data)
             while not self._incoming:
+                self._idle.set()
                 self._more.clear()
                 await self._more.wait()
