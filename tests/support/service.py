@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import subprocess
 import time
@@ -32,6 +34,7 @@ class Service:
         self.control = extension.root / "cloudbridge-proxmoxctl"
         self.output = extension.root / "service.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.successor = 0
         extension.render("cloudbridge-proxmoxd.py.j2", self.program)
         extension.render("cloudbridge-proxmoxctl.py.j2", self.control)
 
@@ -87,7 +90,9 @@ class Service:
             channel.send(b"go")
             answer = channel.recv(131072)
             if receipt:
-                channel.send(b"done")
+                # The service wants to know of those that made something only.
+                with contextlib.suppress(BrokenPipeError):
+                    channel.send(b"done")
         return answer[0], answer[1:]
 
     def resident_kib(self) -> int:
@@ -112,8 +117,15 @@ class Service:
         self.process.kill()
         self.process.wait()
 
+    def adopt(self, pid: int) -> None:
+        """The successor is to be ended with the service."""
+        self.successor = pid
+
     def stop(self) -> int:
         """End it as systemd does; returns the exit code."""
+        if self.successor:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.successor, signal.SIGTERM)
         if self.process is None:
             return 0
         if self.process.poll() is None:

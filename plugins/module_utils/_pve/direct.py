@@ -80,6 +80,7 @@ class _Connection(http.client.HTTPSConnection):
         super().__init__(endpoint.host, endpoint.port, timeout=seconds, context=tls.context)
         self._endpoint = endpoint
         self._tls = tls
+        self._is_kept = False
 
     def connect(self, address: str = "") -> None:
         host: t.Any = (address or self._endpoint.host).encode()
@@ -88,10 +89,15 @@ class _Connection(http.client.HTTPSConnection):
         self.sock = self._tls.wrap(self.sock, self._endpoint)
 
     def keep_session(self) -> None:
-        """Remember the session, which TLS 1.3 sends together with the first answer."""
+        """Remember the session of a full handshake, which TLS 1.3 sends together with the first answer."""
         secured = self.sock
-        if isinstance(secured, ssl.SSLSocket) and secured.session is not None:
-            self._tls.sessions[self._endpoint] = secured.session
+        # CPython loses some memory each time that it is asked for the session.
+        if self._is_kept or not isinstance(secured, ssl.SSLSocket) or secured.session_reused:
+            return
+        self._is_kept = True
+        session = secured.session
+        if session is not None:
+            self._tls.sessions[self._endpoint] = session
 
     @property
     def is_dropped(self) -> bool:
@@ -112,6 +118,7 @@ class DirectTransport:
             raise InvalidRequest("an API token is required")
         self.options = options
         self._date = ""
+        self._is_reading = False
         self.reached = False
         self.last_used = 0.0
         # The address of the server that the connection is to, or that it was to last.
@@ -187,10 +194,10 @@ class DirectTransport:
         return t.cast("ssl.SSLSocket", connection.sock)
 
     def cut_off(self) -> None:
-        """End the exchange that another thread is waiting for, as if the connection had broken."""
+        """End the read that another thread is waiting for, as if the connection had broken; a change is let through."""
         connection = self._connection
         secured = connection.sock if connection else None
-        if secured is not None:
+        if secured is not None and self._is_reading:
             # It may just have ended by itself.
             with contextlib.suppress(OSError):
                 # Not the method of ssl.SSLSocket, which takes the other thread's TLS away from under it.
@@ -203,6 +210,7 @@ class DirectTransport:
         Raises a TransportError, or the PveError that the answer means.
         """
         name = f"{method} {path}"
+        self._is_reading = method == "GET"
         timeout = (min(CONNECT_SECONDS, seconds), seconds)
         try:
             connection = self._connect(method, timeout)

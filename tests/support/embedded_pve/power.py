@@ -38,6 +38,16 @@ def running_state(vm: Any) -> dict[str, str]:
 
 
 class Power(Create, Tasks):
+    async def _qemu_list(self, request: Any) -> web.Response:
+        """The full list asks QEMU as well (PVE::QemuServer::vmstatus)."""
+        if request.query.get("full") != "1":
+            plain: web.Response = await super()._qemu_list(request)
+            return plain
+        node, user = request.match_info["node"], request[USER]
+        seen = [vm for vm in self.vms if vm.node == node and self.allowed(user, f"/vms/{vm.vmid}", "VM.Audit")]
+        data = [{**self._vm_status(vm, listing=True), "qmpstatus": vm.qmpstatus} for vm in seen]
+        return ok(self._complete("/nodes/{node}/qemu", data, node=node))
+
     async def _status_action(self, request: Any) -> web.Response:
         action, user = request.match_info["action"], request[USER]
         node = request.match_info["node"]

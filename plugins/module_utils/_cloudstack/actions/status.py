@@ -11,7 +11,7 @@ import typing as t
 
 from ..._operations.facts import HIBERNATED, PAUSED, RUNNING, Status, parse_status
 from ..._pve.errors import Ambiguous, NotFound, PermissionDenied
-from ..._pve.guests import BIRTH_LOCKS, QEMU
+from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle
 from ..guests import check_owner, is_half_made, locate
 from ..ownership import is_instance_name, read_mark
 from ..run import Run
@@ -37,16 +37,23 @@ def _ask(run: Run) -> dict[str, t.Any]:
 
 
 def _in_list(run: Run, guests: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any] | None:
-    """The same from the full list of the node, when it leaves no doubt, by the rule of statuses; or else None."""
-    name = run.instance.name
-    named = [guest for guest in guests if guest.get("name") == name]
-    if len(named) != 1 or str(named[0].get("vmid")) != str(run.vmid) or not is_instance_name(name):
-        return None
-    guest = named[0]
-    if guest.get("template") or guest.get("lock") in BIRTH_LOCKS or not _is_tagged(run, str(guest.get("tags") or "")):
-        return None
+    """The same from the full list of the node; None when the guest is not there, or is only being made.
+
+    Whose a guest is that goes by the instance's name alone and has the tag is beyond doubt, by the rule of statuses.
+    """
+    vmid, name = run.vmid, run.instance.name
+    guest = next((item for item in guests if str(item.get("vmid")) == str(vmid)), None)
     # Only a list that was asked for in full knows which guests are paused.
-    return _state(parse_status(guest)) if guest.get("status") != RUNNING or guest.get("qmpstatus") else None
+    if guest is None or (guest.get("status") == RUNNING and not guest.get("qmpstatus")):
+        return None
+    current = parse_status(guest)
+    if is_half_made(current):
+        return None
+    alone = sum(item.get("name") == name for item in guests) == 1 and current.name == name and is_instance_name(name)
+    if not alone or current.template or not _is_tagged(run, str(guest.get("tags") or "")):
+        handle = GuestHandle(run.client, Guest(vmid, run.node, QEMU))
+        check_owner(run, handle, current, handle.read("config"))
+    return _state(current)
 
 
 def _state(current: Status) -> dict[str, t.Any]:

@@ -61,6 +61,7 @@ class Call(Host):
         self.entry: Entry | None = None
         self.options: ConnectionOptions | None = None
         self._run: Run | None = None
+        self._taken_back: t.Callable[[], None] = lambda: None
         self._resources = resources
         self._recovery = recovery
         self.relay, self.no_relay = resources.relay, resources.no_relay
@@ -86,6 +87,8 @@ class Call(Host):
         if self.is_orphan:
             return
         self.is_orphan = True
+        if self.entry is not None:
+            self._taken_back = self._recovery.break_off(self.entry.facts["instance"])
         if self._orphaned != GO_ON:
             self.interrupt("the executable was killed")
 
@@ -171,12 +174,18 @@ class Call(Host):
         """The answer is there, and goes to the executable next."""
         kind = "" if document.get("status") == "success" else str(document.get("kind") or INTERNAL)
         self._resources.counters.action(self.name, time.monotonic() - self.started, kind)
+        try:
+            self._close_entry(kind)
+        finally:
+            self._taken_back()
+
+    def _close_entry(self, kind: str) -> None:
         if self.entry is None:
             return
         if not kind:
             self.entry.settle()
         elif kind == INTERNAL or (self._run is not None and self._run.left_behind):
-            self._recovery.add(self.entry)
+            self._recovery.add(self.entry, self.options)
             self.entry = None
         else:
             self.entry.remove()

@@ -61,6 +61,23 @@ class Recovery:
         self._executor = executor
         self._lock = threading.Lock()
         self._remnants: list[_Remnant] = []
+        # By instance: deployments that take back themselves what they have made.
+        self._broken_off: dict[str, list[threading.Event]] = {}
+
+    def break_off(self, instance: str) -> t.Callable[[], None]:
+        """A deployment of this instance takes itself back from now on; returns what to call when it has."""
+        done = threading.Event()
+        with self._lock:
+            self._broken_off.setdefault(instance, []).append(done)
+
+        def end() -> None:
+            with self._lock:
+                left = [item for item in self._broken_off.pop(instance, []) if item is not done]
+                if left:
+                    self._broken_off[instance] = left
+            done.set()
+
+        return end
 
     @property
     def waiting(self) -> int:
@@ -107,7 +124,7 @@ class Recovery:
 
     def offer(self, run: Run, wait: bool) -> None:
         """Use the credential of a call. With wait, the guest of the same instance, or number, is waited for."""
-        if not self._remnants:
+        if not self._remnants and not self._broken_off:
             return
         try:
             options, instance = run.connection(), run.payload.instance() if run.payload.vm else None
@@ -119,6 +136,7 @@ class Recovery:
             return
         with self._lock:
             mine = [item.done for item in self._remnants if item.entry.facts["instance"] == instance.uuid]
+            mine += self._broken_off.get(instance.uuid, [])
         for done in mine:
             if done is not None:
                 done.wait(max(0.0, run.deadline.remaining - KEPT_SECONDS))

@@ -39,6 +39,8 @@ SCAN_SECONDS = 30.0
 # Of the margin, the part that the executable keeps for its own last words; the action's own are a bigger part.
 CLIENT_SHARE = LAST_WORDS_SHARE / 2
 WORKERS_FOR_RECOVERY = 8
+# At a stop, how long what was broken off may take to be taken back.
+TAKE_BACK_SECONDS = 20.0
 MAX_SCRAPE_BYTES = 8192
 _CREDENTIALS = struct.Struct("3i")
 
@@ -171,8 +173,7 @@ class Server:
         if not self.stopping:
             return False
         busy = self._slots or self._clients or self._ended or self.recovery.busy or self.resources.keeper.counts()
-        grace = self.settings.stop_seconds / 2
-        return not busy or (self.stop_at is not None and time.monotonic() > self.stop_at + grace)
+        return not busy or (self.stop_at is not None and time.monotonic() > self.stop_at + TAKE_BACK_SECONDS)
 
     def _tick(self, now: float) -> None:
         for client in [item for item in self._clients if item.until is not None and item.until < now]:

@@ -5,12 +5,14 @@
 """Many calls for the state of instances on one node, at the same time, answered from few reads.
 
 While a read is under way, later calls line up, and the next read, which has not been sent yet, answers all of them. So
-no call is answered from anything older than itself.
+no call is answered from anything older than itself. A call that meets no other one is not delayed.
 """
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 import typing as t
 from dataclasses import dataclass, field
 
@@ -21,13 +23,21 @@ if t.TYPE_CHECKING:
     from ..run import Run
 
 Answer = t.Dict[str, t.Any]  # noqa: UP006 - Python 3.9 evaluates it
+Guests = t.Sequence[t.Mapping[str, t.Any]]
 Alone = t.Callable[[], Answer]
-Listed = t.Callable[[t.Sequence[t.Mapping[str, t.Any]]], t.Optional[Answer]]
+Listed = t.Callable[[Guests], t.Optional[Answer]]
 
 # How long calls line up behind a read before they make one of their own.
 PATIENCE_SECONDS = 1.0
-# The list of a node asks every guest there for its state: two calls are cheaper by themselves.
-LEAST_FOR_LIST = 3
+# Where there are two calls there are more: how long those that have lined up wait for others.
+GATHERING_SECONDS = 0.1
+# PVE asks every guest of a node for its full list. So it is read for so many calls, and for that share of the guests.
+LEAST_FOR_LIST = 4
+SHARE_FOR_LIST = 0.1
+# One guest that hangs delays the list: then, for a while, each call looks by itself.
+LIST_SECONDS = 2.0
+SLOW_LIST_SECONDS = 60.0
+MOST_NODES = 1000
 
 
 @dataclass(eq=False)
@@ -41,18 +51,17 @@ class _Caller:
     ended: threading.Event = field(default_factory=threading.Event)
     # Another call that asks exactly the same.
     twin: _Caller | None = None
+    guests: Guests | None = None
     answer: Answer | None = None
     error: BaseException | None = None
 
     def outcome(self) -> Answer:
         """The answer, from the list, from another call that asks the same, or else from PVE; raises its error."""
-        if self.answer is not None:
-            return self.answer
         return self._ask() if self.twin is None else self._copy(self.twin)
 
     def _ask(self) -> Answer:
         try:
-            self.answer = self.alone()
+            self.answer = (self.listed(self.guests) if self.guests else None) or self.alone()
             return self.answer
         except BaseException as error:
             self.error = error
@@ -86,6 +95,8 @@ class Storms:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lines: dict[t.Hashable, _Line] = {}
+        # How many guests a node had when it was last listed, and until when that counts.
+        self._sizes: dict[t.Hashable, tuple[float, float]] = {}
         self.joined = 0
 
     def join(self, run: Run, alone: Alone, listed: Listed) -> Answer:
@@ -106,7 +117,9 @@ class Storms:
             return caller.outcome()
         try:
             if leads:
+                began = time.monotonic()
                 freed.wait(min(PATIENCE_SECONDS, run.deadline.remaining))
+                run.deadline.pause(max(0.0, began + GATHERING_SECONDS - time.monotonic()))
                 self._lead(line)
             return caller.outcome()
         finally:
@@ -120,12 +133,33 @@ class Storms:
             self.joined += len(callers) - 1
         try:
             _pair(callers)
-            different = [caller for caller in callers if caller.twin is None]
-            if len(different) >= LEAST_FOR_LIST:
-                _read_list(different)
+            self._read_list([caller for caller in callers if caller.twin is None])
         finally:
             for caller in callers:
                 caller.turn.set()
+
+    def _read_list(self, callers: t.Sequence[_Caller]) -> None:
+        """Read the state of all guests of the node, when that is less work than to look for each one."""
+        run, now = callers[0].run, time.monotonic()
+        key = (run.connection().endpoints, run.node)
+        size, until = self._sizes.get(key, (0, 0.0))
+        if len(callers) < LEAST_FOR_LIST or (now < until and len(callers) < size * SHARE_FOR_LIST):
+            return
+        client, whole = run.client, run.client.deadline
+        client.deadline = whole.within(LIST_SECONDS)
+        size = math.inf
+        try:
+            guests = client.read_once("nodes", run.node, QEMU, full=1)
+            size = len(guests)
+            for caller in callers:
+                caller.guests = guests
+        except PveError:
+            pass  # Each of them finds out for itself what is wrong.
+        finally:
+            client.deadline = whole
+            if len(self._sizes) > MOST_NODES:
+                self._sizes.clear()
+            self._sizes[key] = (size, now + SLOW_LIST_SECONDS)
 
     def _leave(self, key: t.Hashable, line: _Line) -> None:
         with self._lock:
@@ -144,19 +178,3 @@ def _pair(callers: t.Sequence[_Caller]) -> None:
         known = first.setdefault((run.payload.uuid, run.payload.name, run.wait), caller)
         if known is not caller and known.run.payload == run.payload:
             caller.twin = known
-
-
-def _read_list(callers: t.Sequence[_Caller]) -> None:
-    """Read the state of all guests of the node, and answer those whose guest is beyond doubt."""
-    run = callers[0].run
-    try:
-        guests = run.client.read_once("nodes", run.node, QEMU, full=1)
-    except PveError:
-        return  # Each of them finds out for itself what is wrong.
-    for caller in callers:
-        try:
-            caller.answer = caller.listed(guests)
-        except PveError:
-            continue
-        if caller.answer is not None:
-            caller.ended.set()

@@ -18,7 +18,7 @@ from tests.support.service import wait_until
 
 UUID = "6f2c9a0e-2b1d-4c3e-9a54-0d1b7c8e9f{:02x}"
 CALLS = 200
-SOAK = int(os.environ.get("CLOUDBRIDGE_SOAK", "2000"))
+SOAK = int(os.environ.get("CLOUDBRIDGE_SOAK", "1200"))
 
 
 def add_instance(pve, number, status="running", name=None, **config):
@@ -70,7 +70,7 @@ def test_a_storm_over_a_node(pve, extension, service, named):
         assert code == 0, document
         assert document["power_state"] == ("poweron" if states[number % 4] == "running" else "poweroff")
         assert document.get("guest_state") == ("paused" if number % 20 == 2 else None)
-    assert len(pve.exchanges) < CALLS / (4 if named else 1)
+    assert len(pve.exchanges) < CALLS / (4 if named else 1.2)
     assert service.status()["counters"]["joined"] > CALLS / 4
 
 
@@ -78,8 +78,7 @@ def test_a_storm_over_what_cannot_be_answered(pve, extension, service):
     """Foreign guests, guests that are gone and wrong credentials among them: each gets its own answer."""
     add_instance(pve, 1)
     add_instance(pve, 2, name="i-2-1-VM")
-    add_instance(pve, 3)
-    pve.call(lambda: pve.guest(1003).config.update(tags="", description=""))
+    pve.add_guest(1003, "somebody-elses", status="running")
     wrong = status_of(pve, 1)
     wrong["externaldetails"]["host"]["secret"] = "00000000-0000-0000-0000-000000000000"
     kinds = [status_of(pve, 1), status_of(pve, 3), status_of(pve, 4), wrong]

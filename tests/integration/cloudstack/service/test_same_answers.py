@@ -60,7 +60,7 @@ STEPS = [
     ("RestoreSnapshot", {"parameters": {"snap_name": "none"}}, None),
     ("DeleteSnapshot", {}, None),
     ("DeleteSnapshot", {}, None),
-    ("AttachISO", {"parameters": {"iso_path": "local:iso/debian.iso"}}, None),
+    ("AttachISO", {"parameters": {"iso_path": "local:iso/debian-13.iso"}}, None),
     ("AttachISO", {"parameters": {"iso_path": "../etc/passwd"}}, None),
     ("DetachISO", {}, None),
     ("ResizeDisk", {"parameters": {"disk_size_gb": 40}}, None),
