@@ -136,8 +136,6 @@ class AuthenticationFailed(PveError):
         super().__init__(message, cause)
         self.needs_code = needs_code
 
-    kind = "second_factor"
-
 
 class PermissionDenied(PveError):
     kind = "permission"
