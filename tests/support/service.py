@@ -38,14 +38,21 @@ class Service:
         extension.render("cloudbridge-proxmoxd.py.j2", self.program)
         extension.render("cloudbridge-proxmoxctl.py.j2", self.control)
 
-    def start(self, *arguments: str, env: Mapping[str, str] | None = None, by_hand: bool = True, **popen: Any) -> None:
-        """Start it and wait until it serves."""
+    def start(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        by_hand: bool = True,
+        command: list[str] | None = None,
+        **popen: Any,
+    ) -> None:
+        """Start it and wait until it serves; command is what starts the program, when not it alone."""
         words = ["--extension", "CloudbridgeProxmox", "--policy-file", str(self.extension.policy_file)]
         words += ["--log-file", str(self.extension.log_file), "--state-directory", str(self.state), *arguments]
         words += ["--socket", str(self.extension.socket)] if by_hand else []
         with self.output.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(self.program), *words],
+                [*(command or [str(self.program)]), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -34,7 +34,9 @@ class Host:
     relay: Relay | None = None
     no_relay = "no service carries out this action (cloudbridge-proxmoxd), and only a service has one"
 
-    def __init__(self, environment: t.Mapping[str, str]) -> None:
+    def __init__(self, environment: t.Mapping[str, str], service: str = "") -> None:
+        # Where the resident service listens; empty when there is to be none.
+        self.service = service
         # The environment of the executable, or what of it concerns the action.
         self.environment = environment
         # The payload, when somebody has opened it already.

@@ -57,6 +57,7 @@ def doctor(run: Run) -> dict[str, t.Any]:
 
 def _examine(run: Run) -> list[Finding]:
     findings = [*_guarded("site policy", _policy, run), *_guarded("log", _log, run)]
+    findings += _guarded("service", _service, run)
     findings += _guarded("connection", _connection, run)
     if any(finding.result == PROBLEM for finding in findings):
         return findings
@@ -101,6 +102,34 @@ def _log(run: Run) -> Findings:
         yield Finding("log", OK, path)
     else:
         yield Finding("log", WARNING, f"{path} cannot be written", "make it writable for the user of CloudStack")
+
+
+def _service(run: Run) -> Findings:
+    path = run.host.service
+    if not path:
+        yield Finding("service", OK, "turned off: the executable carries actions out itself")
+        return
+    from ..service.control import ask_status
+
+    try:
+        state = ask_status(path)
+    except (OSError, ValueError) as error:
+        mend = "systemctl status cloudbridge-proxmoxd-*; meanwhile the executable carries actions out itself"
+        yield Finding("service", WARNING, f"none answers at {path}: {getattr(error, 'strerror', '') or error}", mend)
+        return
+    half_made = state["now"]["half_made"]
+    if os.path.basename(state["release"]) != os.path.basename(_root()):  # noqa: PTH119
+        yield Finding("service", WARNING, f"it runs {state['release']}", "systemctl reload cloudbridge-proxmoxd-*")
+    elif half_made:
+        mend = "cloudbridge-proxmoxctl status names them; the next call by their token removes them"
+        yield Finding("service", WARNING, f"{half_made} guests are half made", mend)
+    else:
+        yield Finding("service", OK, path)
+
+
+def _root() -> str:
+    """The directory that this code is installed in."""
+    return __file__.partition("/ansible_collections/")[0]
 
 
 def _connection(run: Run) -> Findings:

@@ -20,7 +20,8 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from ..._operations.console.vnc_viewer import Viewer
-from ..._pve.errors import MissingLibrary, PveError
+from ..._pve.channel import require_websockets
+from ..._pve.errors import PveError
 from ..._pve.rfb import challenge_response
 from .console import Offer, RelayedConsole, Wanted
 from .ports import Ports
@@ -71,7 +72,7 @@ class Relay:
     ) -> None:
         """Raise MissingLibrary where there is no DES for VNC, or no websocket."""
         challenge_response("", bytes(8))
-        _require_websocket()
+        require_websockets()
         self.settings = settings
         self._say = say
         self._count = count
@@ -302,10 +303,3 @@ class Relay:
     def _deny(self, console: RelayedConsole, viewer: Viewer, error: PveError) -> None:
         viewer.refuse(error)
         console.pump(viewer)
-
-
-def _require_websocket() -> None:
-    from ..._pve.channel import IMPORT_ERROR
-
-    if IMPORT_ERROR:
-        raise MissingLibrary("the Python library websocket-client is required", "websocket-client", IMPORT_ERROR)

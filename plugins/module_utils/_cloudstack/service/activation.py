@@ -16,14 +16,23 @@ FIRST_SOCKET = 3  # SD_LISTEN_FDS_START
 HANDOVER_VARIABLE = "CLOUDBRIDGE_HANDOVER"
 # Where the successor says that it is ready.
 READY_VARIABLE = "CLOUDBRIDGE_HANDOVER_READY"
-OWN_VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", HANDOVER_VARIABLE, READY_VARIABLE)
+# The socket's file, when it has to be removed in the end.
+OWN_SOCKET_VARIABLE = "CLOUDBRIDGE_OWN_SOCKET"
+OWN_VARIABLES = (
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    HANDOVER_VARIABLE,
+    READY_VARIABLE,
+    OWN_SOCKET_VARIABLE,
+)
 REQUESTS = "requests"
 METRICS = "metrics"
 
 
 def inherited_sockets(environment: t.Mapping[str, str]) -> dict[str, list[socket.socket]]:
     """The listening sockets that were handed to this process, by systemd or by its predecessor, by their names."""
-    numbers = list(_passed_by_predecessor(environment) or _passed_by_systemd(environment))
+    numbers = [*_passed_by_predecessor(environment)] or [*_passed_by_systemd(environment)]
     found: dict[str, list[socket.socket]] = {}
     for number, name in numbers:
         with contextlib.suppress(OSError):

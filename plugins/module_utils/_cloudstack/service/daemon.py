@@ -33,7 +33,6 @@ STACK_BYTES = 16 * 1024 * 1024
 @dataclass(frozen=True)
 class _Arguments:
     settings: Settings
-    socket: str
     user: str
     metrics_port: int
 
@@ -63,7 +62,7 @@ def _parse(words: t.Sequence[str], release: str) -> _Arguments:
     parser.add_argument("--extension", required=True, help="name of the extension")
     parser.add_argument("--policy-file", required=True, help="the site policy")
     parser.add_argument("--log-file", default="", help="the log, one line per call")
-    parser.add_argument("--socket", default="", help="where executables connect, unless systemd passes a socket")
+    parser.add_argument("--socket", default="", help="where executables connect; made unless systemd passes it")
     parser.add_argument("--state-directory", default="", help="where guests on their way are written down")
     parser.add_argument("--user", default="", help="the account whose executables are served, besides root")
     parser.add_argument("--most-requests", type=int, default=16, help="requests to one PVE at once")
@@ -83,13 +82,14 @@ def _parse(words: t.Sequence[str], release: str) -> _Arguments:
         release=release,
         policy_file=found.policy_file,
         log_file=found.log_file,
+        socket=found.socket,
         state_directory=found.state_directory or os.environ.get("STATE_DIRECTORY", "").partition(":")[0],
         most_actions=found.most_actions,
         most_requests=found.most_requests,
         stop_seconds=found.stop_seconds,
         relay=relay,
     )
-    return _Arguments(settings, found.socket, found.user, found.metrics_port)
+    return _Arguments(settings, found.user, found.metrics_port)
 
 
 class _Daemon:
@@ -102,12 +102,13 @@ class _Daemon:
         self.server = Server(Resources(self.settings), users)
         self.is_successor = activation.READY_VARIABLE in os.environ
         self.sockets = activation.inherited_sockets(os.environ)
-        # The file of the socket is systemd's, unless the service was started by hand.
-        self.own_path = arguments.socket
+        # Unless the service was started by hand, the file of the socket is systemd's.
+        self.own_path = os.environ.get(activation.OWN_SOCKET_VARIABLE, "")
         if activation.REQUESTS not in self.sockets:
-            if not arguments.socket:
+            if not self.settings.socket:
                 raise OSError("systemd passed no socket, and --socket names none")
-            self.sockets[activation.REQUESTS] = [activation.listen(arguments.socket)]
+            self.sockets[activation.REQUESTS] = [activation.listen(self.settings.socket)]
+            self.own_path = self.settings.socket
         if arguments.metrics_port and activation.METRICS not in self.sockets:
             self.sockets[activation.METRICS] = [_listen_on_loopback(arguments.metrics_port)]
         self.wishes: list[int] = []
@@ -173,6 +174,7 @@ class _Daemon:
         variables = {
             activation.HANDOVER_VARIABLE: activation.handover(self.sockets),
             activation.READY_VARIABLE: str(writing),
+            activation.OWN_SOCKET_VARIABLE: self.own_path,
         }
         try:
             self.successor = subprocess.Popen(  # noqa: S603 - the words are those that this process was started with

@@ -30,6 +30,7 @@ class Settings:
     release: str = ""
     policy_file: str = ""
     log_file: str = ""
+    socket: str = ""
     state_directory: str = ""
     most_actions: int = 256
     most_requests: int = 16

@@ -19,6 +19,7 @@ import socket
 import struct
 import threading
 import time
+import traceback
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
@@ -128,12 +129,10 @@ class Server:
         """Run until drained."""
         while not self._is_done():
             for key, dummy in self._selector.select(self._patience()):
-                key.data()
-            self._send_answers()
-            now = time.monotonic()
-            if now >= self._next_tick:
-                self._next_tick = now + TICK_SECONDS
-                self._tick(now)
+                self._guarded(key.data)
+            self._guarded(self._send_answers)
+            if time.monotonic() >= self._next_tick:
+                self._guarded(self._tick)
         self.resources.sessions.close()
 
     def status(self) -> dict[str, t.Any]:
@@ -166,6 +165,15 @@ class Server:
 
     # ---- the loop
 
+    def _guarded(self, act: t.Callable[[], None]) -> None:
+        """What goes wrong with one client is no reason to forsake all others."""
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            say(f"internal error, please report it: {type(error).__name__} at {place.name}:{place.lineno}")
+            self.resources.counters.add("errors", "internal")
+
     def _patience(self) -> float:
         return max(0.0, self._next_tick - time.monotonic())
 
@@ -175,7 +183,9 @@ class Server:
         busy = self._slots or self._clients or self._ended or self.recovery.busy or self.resources.keeper.counts()
         return not busy or (self.stop_at is not None and time.monotonic() > self.stop_at + TAKE_BACK_SECONDS)
 
-    def _tick(self, now: float) -> None:
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self._next_tick = now + TICK_SECONDS
         for client in [item for item in self._clients if item.until is not None and item.until < now]:
             self._count("slow client")
             self._drop(client)
@@ -258,34 +268,34 @@ class Server:
     # ---- what they say
 
     def _read(self, client: _Client) -> None:
+        streams: list[int] = []
         try:
-            message, streams, flags = self._receive(client)
+            message, flags = self._receive(client, streams)
+            self._understand(client, message, streams, flags)
         except BlockingIOError:
             return
+        except BadMessage:
+            self._count("bad message")
+            self._drop(client)
         except OSError:
-            message, streams, flags = b"", [], 0
-        try:
-            self._understand(client, message, streams, flags)
-        except (BadMessage, OSError) as error:
-            self._count("bad message" if isinstance(error, BadMessage) else "broken connection")
             self._drop(client)
         finally:
+            # Those that nobody has taken.
             for stream in streams:
-                if stream != client.stream:
-                    os.close(stream)
+                os.close(stream)
 
-    def _receive(self, client: _Client) -> tuple[bytes, list[int], int]:
+    def _receive(self, client: _Client, streams: list[int]) -> tuple[bytes, int]:
+        """The next message and its flags; the files that came with it are added to streams."""
         size = messages.MAX_ORDER_BYTES + 1 if client.state == NEW else 256
         message, ancillary, flags, _address = client.channel.recvmsg(
             size, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
         )
-        streams: list[int] = []
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 streams += struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4])
-        return message, streams, flags
+        return message, flags
 
-    def _understand(self, client: _Client, message: bytes, streams: t.Sequence[int], flags: int) -> None:
+    def _understand(self, client: _Client, message: bytes, streams: list[int], flags: int) -> None:
         if not message or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
             self._drop(client)
         elif client.state == NEW:
@@ -301,7 +311,7 @@ class Server:
         else:
             raise BadMessage("it is out of turn")
 
-    def _take_order(self, client: _Client, order: Order, streams: t.Sequence[int]) -> None:
+    def _take_order(self, client: _Client, order: Order, streams: list[int]) -> None:
         if order.kind == messages.STATUS:
             client.channel.send(json.dumps(self.status()).encode())
             self._drop(client)
@@ -313,7 +323,7 @@ class Server:
             client.channel.send(b"no: the service runs another release")
             self._drop(client)
             return
-        client.order, client.stream, client.state = order, streams[0], QUEUED
+        client.order, client.stream, client.state = order, streams.pop(), QUEUED
         self._queue.append(client)
         self._admit()
 

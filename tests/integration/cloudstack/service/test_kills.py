@@ -255,7 +255,8 @@ def test_a_new_release_takes_over(pve, extension, idle):
     """The old process ends what it has begun, the new one answers meanwhile."""
     service = idle
     service.start()
-    pve.task_seconds.update(qmclone=1.0)
+    # Longer than it takes to start a successor on a busy machine.
+    pve.task_seconds.update(qmclone=4.0)
     process = create(pve, extension)
     wait_until(lambda: 105 in pve.vmids())
     first = service.pid

@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an operator may say about the console relay, and whom it admits."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.relay.command_line import (
+    add_relay_words,
+    read_relay_words,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.relay.settings import (
+    DEFAULT_PORTS,
+    RelaySettings,
+    parse_ports,
+    parse_sources,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
+
+
+def settings_of(*words):
+    parser = argparse.ArgumentParser()
+    add_relay_words(parser)
+    return read_relay_words(parser.parse_args(words))
+
+
+@given(st.integers(1024, 65535), st.integers(0, 65535))
+def test_ports(first, more):
+    last = min(65535, first + more)
+    assert parse_ports(f"{first}-{last}") == (first, last)
+    assert parse_ports(f" {first} ") == (first, first)
+
+
+@pytest.mark.parametrize("text", ["", "-", "80-90", "2000-1999", "65000-65536", "1e3-2000", "-5000", "a", "٢٠٠٠"])
+def test_ports_that_are_none(text):
+    with pytest.raises(InvalidRequest, match="the ports of the relay must be"):
+        parse_ports(text)
+
+
+@pytest.mark.parametrize(
+    ("sources", "address", "admitted"),
+    [
+        ("", "203.0.113.9", True),
+        ("192.0.2.0/24", "192.0.2.200", True),
+        ("192.0.2.0/24", "192.0.3.1", False),
+        ("192.0.2.0/24,198.51.100.7", "198.51.100.7", True),
+        ("192.0.2.0/24", "::ffff:192.0.2.1", True),
+        ("192.0.2.0/24", "2001:db8::1", False),
+        ("fe80::/10", "fe80::1%eth0", True),
+    ],
+)
+def test_sources(sources, address, admitted):
+    assert RelaySettings(sources=parse_sources(sources)).admits(address) is admitted
+
+
+@pytest.mark.parametrize("text", ["192.0.2.1/24", "all", "192.0.2.0/33"])
+def test_sources_that_are_none(text):
+    with pytest.raises(InvalidRequest, match="the sources of the relay must be networks"):
+        parse_sources(text)
+
+
+def test_the_command_line():
+    assert settings_of() is None
+    assert settings_of("--console-ports", DEFAULT_PORTS) == RelaySettings()
+    assert settings_of("--console-ports", "20000", "--console-address", "mgmt1").address == "mgmt1"
+    for words in (["--console-seconds", "0"], ["--console-idle-seconds", "-1"], ["--most-consoles", "0"]):
+        with pytest.raises(InvalidRequest):
+            settings_of("--console-ports", DEFAULT_PORTS, *words)
+    with pytest.raises(InvalidRequest, match="are addresses or names"):
+        settings_of("--console-ports", DEFAULT_PORTS, "--console-address", "a b")
