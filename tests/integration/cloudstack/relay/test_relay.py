@@ -215,7 +215,7 @@ def test_pve_ends_the_console(bench, pve):
 
 
 def test_a_slow_viewer_gets_everything(bench, pve):
-    side, number = 1000, 3
+    side, number = 500, 3
     small = pve.display(101).picture
     pve.display(101).show(Picture(side, side, bytes(range(250)) * (side * side * 3 // 250)))
     try:
