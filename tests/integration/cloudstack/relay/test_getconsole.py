@@ -177,7 +177,7 @@ def test_doctor_knows_where_the_console_proxy_has_to_reach(extension, start, pve
 
 
 def test_a_slow_viewer_costs_no_memory(extension, service, pve):
-    side, number = 1000, 4
+    side, number = 1000, 3
     pve.display(105).show(Picture(side, side, bytes(range(250)) * (side * side * 3 // 250)))
     client = connected(*console_of(extension.call("getconsole", payload("getconsole", pve))))
     assert client.begin() == (side, side)
