@@ -105,9 +105,10 @@ class Service:
                     channel.send(b"done")
         return answer[0], answer[1:]
 
-    def resident_kib(self) -> int:
+    def resident_kib(self, which: str = "VmRSS") -> int:
+        """Its memory now, or the most that it has had (VmHWM)."""
         lines = Path(f"/proc/{self.pid}/status").read_text("ascii").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+        return next(int(line.split()[1]) for line in lines if line.startswith(which))
 
     def open_files(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))

@@ -42,7 +42,7 @@ MAX_VIEWERS = 10
 # Finding the guest and having the port opened.
 PVE_SECONDS = 60.0
 _JOIN_SECONDS = 5.0
-_TICK_SECONDS = 5.0
+_TICK_SECONDS = 1.0
 _LETTERS = string.ascii_letters + string.digits
 
 

@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 
+import jinja2
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +25,11 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.re
     parse_ports,
     parse_sources,
 )
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.daemon import (
+    _parse as parse_words,
+)
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
+from tests.support.collection_tree import REPOSITORY
 
 
 def settings_of(*words):
@@ -75,3 +82,32 @@ def test_the_command_line():
             settings_of("--console-ports", DEFAULT_PORTS, *words)
     with pytest.raises(InvalidRequest, match="are addresses or names"):
         settings_of("--console-ports", DEFAULT_PORTS, "--console-address", "a b")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"cloudstack_extension_console_ports": ""},
+        {
+            "cloudstack_extension_console_address": "mgmt1.example.com",
+            "cloudstack_extension_console_bind": "192.0.2.7",
+            "cloudstack_extension_console_sources": ["192.0.2.0/24", "2001:db8::/32"],
+        },
+    ],
+)
+def test_the_unit_starts_the_service_with_words_that_it_knows(changes):
+    role = REPOSITORY / "roles" / "cloudstack_extension"
+    unit = (role / "templates" / "cloudbridge-proxmoxd.service.j2").read_text("utf-8")
+    command = unit[unit.index("ExecStart=") : unit.index("# A newer release")]
+    defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text("utf-8"))
+    files = dict.fromkeys(re.findall(r"{{ (\w+) }}", command), "/some/where")
+    rendered = jinja2.Environment(autoescape=False, trim_blocks=True).from_string(command)
+    words = rendered.render({**files, **defaults, **changes}).replace("\\\n", " ").split()
+    relay = parse_words(words[1:], "release").settings.relay
+    if changes.get("cloudstack_extension_console_ports") == "":
+        assert relay is None
+    elif changes:
+        assert (relay.address, relay.bind, len(relay.sources)) == ("mgmt1.example.com", "192.0.2.7", 2)
+    else:
+        assert relay == RelaySettings()

@@ -21,7 +21,7 @@ from .settings import RelaySettings
 # CloudStack's console proxy connects once and has the right password. Who guesses gets so many tries for each answer:
 # at one try, anybody who reaches the port could take consoles away from those whom they belong to.
 MOST_TRIES = 3
-# Beyond these, the one that has said nothing for longest makes room.
+# Beyond these, the one that came first makes room, so that nobody can keep the others out by silence.
 MOST_STRANGERS = 4
 _LETTERS = string.ascii_letters + string.digits
 

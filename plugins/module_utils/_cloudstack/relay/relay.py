@@ -282,7 +282,8 @@ class Relay:
         try:
             channel, handshake = wanted.open()
         except PveError as error:
-            told = error
+            # Its frames hold the credentials.
+            told = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - the viewer is told, whatever it is
             told = PveError(f"the console of {console.label} could not be opened: {type(error).__name__}")
         else:

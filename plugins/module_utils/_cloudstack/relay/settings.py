@@ -32,7 +32,8 @@ class RelaySettings:
     ports: tuple[int, int] = (15900, 16099)
     sources: tuple[Network, ...] = ()
     offer_seconds: float = 60.0
-    login_seconds: float = 10.0
+    # The console proxy answers when the browser behind it has answered.
+    login_seconds: float = 30.0
     idle_seconds: float = 1800.0
     total_seconds: float = 43200.0
     most: int = 500

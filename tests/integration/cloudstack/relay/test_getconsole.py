@@ -18,6 +18,7 @@ from PIL import Image
 from tests.integration.cloudstack.test_actions import MARK, NOTES, UUID
 from tests.support.cloudstack import Extension, payload
 from tests.support.embedded_pve import running_embedded_pve
+from tests.support.embedded_pve.consoles.display import Picture
 from tests.support.service import Service, wait_until
 from tests.support.vnc_client import TurnedAway, capture, connected
 
@@ -173,6 +174,19 @@ def test_doctor_knows_where_the_console_proxy_has_to_reach(extension, start, pve
     console = extension.call("getconsole", payload("getconsole", pve))["console"]
     assert console["host"] == "192.0.2.1"
     connected("127.0.0.1", int(console["port"]), console["password"]).close()
+
+
+def test_a_slow_viewer_costs_no_memory(extension, service, pve):
+    side, number = 1000, 3
+    pve.display(105).show(Picture(side, side, bytes(range(250)) * (side * side * 3 // 250)))
+    client = connected(*console_of(extension.call("getconsole", payload("getconsole", pve))))
+    assert client.begin() == (side, side)
+    before = service.resident_kib("VmHWM")
+    for _number in range(number):
+        client.ask(side, side)
+    updates = {client.picture(side, side) for _number in range(number)}
+    assert [len(update) for update in updates] == [16 + 4 * side * side]
+    assert service.resident_kib("VmHWM") - before < 4 * 1024
 
 
 def test_hundreds_at_once(extension, start, pve):
