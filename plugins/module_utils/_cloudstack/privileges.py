@@ -37,8 +37,10 @@ class Need:
         return bool(self.purpose)
 
 
-def needs(details: Details, release: int, bridges: t.Iterable[str], storages: t.Iterable[str]) -> list[Need]:
-    """What these details need of PVE of this release."""
+def needs(
+    details: Details, release: int, bridges: t.Iterable[str], storages: t.Iterable[str], raw_console: bool
+) -> list[Need]:
+    """What these details need of PVE of this release; raw_console says that consoles are not relayed."""
     lowest = details.required("vmid_range").partition("-")[0]
     pool = details.text("pool")
     # A guest of CloudStack that is not there yet: what holds for it is inherited.
@@ -62,7 +64,7 @@ def needs(details: Details, release: int, bridges: t.Iterable[str], storages: t.
         found.append(Need(f"/storage/{backups}", ("Datastore.AllocateSpace", "Datastore.Audit"), "Backup"))
     if release >= _FIRST_WITH_SDN:
         found += [Need(f"/sdn/zones/localnetwork/{name}", ("SDN.Use",)) for name in bridges]
-    if details.text("console_mode") == "raw" and not details.text("console_host"):
+    if raw_console and not details.text("console_host"):
         found.append(Need("/", ("Sys.Audit",), "the address of a console"))
     if details.text("ha_group"):
         found.append(Need("/", ("Sys.Audit", "Sys.Console")))

@@ -31,9 +31,7 @@ _URL = re.compile(r"https?://[^\s\"<>\\]+", re.IGNORECASE)
 
 def getconsole(run: Run) -> dict[str, t.Any]:
     """Say how to reach the console of the instance, which has to run."""
-    mode, relay = run.details.text("console_mode"), run.host.relay
-    if mode == "auto":
-        mode = "relay" if relay else "raw"
+    mode, relay = console_mode(run), run.host.relay
     if mode == "relay" and relay is None and not run.dry_run:
         raise InvalidRequest(f"console_mode is relay, but there is no console relay: {run.host.no_relay}")
     template = run.details.required("console_url") if mode == "direct" else ""
@@ -47,6 +45,12 @@ def getconsole(run: Run) -> dict[str, t.Any]:
         return {"message": "Dry run: no console was opened"}
     console = _relayed(run, relay) if relay and mode == "relay" else _raw(run, target)
     return {"message": "Console retrieved", "console": console}
+
+
+def console_mode(run: Run) -> str:
+    """relay, raw or direct: what the details say, and where they leave it open what there is."""
+    mode = run.details.required("console_mode")
+    return mode if mode != "auto" else "relay" if run.host.relay else "raw"
 
 
 def _own_console(run: Run) -> tuple[ConsoleTarget, Abilities]:

@@ -18,7 +18,7 @@ from ..answer import in_details_words, redact
 from ..privileges import Privileges, needs
 from ..run import Run
 from ..tables import table
-from .console import relay_address
+from .console import console_mode, relay_address
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 MOST_SKEW_SECONDS = 60
@@ -269,11 +269,11 @@ def _ha(run: Run) -> Findings:
 
 
 def _console(run: Run) -> Findings:
-    mode, relay = run.details.text("console_mode"), run.host.relay
+    mode, relay = console_mode(run), run.host.relay
     if mode == "direct":
         url = run.details.text("console_url")
         yield Finding("console", OK if url else PROBLEM, f"direct: {url or 'no URL'}", "" if url else "set console_url")
-    elif mode == "raw" or (mode == "auto" and relay is None):
+    elif mode == "raw":
         yield Finding("console", OK, "raw: the console proxy reaches the ports 5900 to 5999 of every node")
     elif relay is None:
         yield Finding("console", PROBLEM, f"there is no relay: {run.host.no_relay}", "set console_mode to auto")
@@ -291,7 +291,8 @@ def _privileges(run: Run) -> Findings:
     client = run.client
     release = _release(str(client.read("version").get("version") or "0"))
     held, complete = Privileges(client), True
-    for need in needs(run.details, release, _wanted_bridges(run), _wanted_storages(run)):
+    raw_console = console_mode(run) == "raw"
+    for need in needs(run.details, release, _wanted_bridges(run), _wanted_storages(run), raw_console):
         missing = held.missing(need)
         if not missing:
             continue
