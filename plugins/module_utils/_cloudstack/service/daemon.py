@@ -126,7 +126,7 @@ class _Daemon:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        server.watch(reading, lambda: self._heed(reading))
+        server.loop.watch(reading, lambda: self._heed(reading))
         for name, listeners in self.sockets.items():
             for listener in listeners:
                 server.listen(listener, scrape=name == activation.METRICS)
@@ -186,12 +186,12 @@ class _Daemon:
             return
         finally:
             os.close(writing)
-        self.server.watch(reading, lambda: self._succeeded(reading))
+        self.server.loop.watch(reading, lambda: self._succeeded(reading))
 
     def _succeeded(self, reading: int) -> None:
         """The successor is ready, or it failed."""
         is_ready = os.read(reading, 16) == b"ready"
-        self.server.unwatch(reading)
+        self.server.loop.unwatch(reading)
         os.close(reading)
         successor, self.successor = self.successor, None
         if not is_ready or successor is None:
