@@ -88,8 +88,11 @@ class Service:
         channel.connect(str(self.extension.socket))
         return channel
 
-    def ask(self, action: str, path: Path, wait: int = 60, receipt: bool = True) -> tuple[int, bytes]:
-        """Have an action carried out, as an executable does, without a process; returns exit code and answer."""
+    def ask(self, action: str, path: Path, wait: int = 600, receipt: bool = True) -> tuple[int, bytes]:
+        """Have an action carried out, as an executable does, without a process; returns exit code and answer.
+
+        The service takes the time that this process has been running off the wait.
+        """
         with self.connect(wait) as channel, path.open("rb") as payload:
             send_order(channel, [action, str(path), str(wait)], payload.fileno())
             ready = channel.recv(256)

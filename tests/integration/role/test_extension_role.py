@@ -6,12 +6,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
+import shutil
+import signal
 import stat
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.support.management_servers import GROUP, USER, ManagementServer
+from tests.support.service import wait_until
 
 # Whole plays, on a machine that may have other things to do.
 pytestmark = pytest.mark.timeout(400)
@@ -215,3 +223,67 @@ def test_the_doctors_verdict_is_shown_and_its_secret_is_not(server):
     assert "doctor" in told(result)
     everything = result.stdout + result.stderr + json.dumps([task.result for task in result.tasks])
     assert "5ec4e7-5ec4e7" not in everything
+
+
+def test_the_units_are_what_systemd_takes(installed):
+    units = sorted(installed.units.iterdir())
+    assert [path.name for path in units] == [
+        f"cloudbridge-proxmoxd-{installed.name}.{kind}" for kind in ("service", "socket")
+    ]
+    service, listener = (path.read_text() for path in units)
+    assert f"ListenSequentialPacket={installed.socket}" in listener
+    assert "SocketMode=0600" in listener
+    for line in ("Type=notify", "NoNewPrivileges=yes", "ProtectSystem=strict", "MemoryMax=512M", f"User={USER}"):
+        assert f"\n{line}\n" in service
+    if shutil.which("systemd-analyze"):
+        checked = subprocess.run(
+            ["systemd-analyze", "verify", *map(str, units)], capture_output=True, text=True, check=False
+        )
+        assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_where_there_is_no_systemd_the_role_says_so(installed):
+    result = passed(installed.install())
+    said = " ".join(str(task.result.get("msg", "")) for task in result.tasks)
+    assert ("the executable carries each action out itself" in said) is not Path("/run/systemd/system").exists()
+
+
+def test_turning_the_service_off_removes_it(installed):
+    changed = changed_tasks(passed(installed.install(check=True, cloudstack_extension_service=False)))
+    assert "Remove the units, the programs and the journal of the service" in changed
+    assert "Write the executable" in changed
+
+
+def test_an_upgrade_hands_over_to_the_new_service(server, tmp_path):
+    """What systemd would do is done by hand here: start it, and reload it when the release differs."""
+    entry = server.use_own_collection() / "_cloudstack" / "entry.py"
+    passed(server.install())
+    (unit,) = server.units.glob("*.service")
+    command = re.search(r"ExecStart=(.*?[^\\])\n", unit.read_text(), re.DOTALL)[1].replace("\\\n", " ").split()
+    control = [str(server.directory / "bin" / "cloudbridge-proxmoxctl"), "status", "--json"]
+
+    def state():
+        return json.loads(subprocess.run(control, capture_output=True, check=False).stdout)
+
+    server.socket.parent.mkdir(exist_ok=True)
+    with (tmp_path / "output").open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    pids = {process.pid}
+    try:
+        wait_until(lambda: state().get("pid") == process.pid)
+        assert server.call("status")[0] == 1
+        entry.write_text(entry.read_text("utf-8") + "\nSECOND = 2\n", "utf-8")
+        passed(server.install())
+        assert "reload it" in state()["error"]
+        # Meanwhile the executable does it, with the code that is installed.
+        assert server.call("status")[0] == 1
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(30) == 0
+        wait_until(lambda: "error" not in state())
+        pids.add(state()["pid"])
+        assert len(pids) == 2
+        assert state()["release"] == str((server.directory / "current").readlink())
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
