@@ -36,7 +36,7 @@ COMMAND = [str(REPOSITORY / "bin" / "pve-console"), "vnc"]
 TOOLS = Path(sys.executable).parent
 PASSWORD = "viewer42"
 MINTED = "POST /nodes/pve1/qemu/101/vncproxy"
-SECONDS = 20
+SECONDS = 60
 
 
 class Bridge:
