@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,14 +156,16 @@ class Service:
         return self.output.read_text("utf-8", "replace") if self.output.exists() else ""
 
 
-def send_order(
-    channel: socket.socket, arguments: list[str], payload: int, release: str | None = None, **variables: str
-) -> None:
-    """Send an order as the executable writes it."""
+def order_of(arguments: Sequence[str], release: str | None = None, **variables: str) -> bytes:
+    """The order to run an action, as the executable writes it."""
     release = str(link_collection()) if release is None else release
     words = ["cloudbridge 1", "run", release, str(len(arguments)), *arguments]
     words += [f"{name}={value}" for name, value in variables.items()]
-    socket.send_fds(channel, ["\0".join(words).encode("utf-8", "surrogateescape")], [payload])
+    return "\0".join(words).encode("utf-8", "surrogateescape")
+
+
+def send_order(channel: socket.socket, arguments: Sequence[str], payload: int) -> None:
+    socket.send_fds(channel, [order_of(arguments)], [payload])
 
 
 @contextlib.contextmanager

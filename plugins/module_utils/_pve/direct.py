@@ -20,7 +20,15 @@ import typing as t
 from urllib.parse import urlencode
 
 from .connection import ConnectionOptions, Endpoint
-from .errors import AnswerLost, Cause, InvalidRequest, PveError, Unreachable, error_from_answer
+from .errors import (
+    AnswerLost,
+    Cause,
+    InvalidRequest,
+    MissingLibrary,
+    PveError,
+    Unreachable,
+    error_from_answer,
+)
 from .exchange import (
     CONNECT_SECONDS,
     UnreadableAnswer,
@@ -290,8 +298,10 @@ class DirectTransport:
 
 
 def _public_authorities() -> str:
-    """The file of the authorities that requests trusts."""
+    """The file of the authorities that requests trusts; raises MissingLibrary."""
     find_libraries()
-    import certifi
-
+    try:
+        import certifi
+    except ImportError as error:
+        raise MissingLibrary("the Python library certifi is required", "certifi", str(error)) from error
     return certifi.where()

@@ -28,7 +28,6 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.se
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.messages import (
     MAX_ORDER_BYTES,
     BadMessage,
-    encode_order,
     parse_order,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.resources import Keeper
@@ -40,6 +39,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.se
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import connection_options
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import TimedOut
+from tests.support.service import order_of
 
 WORD = st.text(st.characters(exclude_characters="\0"), max_size=20)
 NAME = st.from_regex(r"CLOUDBRIDGE_[A-Z]{1,8}", fullmatch=True)
@@ -61,7 +61,7 @@ def options(secret="s", host="pve.example.com"):
 class TestOrders:
     @given(WORD, st.lists(WORD, max_size=5), st.dictionaries(NAME, WORD, max_size=3))
     def test_they_arrive_as_they_were_sent(self, release, arguments, environment):
-        order = parse_order(encode_order(release, arguments, environment))
+        order = parse_order(order_of(arguments, release, **environment))
         assert (order.release, list(order.arguments), order.environment) == (release, arguments, environment)
 
     @given(st.binary(max_size=200) | st.binary(max_size=100).map(lambda data: b"cloudbridge 1\0run\0" + data))

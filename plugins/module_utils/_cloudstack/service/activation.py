@@ -77,12 +77,6 @@ def notify(*lines: str) -> None:
         channel.sendto("\n".join(lines).encode(), address)
 
 
-def watchdog_seconds() -> float | None:
-    """How often systemd wants to hear that the service is alive; None when it does not care."""
-    text = os.environ.get("WATCHDOG_USEC", "")
-    return int(text) / 2_000_000 if text.isdigit() and int(text) else None
-
-
 def listen(path: str) -> socket.socket:
     """Make the socket for requests, for a service that was started by hand; raises OSError.
 

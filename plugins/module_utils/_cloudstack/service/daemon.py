@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
+import pkgutil
 import pwd
 import signal
 import socket
@@ -19,7 +21,6 @@ import warnings
 from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
-from ..registry import ACTIONS
 from ..relay.command_line import add_relay_words, read_relay_words
 from . import activation
 from .resources import Resources, Settings
@@ -27,6 +28,8 @@ from .say import say
 from .server import Server
 
 SUCCESSOR_SECONDS = 30
+# These import libraries that only others use.
+NOT_NEEDED = ("_pve.transport", "_pve.tls", "_cloudstack.registration")
 STACK_BYTES = 16 * 1024 * 1024
 
 
@@ -117,8 +120,7 @@ class _Daemon:
 
     def run(self) -> None:
         """Serve, and end the process's threads with it."""
-        for action in ACTIONS:
-            action.load()
+        _load_everything()
         server = self.server
         server.on_tick = lambda: activation.notify("WATCHDOG=1")
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -126,7 +128,7 @@ class _Daemon:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        server.watch(reading, lambda: self._heed(reading))
+        server.loop.watch(reading, lambda: self._heed(reading))
         for name, listeners in self.sockets.items():
             for listener in listeners:
                 server.listen(listener, scrape=name == activation.METRICS)
@@ -186,12 +188,12 @@ class _Daemon:
             return
         finally:
             os.close(writing)
-        self.server.watch(reading, lambda: self._succeeded(reading))
+        self.server.loop.watch(reading, lambda: self._succeeded(reading))
 
     def _succeeded(self, reading: int) -> None:
         """The successor is ready, or it failed."""
         is_ready = os.read(reading, 16) == b"ready"
-        self.server.unwatch(reading)
+        self.server.loop.unwatch(reading)
         os.close(reading)
         successor, self.successor = self.successor, None
         if not is_ready or successor is None:
@@ -205,6 +207,16 @@ class _Daemon:
         say(f"process {successor.pid} has taken over: running actions are finished here")
         self.has_successor = True
         self.server.drain(None)
+
+
+def _load_everything() -> None:
+    """Import all code now: upgrades may remove this release while its last actions still run."""
+    above = __name__.rpartition("._cloudstack.")[0]
+    for room in ("_pve", "_operations", "_cloudstack"):
+        package = importlib.import_module(f"{above}.{room}")
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if found.name.removeprefix(f"{above}.") not in NOT_NEEDED:
+                importlib.import_module(found.name)
 
 
 def _listen_on_loopback(port: int) -> socket.socket:

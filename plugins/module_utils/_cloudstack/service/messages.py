@@ -61,10 +61,3 @@ def parse_order(message: bytes) -> Order:
     pairs = (text.partition("=") for text in texts[count:])
     release = words[2].decode("utf-8", "surrogateescape")
     return Order(RUN, release, tuple(texts[:count]), {name: value for name, _equals, value in pairs})
-
-
-def encode_order(release: str, arguments: t.Sequence[str], environment: t.Mapping[str, str]) -> bytes:
-    """The order to run an action, as the executable writes it."""
-    pairs = (f"{name}={value}" for name, value in environment.items())
-    words = ["run", release, str(len(arguments)), *arguments, *pairs]
-    return b"\0".join([GREETING, *(word.encode("utf-8", "surrogateescape") for word in words)])

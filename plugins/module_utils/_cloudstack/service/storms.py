@@ -117,26 +117,36 @@ class Storms:
             return caller.outcome()
         try:
             if leads:
-                began = time.monotonic()
-                freed.wait(min(PATIENCE_SECONDS, run.deadline.remaining))
-                run.deadline.pause(max(0.0, began + GATHERING_SECONDS - time.monotonic()))
-                self._lead(line)
+                self._lead(line, run, freed)
             return caller.outcome()
         finally:
             self._leave(key, line)
 
-    def _lead(self, line: _Line) -> None:
-        """Close the line, and make one read for all that are in it."""
+    def _lead(self, line: _Line, run: Run, freed: threading.Event) -> None:
+        """Wait for the read that is under way, and for others; then make one read for all in the line.
+
+        Raises what interrupts the waiting; those in the line go on by themselves then.
+        """
+        interruption: BaseException | None = None
+        try:
+            began = time.monotonic()
+            freed.wait(min(PATIENCE_SECONDS, run.deadline.remaining))
+            run.deadline.pause(max(0.0, began + GATHERING_SECONDS - time.monotonic()))
+        except BaseException as error:  # noqa: BLE001
+            interruption = error
         with self._lock:
             callers, line.waiting, line.freed = line.waiting, [], threading.Event()
             line.reading += 1
             self.joined += len(callers) - 1
         try:
-            _pair(callers)
-            self._read_list([caller for caller in callers if caller.twin is None])
+            if interruption is None:
+                _pair(callers)
+                self._read_list([caller for caller in callers if caller.twin is None])
         finally:
             for caller in callers:
                 caller.turn.set()
+        if interruption is not None:
+            raise interruption
 
     def _read_list(self, callers: t.Sequence[_Caller]) -> None:
         """Read the state of all guests of the node, when that is less work than to look for each one."""

@@ -166,3 +166,24 @@ def test_thousands_of_actions_in_flat_memory(pve, extension, service):
     assert service.open_files() <= files + 2
     assert service.status()["now"]["threads"] < 20
     assert service.journal() == []
+
+
+def test_one_that_is_killed_takes_nobody_with_it(pve, extension, service):
+    """Of several that wait for one read, whose first one is to make it."""
+    for number in range(6):
+        add_instance(pve, number)
+    paths = [extension.write(status_of(pve, number)) for number in range(6)]
+    pool, others = ThreadPoolExecutor(6), []
+
+    def line_up():
+        process = extension.start("status", paths[1])
+        wait_until(lambda: service.status()["now"]["running"] == 2)
+        others.extend(pool.submit(service.ask, "status", path) for path in paths[2:])
+        wait_until(lambda: service.status()["now"]["running"] == 6)
+        process.kill()
+        process.communicate()
+
+    pve.before("GET", "/config$", line_up)
+    assert b"poweron" in service.ask("status", paths[0])[1]
+    assert {call.result(30) for call in others} == {(0, b'{"status": "success", "power_state": "poweron"}\n')}
+    wait_until(service.is_idle)
