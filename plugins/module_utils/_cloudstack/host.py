@@ -18,7 +18,6 @@ if t.TYPE_CHECKING:
     from .._pve.transport import Transport
     from .relay.relay import Relay
     from .run import Run
-    from .service.resources import Keeper
 
 # Only requests knows how to go through a proxy.
 PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
@@ -40,8 +39,6 @@ class Host:
         self.service = service
         # The environment of the executable, or what of it concerns the action.
         self.environment = environment
-        # Owns what outlives the action, as a console; None where nothing can.
-        self.keeper: Keeper | None = None
         # The payload, when somebody has opened it already.
         self.payload_stream: int | None = None
 

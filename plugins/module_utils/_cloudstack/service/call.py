@@ -51,7 +51,6 @@ class Call(Host):
 
     def __init__(self, order: Order, stream: int, resources: Resources, recovery: Recovery, started: float) -> None:
         super().__init__(order.environment or {}, resources.settings.socket)
-        self.keeper = resources.keeper
         self.order = order
         self.payload_stream = stream
         self.started = started
