@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,10 @@ from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_
 from tests.support.inventories import InventoryResult
 from tests.support.modules import ModuleResult
 from tests.support.playbooks import PlayResult
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell lets its background jobs ignore Ctrl-C, and so would everything that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CLUSTER = ("pve1", "pve2", "pve3")
 
