@@ -179,7 +179,8 @@ class _Daemon:
             activation.OWN_SOCKET_VARIABLE: self.own_path,
         }
         try:
-            self.successor = subprocess.Popen(  # noqa: S603 - the words are those that this process was started with
+            # The words are those that this process was started with. It is no module, so there is no run_command().
+            self.successor = subprocess.Popen(  # noqa: S603 # pylint: disable=ansible-bad-function
                 self.argv, env={**os.environ, **variables}, pass_fds=[*numbers, writing], stdin=subprocess.DEVNULL
             )
         except OSError as error:

@@ -148,7 +148,8 @@ class _Run:
         )
 
     def _run_command(self, step: Step, title: str) -> Answer:
-        assert step.command is not None  # noqa: S101
+        if step.command is None:
+            raise TypeError("the step has no command")
         if step.changes:
             # Before it ends: what was begun was begun, whatever comes of it.
             self._applier.note(title)

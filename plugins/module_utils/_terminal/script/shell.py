@@ -111,7 +111,8 @@ class Shell:
 
     def _log_in(self, end: float) -> None:
         login = self._script.login
-        assert login is not None  # noqa: S101
+        if login is None:
+            raise TypeError("the script has no login")
         prompts = {"login": _LOGIN, "password": _PASSWORD, "shell": self._script.prompt}
         self._dialogue.type(login.user + ENTER)
         # What is shown by then is the name itself.

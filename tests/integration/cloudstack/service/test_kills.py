@@ -76,7 +76,11 @@ def quiet(world):
 def test_the_executable_is_killed(quiet, step):
     pve, extension, service = quiet
     started = []
-    killed = at_step(pve, step, lambda: started[0].kill())  # noqa: PLW0108 - it is started afterwards
+
+    def kill():
+        started[0].kill()
+
+    killed = at_step(pve, step, kill)
     started.append(create(pve, extension))
     code, output = ended(started[0])
     assert killed.wait(10)
