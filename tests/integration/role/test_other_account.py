@@ -131,7 +131,8 @@ def test_installed_by_root_for_another_account(open_directory, order, pve):
 
     (verdict,) = [task for task in result.tasks if task.task.endswith("Show what the doctor found")]
     rows = json.loads(verdict.msg)["message"]
-    assert {row["result"] for row in rows} == {"ok"}, rows
+    # Nothing starts the service here: where the tests run there is no systemd.
+    assert {row["check"]: row["result"] for row in rows if row["result"] != "ok"} == {"service": "warning"}, rows
     checks = {row["check"] for row in rows}
     assert {"connection", "certificate", "node", "privileges", "storage local-lvm", "backup storage local"} <= checks
 

@@ -38,7 +38,7 @@ def shown(option):
     if option.get("required"):
         return "required"
     default = option["default"]
-    if isinstance(default, list) and len(default) > 3:
+    if isinstance(default, list) and len(default) > 8:
         return "all"
     if isinstance(default, str) and default:
         return f"`{default}`"

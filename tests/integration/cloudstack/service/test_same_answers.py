@@ -24,6 +24,7 @@ NICS_GONE = {"nics": None}
 # What is another one each time, whoever is asked.
 _OWN = [
     (rb"UPID:[^\s\"\\]+", b"UPID"),
+    (rb"\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d", b"TIME"),
     (rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"TIME"),
     (rb'("password": ")[^"]+', rb"\1PASSWORD"),
     (rb'("port": ")\d+', rb"\1PORT"),
@@ -67,6 +68,8 @@ STEPS = [
     ("DetachISO", {}, None),
     ("ResizeDisk", {"parameters": {"disk_size_gb": 40}}, None),
     ("ResizeDisk", {"parameters": {"disk_size_gb": 1}}, None),
+    ("Backup", {"parameters": {"storage": "local"}}, None),
+    ("Backup", {"parameters": {"storage": "nowhere"}}, None),
     ("SyncNetworks", {}, None),
     ("Migrate", {"parameters": {"target_node": "pve2"}}, None),
     ("Migrate", {"parameters": {"target_node": "nowhere"}}, None),
