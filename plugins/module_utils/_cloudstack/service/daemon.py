@@ -103,7 +103,6 @@ class _Daemon:
         self.settings = arguments.settings
         users = {0, os.geteuid()} | ({pwd.getpwnam(arguments.user).pw_uid} if arguments.user else set())
         self.server = Server(Resources(self.settings), users)
-        self.is_successor = activation.READY_VARIABLE in os.environ
         self.sockets = activation.inherited_sockets(os.environ)
         # Unless the service was started by hand, the file of the socket is systemd's.
         self.own_path = os.environ.get(activation.OWN_SOCKET_VARIABLE, "")
@@ -169,7 +168,11 @@ class _Daemon:
 
     def _make_successor(self) -> None:
         """Start the program again, which may be of a newer release by now, and hand the sockets to it."""
-        if self.successor is not None or self.server.stopping:
+        if self.server.stopping:
+            return
+        if self.successor is not None:
+            # It hangs, or somebody is impatient; the next signal starts another one.
+            self.successor.kill()
             return
         reading, writing = os.pipe()
         numbers = [item.fileno() for items in self.sockets.values() for item in items]
@@ -200,6 +203,7 @@ class _Daemon:
         if not is_ready or successor is None:
             say("the successor ended before it was ready, so this release goes on")
             if successor is not None:
+                successor.kill()
                 successor.wait(SUCCESSOR_SECONDS)
             return
         activation.notify(f"MAINPID={successor.pid}")

@@ -18,7 +18,7 @@ from tests.support.service import wait_until
 
 UUID = "6f2c9a0e-2b1d-4c3e-9a54-0d1b7c8e9f{:02x}"
 CALLS = 200
-SOAK = int(os.environ.get("CLOUDBRIDGE_SOAK", "1200"))
+SOAK = int(os.environ.get("CLOUDBRIDGE_SOAK", "800"))
 
 
 def add_instance(pve, number, status="running", name=None, **config):
