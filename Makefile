@@ -22,6 +22,7 @@ help: ## Show the targets
 demo: $(VENV)/.ready-tests ## A tour on an embedded Proxmox VE
 	@$(PY) -m tests.demo $(ARGS)
 
+test: export CLOUDBRIDGE_TEST_EXAMPLES ?= gate
 test: $(VENV)/.ready-quality ## Everything that has to pass before a change goes in
 	@$(MAKE) --no-print-directory --keep-going lint typing docs-lint build sanity tests
 

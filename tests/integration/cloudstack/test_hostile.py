@@ -340,6 +340,7 @@ class TestEveryActionWithHostileInput:
         st.dictionaries(st.sampled_from(TENANT_NAMES), values | likely, max_size=4),
         st.dictionaries(st.sampled_from(VM_NAMES), values, max_size=1),
     )
+    @example("create_iso", {"iso_path": "local:iso/debian-13.iso"}, {})
     @example("create_iso", {"iso_path": "local:iso/debian-13.iso", "storage": "shared:0,import-from=local"}, {})
     @example("create_iso", {"iso_path": "local:iso/debian-13.iso", "disk_size_gb": "0,import-from=local:0"}, {})
     @example("create_template", {"template_id": "100"}, {})
@@ -350,7 +351,7 @@ class TestEveryActionWithHostileInput:
             world.remove_guest(105)
         before = {vmid: world.config(vmid) for vmid in world.vmids() if vmid != 200}
         world.reset_record()
-        data = payload(base, world)
+        data = payload(base, world, details={"proxmox_vmid": "105"})
         data["externaldetails"].setdefault("virtualmachine", {}).update(tenant)
         data["cloudstack.vm.details"].update(vm)
         answer = calls("create", data)

@@ -167,7 +167,8 @@ def two_servers(tmp_path):
         playbook = (
             first.collections / "ansible_collections/cloudbridge/proxmox/playbooks/install_cloudstack_extension.yml"
         )
-        return first.run(playbook, "-i", str(inventory), variables=variables)
+        # Both are this machine, and write to the same directories: one after the other.
+        return first.run(playbook, "-i", str(inventory), "--forks", "1", variables=variables)
 
     return install, roots
 
