@@ -37,6 +37,9 @@ from tests.support.collection_tree import REPOSITORY
 PACKAGE = "ansible_collections.cloudbridge.proxmox.plugins"
 README = REPOSITORY / "README.md"
 FIRST_VM = REPOSITORY / "docs" / "first-vm.md"
+AWX = REPOSITORY / "docs" / "awx.md"
+FROM_COMMUNITY = REPOSITORY / "docs" / "from-community-proxmox.md"
+COMMUNITY_PROXMOX = json.loads((REPOSITORY / "tests/support/community_proxmox.json").read_text(encoding="utf-8"))
 TROUBLESHOOTING = REPOSITORY / "docs" / "troubleshooting.md"
 MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob("*.py"))
 FRAGMENTS = sorted(path.stem for path in (REPOSITORY / "plugins" / "doc_fragments").glob("*.py"))
@@ -44,7 +47,7 @@ PLAYBOOKS = sorted((REPOSITORY / "playbooks").glob("*.yml"))
 ROLES = sorted(path.name for path in (REPOSITORY / "roles").iterdir())
 PAYLOADS = sorted((REPOSITORY / "tests" / "support" / "payloads").glob("*.json"))
 DOCUMENTS = documents()
-BRIDGE_DOCUMENTS = [README, *(path for path in DOCUMENTS if path.stem.startswith("cloudstack"))]
+BRIDGE_DOCUMENTS = [README, *(path for path in DOCUMENTS if path.stem.startswith(("cloudstack", "security")))]
 # The guest that most modules return; a module may leave a description in other words, but not a key out.
 RETURNED_GUEST = {
     "vmid": "int",
@@ -62,8 +65,15 @@ RETURNED_GUEST = {
 }
 # What is written as code in the guides, and is neither a name of this collection nor a file of it.
 WORDS_OF_OTHERS = {
-    *("ansible_host", "cache", "compose", "groups", "keyed_groups", "unknown"),
-    *("ansible_python_interpreter", "changed", "connection", "localhost", "module_defaults", "ok"),  # Ansible's
+    *("ansible_host", "cache", "compose", "groups", "keyed_groups", "no_log", "unknown"),
+    *(
+        "ansible_python_interpreter",
+        "changed",
+        "connection",
+        "localhost",
+        "module_defaults",
+        "ok",
+    ),  # Ansible's
     *("args", "got timeout", "local"),  # Proxmox VE's
     *("false", "proxmox", "proxmoxer", "requests"),
 }
@@ -266,6 +276,29 @@ def test_role_of_the_first_guide_has_every_privilege_of_the_readme():
     assert set(role) == needed - {"VM.Snapshot.Rollback"}
 
 
+@pytest.mark.parametrize("module", sorted(COMMUNITY_PROXMOX["options"]))
+def test_every_option_of_community_proxmox_has_a_successor(module):
+    table = FROM_COMMUNITY.read_text(encoding="utf-8").partition(f"| {module} | ")[2].partition("\n\n")[0]
+    listed = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split(" | ")[0])]
+    assert sorted(listed) == COMMUNITY_PROXMOX["options"][module]
+
+
+def test_the_credential_of_awx_sets_variables_that_are_read():
+    inputs, injectors = (
+        yaml.safe_load(block.text)
+        for name in ("awx-inputs.yml", "awx-injectors.yml")
+        for block in blocks(AWX)
+        if block.name == name
+    )
+    spec = {str(option["fallback"][1][0]): option for option in connection_spec().values()}
+    assert set(injectors["env"]) <= set(spec)
+    fields = {field["id"]: field for field in inputs["fields"]}
+    used = jinja2.meta.find_undeclared_variables(jinja2.Environment(autoescape=True).parse(str(injectors)))
+    assert used - {"tower"} == set(fields) == set(inputs["required"])
+    for name, template in injectors["env"].items():
+        assert bool(spec[name].get("no_log")) is bool(fields.get(template.strip("{} "), {}).get("secret"))
+
+
 def anchors(document: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -329,6 +362,16 @@ def bridge_vocabulary() -> set[str]:
     return known
 
 
+def community_vocabulary() -> set[str]:
+    """The names of community.proxmox, and of the settings of PVE that it has options for."""
+    options = {name for names in COMMUNITY_PROXMOX["options"].values() for name in names}
+    text = FROM_COMMUNITY.read_text(encoding="utf-8")
+    groups = set(re.findall(r"`(proxmox_\w+|pve_(?:status|type|node|pool)_\w+)`", text))
+    values = {"active", "archive", "current", "moved", "pending", "resized", "rollback", "true"}
+    settings = {"audio0", "numa0", "parallel0", "smbios1"}
+    return {*options, *COMMUNITY_PROXMOX["options"], *groups, *values, *settings, "proxmox_", "pve_"}
+
+
 def variables_of_role(role: str) -> set[str]:
     """A role's variables, with their defaults and choices."""
     specs = yaml.safe_load((REPOSITORY / "roles" / role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
@@ -352,6 +395,8 @@ def test_names_in_the_guides_exist(document):
     known = vocabulary() | WORDS_OF_OTHERS
     if document in BRIDGE_DOCUMENTS:
         known |= bridge_vocabulary()
+    if document == FROM_COMMUNITY:
+        known |= community_vocabulary()
     unknown = []
     for code in re.findall(r"`([^`\n]+)`", prose(document)):
         name = re.fullmatch(r"([a-z_]+[a-z0-9_]*(?: [a-z]+)?)(?:: .+)?", code)
