@@ -66,7 +66,7 @@ build: $(VENV)/.ready-tests ## The collection as Galaxy would publish it, in dis
 	@rm -rf dist
 	$(PY) -m tests.tooling.working_copy ansible-galaxy collection build --force --output-path $(CURDIR)/dist .
 
-galaxy: $(VENV)/.ready-quality ## What Galaxy's importer says to it
+galaxy: $(VENV)/.ready-quality build ## What Galaxy's importer says to it
 	$(PY) -m nox -s galaxy
 
 matrix: $(VENV)/.ready-quality ## The tests on every supported ansible-core

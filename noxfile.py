@@ -10,7 +10,7 @@ break.
 nox                             everything
 nox -t 2.18                     all that concerns ansible-core 2.18
 nox -s "units(2.18-py3.12)"     one session
-nox -s "smoke-2.20"             a few integration tests of each kind, in a minute
+nox -s smoke                    some integration tests of each kind
 nox -s galaxy                   what Galaxy says to the built collection
 nox -s lock                     newer versions for tests/constraints*.txt
 """
@@ -46,6 +46,16 @@ LOCKED = {
     "constraints.txt": ("requirements.txt", "requirements-quality.txt"),
     "constraints-galaxy.txt": ("requirements-galaxy.txt",),
 }
+
+SMOKE = (
+    "tests/integration/test_artifact.py",
+    "tests/integration/test_examples.py::test_the_examples_of_a_module_work_with_the_privileges_in_the_readme",
+    "tests/integration/test_examples.py::test_the_examples_of_the_inventory_work",
+    "tests/integration/test_inventory_failures.py",
+    "tests/integration/test_playbooks.py",
+    "tests/integration/role/test_role_documents.py",
+    "tests/integration/role/test_extension_role.py",
+)
 
 FOUND = find_interpreters()
 EVERY = [
@@ -98,6 +108,14 @@ def integration(session: nox.Session, core: str) -> None:
     session.run("python", "-m", "pytest", "-n", "2", "tests/integration", *session.posargs)
 
 
+@nox.session(default=False)
+@nox.parametrize(["python", "core"], NEWEST)
+def smoke(session: nox.Session, core: str) -> None:
+    """Run every module, the inventory, a role and the published collection once; `integration` has all the rest."""
+    install(session, core, "-r", "tests/requirements.txt")
+    session.run("python", "-m", "pytest", "-n", "2", *SMOKE, *session.posargs)
+
+
 @nox.session
 @nox.parametrize(["python", "core"], NEWEST)
 def sanity(session: nox.Session, core: str) -> None:
@@ -121,7 +139,7 @@ def docs(session: nox.Session) -> None:
     make(session, "docs-lint")
 
 
-@nox.session
+@nox.session(default=False)
 def galaxy(session: nox.Session) -> None:
     """Run Galaxy's importer on what `make build` made, in an environment of its own because of the versions it pins."""
     session.install("-r", "tests/requirements-galaxy.txt", "-c", "tests/constraints-galaxy.txt")
@@ -133,7 +151,7 @@ def galaxy(session: nox.Session) -> None:
             session.run("python", "-m", "galaxy_importer.main", str(artifact), env=settings)
 
 
-@nox.session
+@nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Write the newest versions that the requirements allow, for every Python from 3.11, into the constraints."""
     session.install("uv")
