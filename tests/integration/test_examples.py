@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
+from fakepve.shapes import PRIVILEGES
 
 from ansible_collections.cloudbridge.proxmox.plugins.inventory import pve as pve_inventory
 from tests.integration.guides import Block, Command, blocks, documents, privileges
@@ -37,7 +38,10 @@ MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob
 # What these ask for happens each time.
 REPEATED = {"rolled_back", "restarted", "reset"}
 # Roles that PVE has, as far as the guides use them.
-PVE_ROLES = {"PVEAuditor": ["VM.Audit"]}
+PVE_ROLES = {
+    "PVEAuditor": ["VM.Audit"],
+    "PVEAdmin": [name for name in PRIVILEGES if name.startswith(("VM.", "Datastore.", "SDN.", "Pool.", "Sys.Audit"))],
+}
 PROGRAMS = {"ansible", *(f"ansible-{name}" for name in ("playbook", "inventory", "doc", "galaxy", "builder"))}
 AGAIN = "Once more"
 SECRET = "b1f7a4b2-5d0c-4c38-9c56-2f8f2d6f1c11"

@@ -26,8 +26,9 @@ from fakepve.shapes import PRIVILEGES
 from ansible_collections.cloudbridge.proxmox.plugins.inventory import pve
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.actions import doctor
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.details import DETAILS
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import SECTIONS
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.details import DETAILS, resolve_details
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import SECTIONS, Payload
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.privileges import needs
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve import errors
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DISK_BUSES
@@ -37,6 +38,7 @@ from tests.support.collection_tree import REPOSITORY
 PACKAGE = "ansible_collections.cloudbridge.proxmox.plugins"
 README = REPOSITORY / "README.md"
 FIRST_VM = REPOSITORY / "docs" / "first-vm.md"
+OPERATOR_GUIDE = REPOSITORY / "docs" / "cloudstack-operator-guide.md"
 AWX = REPOSITORY / "docs" / "awx.md"
 FROM_COMMUNITY = REPOSITORY / "docs" / "from-community-proxmox.md"
 COMMUNITY_PROXMOX = json.loads((REPOSITORY / "tests/support/community_proxmox.json").read_text(encoding="utf-8"))
@@ -264,16 +266,17 @@ def test_readme_speaks_of_privileges_that_proxmox_ve_has():
 
 
 def test_role_of_the_first_guide_has_every_privilege_of_the_readme():
-    (role,) = (
-        command.words[-1].split()
-        for block in blocks(FIRST_VM)
-        if block.language == "console"
-        for command in block.commands()
-        if command.words[:3] == ["pveum", "role", "add"]
-    )
+    (role,) = role_privileges(FIRST_VM)
     needed = {name for _purpose, names, _path in privileges(README) for name in names}
     # VM.Snapshot includes it.
-    assert set(role) == needed - {"VM.Snapshot.Rollback"}
+    assert role == needed - {"VM.Snapshot.Rollback"}
+
+
+def role_privileges(document: Path) -> list[set[str]]:
+    """What each role that is made in a guide may do."""
+    consoles = (block for block in blocks(document) if block.language == "console")
+    words = (command.words for block in consoles for command in block.commands())
+    return [set(line[-1].split()) for line in words if line[:3] == ["pveum", "role", "add"]]
 
 
 @pytest.mark.parametrize("module", sorted(COMMUNITY_PROXMOX["options"]))
@@ -281,6 +284,12 @@ def test_every_option_of_community_proxmox_has_a_successor(module):
     table = FROM_COMMUNITY.read_text(encoding="utf-8").partition(f"| {module} | ")[2].partition("\n\n")[0]
     listed = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split(" | ")[0])]
     assert sorted(listed) == COMMUNITY_PROXMOX["options"][module]
+
+
+def test_role_of_the_operator_guide_has_what_the_doctor_wants():
+    (role,) = role_privileges(OPERATOR_GUIDE)
+    wanted = needs(resolve_details(Payload(), {"pool": "cloud", "node": "pve1"}), 9, ["vmbr0"], ["local-lvm"])
+    assert [need for need in wanted for names in need.privileges if role.isdisjoint(names.split("|"))] == []
 
 
 def test_the_credential_of_awx_sets_variables_that_are_read():
