@@ -10,8 +10,8 @@ ARGS ?=
 export LC_ALL := C.UTF-8
 export PYTHON
 
-.PHONY: help demo test tests unit integration qemu lint ruff ansible-lint changelog-lint typing docs-lint sanity build \
-	matrix format clean
+.PHONY: help demo test tests unit integration qemu lint ruff ansible-lint changelog-lint reuse typing docs-lint docs \
+	sanity build galaxy matrix lock changelog format clean
 
 # The checks share one copy of the collection.
 .NOTPARALLEL:
@@ -24,7 +24,7 @@ demo: $(VENV)/.ready-tests ## A tour on an embedded Proxmox VE
 
 test: export CLOUDBRIDGE_TEST_EXAMPLES ?= gate
 test: $(VENV)/.ready-quality ## Everything that has to pass before a change goes in
-	@$(MAKE) --no-print-directory --keep-going lint typing docs-lint build sanity tests
+	@$(MAKE) --no-print-directory --keep-going lint typing docs-lint docs build galaxy sanity tests
 
 tests: $(VENV)/.ready-tests qemu ## Unit and integration tests
 	$(PY) -m pytest -n $(WORKERS) tests/unit tests/integration $(ARGS)
@@ -38,7 +38,7 @@ integration: $(VENV)/.ready-tests qemu ## Integration tests against the embedded
 qemu: $(VENV)/.ready-venv # A VNC server for the tests of consoles, where it may be installed; they skip without it
 	@$(PY) -m tests.tooling.qemu
 
-lint: ruff ansible-lint changelog-lint ## ruff, ansible-lint and the changelog fragments
+lint: ruff ansible-lint changelog-lint reuse ## ruff, ansible-lint, the changelog fragments and the licences
 
 ruff: $(VENV)/.ready-quality
 	$(PY) -m ruff check .
@@ -50,12 +50,18 @@ ansible-lint: $(VENV)/.ready-quality
 changelog-lint: $(VENV)/.ready-quality
 	$(PY) -m tests.tooling.working_copy antsibull-changelog lint
 
+reuse: $(VENV)/.ready-quality
+	$(PY) -m tests.tooling.working_copy reuse lint --lines
+
 typing: $(VENV)/.ready-quality ## mypy --strict
 	$(PY) -m tests.tooling.working_copy mypy
 
 docs-lint: $(VENV)/.ready-quality ## Documentation of plugins and roles
 	$(PY) -m tests.tooling.working_copy antsibull-docs lint-collection-docs --plugin-docs \
 		--validate-collection-refs self .
+
+docs: $(VENV)/.ready-quality ## The pages of modules, plugins and roles as HTML, in .cache/site/html
+	$(PY) -m tests.tooling.site
 
 sanity: $(VENV)/.ready-quality ## ansible-test sanity on every Python found; ARGS="--test pylint" picks one
 	$(PY) -m tests.tooling.ansible_test sanity $(ARGS)
@@ -64,8 +70,17 @@ build: $(VENV)/.ready-tests ## The collection as Galaxy would publish it, in dis
 	@rm -rf dist
 	$(PY) -m tests.tooling.working_copy ansible-galaxy collection build --force --output-path $(CURDIR)/dist .
 
+galaxy: $(VENV)/.ready-quality build ## What Galaxy's importer says to it
+	$(PY) -m nox -s galaxy
+
 matrix: $(VENV)/.ready-quality ## The tests on every supported ansible-core
 	$(PY) -m nox $(ARGS)
+
+lock: $(VENV)/.ready-quality ## Take the newest versions that tests/requirements*.txt allow
+	$(PY) -m nox -s lock
+
+changelog: $(VENV)/.ready-quality ## Make a release's CHANGELOG.md of the fragments
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" antsibull-changelog release
 
 format: $(VENV)/.ready-quality ## Format the Python files and sort their imports
 	$(PY) -m ruff check --fix .
@@ -82,12 +97,12 @@ $(VENV)/.ready-venv:
 		"$$python" -m venv --clear $(VENV); }
 	@touch $@
 
-$(VENV)/.ready-tests: meta/ee-requirements.txt requirements.txt tests/requirements.txt | $(VENV)/.ready-venv
+$(VENV)/.ready-tests: meta/ee-requirements.txt requirements.txt tests/requirements.txt tests/constraints.txt | $(VENV)/.ready-venv
 	@echo "Installing tests/requirements.txt"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt -c tests/constraints.txt
 	@touch $@
 
 $(VENV)/.ready-quality: tests/requirements-quality.txt $(VENV)/.ready-tests
 	@echo "Installing tests/requirements-quality.txt"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements-quality.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements-quality.txt -c tests/constraints.txt
 	@touch $@

@@ -4,10 +4,15 @@
 
 """The tests on every supported ansible-core, with the Pythons that this machine has.
 
+Here the newest libraries are installed, and not those of tests/constraints.txt, so that somebody learns of what they
+break.
+
 nox                             everything
 nox -t 2.18                     all that concerns ansible-core 2.18
 nox -s "units(2.18-py3.12)"     one session
+nox -s smoke                    some integration tests of each kind
 nox -s galaxy                   what Galaxy says to the built collection
+nox -s lock                     newer versions for tests/constraints*.txt
 """
 
 from __future__ import annotations
@@ -22,6 +27,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from tests.tooling.ansible_test import INTERPRETERS, find_interpreters, prepare_interpreters
 
+ROOT = Path(__file__).resolve().parent
+
 # The Pythons that run a controller of each supported ansible-core, oldest first.
 CONTROLLERS = {
     "2.18": ("3.11", "3.12", "3.13"),
@@ -34,6 +41,21 @@ PRE_RELEASES = {"2.22"}
 
 # ansible-core 2.22.0rc1 installs a part of pylint from GitHub.
 SANITY_SKIPS = {"2.22": ("--skip-test", "pylint")}
+
+LOCKED = {
+    "constraints.txt": ("requirements.txt", "requirements-quality.txt"),
+    "constraints-galaxy.txt": ("requirements-galaxy.txt",),
+}
+
+SMOKE = (
+    "tests/integration/test_artifact.py",
+    "tests/integration/test_examples.py::test_the_examples_of_a_module_work_with_the_privileges_in_the_readme",
+    "tests/integration/test_examples.py::test_the_examples_of_the_inventory_work",
+    "tests/integration/test_inventory_failures.py",
+    "tests/integration/test_playbooks.py",
+    "tests/integration/role/test_role_documents.py",
+    "tests/integration/role/test_extension_role.py",
+)
 
 FOUND = find_interpreters()
 EVERY = [
@@ -86,6 +108,14 @@ def integration(session: nox.Session, core: str) -> None:
     session.run("python", "-m", "pytest", "-n", "2", "tests/integration", *session.posargs)
 
 
+@nox.session(default=False)
+@nox.parametrize(["python", "core"], NEWEST)
+def smoke(session: nox.Session, core: str) -> None:
+    """Run every module, the inventory, a role and the published collection once; `integration` has all the rest."""
+    install(session, core, "-r", "tests/requirements.txt")
+    session.run("python", "-m", "pytest", "-n", "2", *SMOKE, *session.posargs)
+
+
 @nox.session
 @nox.parametrize(["python", "core"], NEWEST)
 def sanity(session: nox.Session, core: str) -> None:
@@ -109,10 +139,24 @@ def docs(session: nox.Session) -> None:
     make(session, "docs-lint")
 
 
-@nox.session
+@nox.session(default=False)
 def galaxy(session: nox.Session) -> None:
-    """Run Galaxy's importer, in an environment of its own because of the versions it pins."""
-    session.install("galaxy-importer", "ansible-core")
-    make(session, "build")
-    for artifact in sorted(Path("dist").glob("*.tar.gz")):
-        session.run("python", "-m", "galaxy_importer.main", str(artifact))
+    """Run Galaxy's importer on what `make build` made, in an environment of its own because of the versions it pins."""
+    session.install("-r", "tests/requirements-galaxy.txt", "-c", "tests/constraints-galaxy.txt")
+    # `make lint` has run ansible-lint already, with the settings of this repository.
+    settings = {"GALAXY_IMPORTER_RUN_ANSIBLE_LINT": "false"}
+    scratch = session.create_tmp()
+    for artifact in sorted((ROOT / "dist").glob("*.tar.gz")):
+        with session.chdir(scratch):
+            session.run("python", "-m", "galaxy_importer.main", str(artifact), env=settings)
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Write the newest versions that the requirements allow, for every Python from 3.11, into the constraints."""
+    session.install("uv")
+    with session.chdir("tests"):
+        for output, requirements in LOCKED.items():
+            options = ["--universal", "--python-version", "3.11", "--upgrade", "--no-annotate", "--quiet"]
+            header = ["--custom-compile-command", "make lock"]
+            session.run("uv", "pip", "compile", *options, *header, "--output-file", output, *requirements)

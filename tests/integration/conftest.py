@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+import subprocess
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-from tests.support import inventories, modules, playbooks
+from tests.support import canaries, inventories, modules, playbooks
 from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, standard_guests
 from tests.support.inventories import InventoryResult
 from tests.support.modules import ModuleResult
@@ -61,6 +62,37 @@ class Play(Protocol):
         env: Mapping[str, str | None] | None = None,
         on: PveHandle | None = None,
     ) -> PlayResult: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _every_output_is_seen() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "communicate", canaries.watched(subprocess.Popen.communicate))
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    for title, text in report.sections:
+        canaries.see(title, text)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """After all fixtures: no secret is in what the test has put out, unless `shows_secrets` says that it is wanted."""
+    try:
+        return (yield)
+    finally:
+        directory = getattr(item, "funcargs", {}).get("tmp_path")
+        if directory is not None:
+            canaries.see_files(directory)
+        wanted = {kind for mark in item.iter_markers("shows_secrets") for kind in mark.args}
+        places = canaries.found(wanted)
+        assert places == [], "\n".join(places)
 
 
 @pytest.fixture

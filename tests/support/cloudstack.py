@@ -21,6 +21,7 @@ from typing import Any
 
 import jinja2
 
+from . import canaries
 from .collection_tree import REPOSITORY, link_collection
 from .embedded_pve import PveHandle
 
@@ -87,6 +88,11 @@ def pruned(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: pruned(item) for key, item in value.items() if item is not None}
     return [pruned(item) for item in value] if isinstance(value, list) else value
+
+
+def wanted_in(action: str) -> list[str]:
+    """The kinds of secrets that CloudStack wants in the answer."""
+    return [canaries.CONSOLE] if action.lower() == "getconsole" else []
 
 
 class Extension:
@@ -158,7 +164,9 @@ class Extension:
             process.wait(GRACE_SECONDS + (wait if isinstance(wait, int) and 0 < wait < WAIT else WAIT))
             seconds = time.monotonic() - began
             assert process.stdout is not None
-            return Answer(process.returncode, process.stdout.read(), seconds)
+            output = process.stdout.read()
+            canaries.see(f"answer to {action}", output, wanted_in(action))
+            return Answer(process.returncode, output, seconds)
         finally:
             process.kill()
             for stream in (process.stdin, process.stdout):
@@ -219,4 +227,7 @@ class ManyCalls:
         process.stdin.write(json.dumps(order) + "\n")
         process.stdin.flush()
         exit_code = int(process.stdout.readline())
-        return Answer(exit_code, output.read_bytes(), time.monotonic() - began)
+        seconds = time.monotonic() - began
+        answer = output.read_bytes()
+        canaries.see(f"answer to {action}", answer, wanted_in(action))
+        return Answer(exit_code, answer, seconds)

@@ -18,6 +18,7 @@ from grp import getgrgid
 from pathlib import Path
 from typing import Any
 
+from . import canaries
 from .collection_tree import REPOSITORY, link_collection
 from .playbooks import PlayResult, play
 
@@ -151,7 +152,9 @@ class ManagementServer:
         assert process.stdout is not None
         with process.stdin, process.stdout:
             code = process.wait(60)
-            return code, json.loads(process.stdout.read())
+            output = process.stdout.read()
+            canaries.see(f"answer to {action}", output)
+            return code, json.loads(output)
 
     def files(self) -> dict[str, bytes]:
         """Everything below the root, directories included, with the content of the files."""

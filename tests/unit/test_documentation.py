@@ -27,8 +27,9 @@ from fakepve.shapes import PRIVILEGES
 from ansible_collections.cloudbridge.proxmox.plugins.inventory import pve
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.actions import doctor, status
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.details import DETAILS
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import SECTIONS
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.details import DETAILS, resolve_details
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import SECTIONS, Payload
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.privileges import needs
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.run import Run
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Change, Outcome
@@ -40,6 +41,10 @@ from tests.support.collection_tree import REPOSITORY
 PACKAGE = "ansible_collections.cloudbridge.proxmox.plugins"
 README = REPOSITORY / "README.md"
 FIRST_VM = REPOSITORY / "docs" / "first-vm.md"
+OPERATOR_GUIDE = REPOSITORY / "docs" / "cloudstack-operator-guide.md"
+AWX = REPOSITORY / "docs" / "awx.md"
+FROM_COMMUNITY = REPOSITORY / "docs" / "from-community-proxmox.md"
+COMMUNITY_PROXMOX = json.loads((REPOSITORY / "tests/support/community_proxmox.json").read_text(encoding="utf-8"))
 TROUBLESHOOTING = REPOSITORY / "docs" / "troubleshooting.md"
 MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob("*.py"))
 FRAGMENTS = sorted(path.stem for path in (REPOSITORY / "plugins" / "doc_fragments").glob("*.py"))
@@ -47,7 +52,7 @@ PLAYBOOKS = sorted((REPOSITORY / "playbooks").glob("*.yml"))
 ROLES = sorted(path.name for path in (REPOSITORY / "roles").iterdir())
 PAYLOADS = sorted((REPOSITORY / "tests" / "support" / "payloads").glob("*.json"))
 DOCUMENTS = documents()
-BRIDGE_DOCUMENTS = [README, *(path for path in DOCUMENTS if path.stem.startswith("cloudstack"))]
+BRIDGE_DOCUMENTS = [README, *(path for path in DOCUMENTS if path.stem.startswith(("cloudstack", "security")))]
 # The guest that most modules return; a module may leave a description in other words, but not a key out.
 RETURNED_GUEST = {
     "vmid": "int",
@@ -65,8 +70,15 @@ RETURNED_GUEST = {
 }
 # What is written as code in the guides, and is neither a name of this collection nor a file of it.
 WORDS_OF_OTHERS = {
-    *("ansible_host", "cache", "compose", "groups", "keyed_groups", "unknown"),
-    *("ansible_python_interpreter", "changed", "connection", "localhost", "module_defaults", "ok"),  # Ansible's
+    *("ansible_host", "cache", "compose", "groups", "keyed_groups", "no_log", "unknown"),
+    *(
+        "ansible_python_interpreter",
+        "changed",
+        "connection",
+        "localhost",
+        "module_defaults",
+        "ok",
+    ),  # Ansible's
     *("args", "got timeout", "local"),  # Proxmox VE's
     *("ansible", "changed_when", "no_log"),  # Ansible's
     *("binary", "qxl"),  # those of consoles
@@ -259,16 +271,47 @@ def test_readme_speaks_of_privileges_that_proxmox_ve_has():
 
 
 def test_role_of_the_first_guide_has_every_privilege_of_the_readme():
-    (role,) = (
-        command.words[-1].split()
-        for block in blocks(FIRST_VM)
-        if block.language == "console"
-        for command in block.commands()
-        if command.words[:3] == ["pveum", "role", "add"]
-    )
+    (role,) = role_privileges(FIRST_VM)
     needed = {name for _purpose, names, _path in privileges(README) for name in names}
     # VM.Snapshot includes the one, and the shell of a node is more than a user of virtual machines should have.
-    assert set(role) == needed - {"VM.Snapshot.Rollback", "Sys.Console"}
+    assert role == needed - {"VM.Snapshot.Rollback", "Sys.Console"}
+
+
+def role_privileges(document: Path) -> list[set[str]]:
+    """What each role that is made in a guide may do."""
+    consoles = (block for block in blocks(document) if block.language == "console")
+    words = (command.words for block in consoles for command in block.commands())
+    return [set(line[-1].split()) for line in words if line[:3] == ["pveum", "role", "add"]]
+
+
+@pytest.mark.parametrize("module", sorted(COMMUNITY_PROXMOX["options"]))
+def test_every_option_of_community_proxmox_has_a_successor(module):
+    table = FROM_COMMUNITY.read_text(encoding="utf-8").partition(f"| {module} | ")[2].partition("\n\n")[0]
+    listed = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split(" | ")[0])]
+    assert sorted(listed) == COMMUNITY_PROXMOX["options"][module]
+
+
+def test_role_of_the_operator_guide_has_what_the_doctor_wants():
+    (role,) = role_privileges(OPERATOR_GUIDE)
+    details = resolve_details(Payload(), {"pool": "cloud", "node": "pve1"})
+    wanted = needs(details, 9, ["vmbr0"], ["local-lvm"], raw_console=True)
+    assert [need for need in wanted for names in need.privileges if role.isdisjoint(names.split("|"))] == []
+
+
+def test_the_credential_of_awx_sets_variables_that_are_read():
+    inputs, injectors = (
+        yaml.safe_load(block.text)
+        for name in ("awx-inputs.yml", "awx-injectors.yml")
+        for block in blocks(AWX)
+        if block.name == name
+    )
+    spec = {str(option["fallback"][1][0]): option for option in connection_spec().values()}
+    assert set(injectors["env"]) <= set(spec)
+    fields = {field["id"]: field for field in inputs["fields"]}
+    used = jinja2.meta.find_undeclared_variables(jinja2.Environment(autoescape=True).parse(str(injectors)))
+    assert used - {"tower"} == set(fields) == set(inputs["required"])
+    for name, template in injectors["env"].items():
+        assert bool(spec[name].get("no_log")) is bool(fields.get(template.strip("{} "), {}).get("secret"))
 
 
 def anchors(document: Path) -> set[str]:
@@ -340,6 +383,16 @@ def bridge_vocabulary() -> set[str]:
     return known
 
 
+def community_vocabulary() -> set[str]:
+    """The names of community.proxmox, and of the settings of PVE that it has options for."""
+    options = {name for names in COMMUNITY_PROXMOX["options"].values() for name in names}
+    text = FROM_COMMUNITY.read_text(encoding="utf-8")
+    groups = set(re.findall(r"`(proxmox_\w+|pve_(?:status|type|node|pool)_\w+)`", text))
+    values = {"active", "archive", "current", "moved", "pending", "resized", "rollback", "true"}
+    settings = {"audio0", "numa0", "parallel0", "smbios1"}
+    return {*options, *COMMUNITY_PROXMOX["options"], *groups, *values, *settings, "proxmox_", "pve_"}
+
+
 def variables_of_role(role: str) -> set[str]:
     """A role's variables, with their defaults and choices."""
     specs = yaml.safe_load((REPOSITORY / "roles" / role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
@@ -363,6 +416,8 @@ def test_names_in_the_guides_exist(document):
     known = vocabulary() | WORDS_OF_OTHERS
     if document in BRIDGE_DOCUMENTS:
         known |= bridge_vocabulary()
+    if document == FROM_COMMUNITY:
+        known |= community_vocabulary()
     unknown = []
     for code in re.findall(r"`([^`\n]+)`", prose(document)):
         name = re.fullmatch(r"([a-z_]+[a-z0-9_]*(?: [a-z]+)?)(?:: .+)?", code)

@@ -23,6 +23,8 @@ from aiohttp import web
 from fakepve.model import PveError
 from fakepve.server import API, EXTJS, FORMATS, collect, error
 
+from tests.support import canaries
+
 from .base import UNAUTHENTICATED, UPGRADED, EmbeddedBase, parameter_error
 from .consoles.websocket import Taken
 from .faults import Book, Fault, Hook
@@ -161,6 +163,7 @@ class StrictHttp(EmbeddedBase):
             when=0.0,
             raw_body=body,
         )
+        canaries.learn_request(exchange.headers, exchange.form)
         return self.recorder.begin(exchange)
 
     @staticmethod
@@ -177,6 +180,7 @@ class StrictHttp(EmbeddedBase):
         if response.status >= 400:
             response.force_close()
         text = response.body if isinstance(response, web.Response) else None
+        canaries.learn_answer(request.path, text)
         if isinstance(text, bytes) and len(text) > GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
             response.enable_compression(web.ContentCoding.gzip)
         self.recorder.finish(number, response.status)
