@@ -6,7 +6,7 @@
 
 A YAML block whose first line is `# name.yml` is saved under that name; any other one is run. A console block is run
 line by line: `$` is a shell on the controller, `#` one of root on a node. Lines below a command must be in its output
-in that order, where `...` stands for anything.
+in that order, where `...` stands for anything. A mermaid block is a picture, and no block here.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ def blocks(document: Path) -> list[Block]:
     return [
         Block(found["language"], found["text"], text.count("\n", 0, found.start()) + 1)
         for found in FENCE.finditer(text)
+        if found["language"] != "mermaid"
     ]
 
 

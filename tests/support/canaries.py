@@ -83,7 +83,7 @@ def see_files(root: Path) -> None:
 
 
 def found(allowed: Iterable[str] = ()) -> list[str]:
-    """Where secrets were seen that had not been asked for, without the secrets; and forget what was seen.
+    """Where secrets were seen that had not been asked for, without the secrets; and forget them and what was seen.
 
     allowed are the kinds that may be anywhere.
     """
@@ -93,7 +93,9 @@ def found(allowed: Iterable[str] = ()) -> list[str]:
         for secret, kind in list(_kinds.items())
         if kind not in wanted and kind not in allowed and secret in text
     ]
+    # What the next test works with is learnt again when it is sent.
     _seen.clear()
+    _kinds.clear()
     return places
 
 
