@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: pve
 short_description: Guests of Proxmox VE as hosts
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - cloudbridge.proxmox contributors (@cloudbridge)
 description:

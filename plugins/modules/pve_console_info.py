@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pve_console_info
 short_description: Tell which consoles there are, and open one for a viewer
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - cloudbridge.proxmox contributors (@cloudbridge)
 description:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pve_console_script
 short_description: Run commands and answer prompts on the console of a guest
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - cloudbridge.proxmox contributors (@cloudbridge)
 description:

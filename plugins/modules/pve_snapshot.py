@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pve_snapshot
 short_description: Take, keep, delete and roll back to snapshots of guests of Proxmox VE
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - cloudbridge.proxmox contributors (@cloudbridge)
 description:

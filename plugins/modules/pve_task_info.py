@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pve_task_info
 short_description: Look at tasks of Proxmox VE, and wait for them
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - cloudbridge.proxmox contributors (@cloudbridge)
 description:
