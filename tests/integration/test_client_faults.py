@@ -399,7 +399,7 @@ def test_a_name_is_found_although_another_node_is_down(pve_cluster, run_module):
     pve_cluster.knobs.resources_lag = 60.0
     good(run_module(NAME, {"name": "web"}))
     assert span(pve_cluster) < 10
-    result = run_module(NAME, {"name": "nobody", "timeout": 1})
+    result = run_module(NAME, {"name": "nobody", "timeout": 3})
     bad(result, "unreachable", "No route to host")
 
 
@@ -483,7 +483,7 @@ def test_a_foreign_page_in_place_of_an_answer_is_looked_up(pve, run_module):
 def test_a_task_under_way_is_not_started_again_when_its_node_vanishes(pve, run_module):
     pve.knobs.task_seconds["qmstart"] = 0.5
     pve.fault("GET", STATUS, "595", times=None)
-    result = run_module(NAME, {"vmid": 100, "timeout": 2})
+    result = run_module(NAME, {"vmid": 100, "timeout": 4})
     bad(result, "transport", "task qmstart of 100 was started and may still run, look at UPID:pve1:")
     assert (result["error"]["upid"], result["changed"]) == (pve.tasks()[0]["upid"], True)
     assert len(posts(pve)) == len(pve.tasks()) == 1

@@ -15,7 +15,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.support import viewers
+from tests.support import canaries, viewers
+
+# What opens a console is what the module is asked for; with `include_auth` a whole login is.
+pytestmark = pytest.mark.shows_secrets(canaries.CONSOLE, canaries.LOGIN)
 
 MODULE = "pve_console_info"
 PASSWORD = "correct horse"
