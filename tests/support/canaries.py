@@ -28,7 +28,7 @@ MOST_BYTES = 4 * 1024 * 1024
 SECRET_FIELDS = {"password": PASSWORD, "cipassword": PASSWORD, "otp": PASSWORD}
 OPENING = re.compile(r"/(vncproxy|termproxy|spiceproxy|vncshell|spiceshell)$")
 # What the tests write themselves, as users and CloudStack do: payloads, policies, inventories, playbooks, credentials.
-WRITTEN_BY_TESTS = re.compile(r"(^|/)(payloads/[^/]+|policy\.json|secret|[^/]+\.(yml|yaml|ini))$")
+WRITTEN_BY_TESTS = re.compile(r"(^|/)(payloads/[^/]+|policy\.json|secret|pve-console/credentials|[^/]+\.(ya?ml|ini))$")
 SKIPPED_DIRECTORIES = {"site-packages", "__pycache__"}
 
 _kinds: dict[str, str] = {}
