@@ -25,6 +25,8 @@ extends_documentation_fragment:
   - cloudbridge.proxmox.connection
   - cloudbridge.proxmox.guest.type
   - cloudbridge.proxmox.attributes
+requirements:
+  - websocket-client >= 1.6
 attributes:
   check_mode:
     description: Can run in C(check_mode), and predicts there what would change without changing it.

@@ -96,7 +96,8 @@ def main(command: list[str]) -> int:
     )
     program = shutil.which(command[0], path=environment["PATH"])
     if program is None:
-        print(f"{command[0]} is not installed beside {sys.executable}", file=sys.stderr)
+        advice = "after an installation that was broken off, `make clean` starts afresh"
+        print(f"{command[0]} is not installed beside {sys.executable}: {advice}", file=sys.stderr)
         return 127
     return subprocess.run([program, *command[1:]], cwd=copy, env=environment, check=False).returncode
 

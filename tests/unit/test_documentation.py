@@ -80,7 +80,7 @@ WORDS_OF_OTHERS = {
         "ok",
     ),  # Ansible's
     *("args", "got timeout", "local"),  # Proxmox VE's
-    *("ansible", "changed_when", "no_log"),  # Ansible's
+    *("ansible", "changed_when", "no_log", "when"),  # Ansible's
     *("binary", "qxl"),  # those of consoles
     *("cryptography", "false", "proxmox", "proxmoxer", "requests"),
 }

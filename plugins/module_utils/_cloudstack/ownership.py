@@ -86,7 +86,7 @@ def foreign(label: str, node: str, mark: Mark, instance: Instance, ownership: st
     whose = f"it is marked as {mark.instance or mark.uuid}" if mark.present else "it has no mark of CloudStack"
     if mark.uuid == instance.uuid:
         whose = "it is a copy of the instance's guest"
-    hint = "" if mark.present else f" (ownership is {ownership}: see the operator guide to adopt it)"
+    hint = "" if mark.present else f" (ownership is {ownership}, docs/cloudstack-details.md says what that is)"
     return PermissionDenied(f"{label} on node {node} is not {instance.name}: {whose}, so it was not touched{hint}")
 
 

@@ -31,8 +31,11 @@ TARGET is a guest's vmid or name, or node/NAME.
 Where Proxmox VE is, and who asks, is said by the environment (PROXMOX_HOST, PROXMOX_TOKEN_ID, ...), by a section of a
 credentials file, or by the person at the terminal. A guest that is named vnc is reached by its vmid, or after "--".
 
-exit codes: 0 left, or ended by the guest; 2 usage; 3 configuration; 4 connection; 5 not found; 6 not allowed;
-7 not running, or no serial line; 8 in use by somebody else; 124 a script has waited in vain; 130 interrupted.
+"%(prog)s vnc TARGET" carries a display to a VNC viewer on this machine: see "%(prog)s vnc --help".
+
+exit codes: 0 left, or ended by the guest; 1 refused by PVE, or a command of a script failed; 2 usage; 3 configuration;
+4 connection; 5 not found; 6 not allowed; 7 not running, or no serial line; 8 in use by somebody else, or silent;
+124 a script has waited in vain; 130 interrupted.
 """
 VNC = "vnc"
 _BRIDGE_SECONDS = 60.0
