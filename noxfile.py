@@ -117,8 +117,9 @@ def units(session: nox.Session, core: str) -> None:
 @nox.session(python="3.9")
 def managed_node(session: nox.Session) -> None:
     """Run the tests of what runs there on the oldest Python that a managed node may have."""
-    session.install("ansible-core", "hypothesis", "pytest", "pytest-timeout", "-r", "requirements.txt")
-    session.run("python", "-m", "pytest", "tests/unit/pve", "tests/unit/operations", *session.posargs)
+    session.install("ansible-core", "hypothesis", "pyte", "pytest", "pytest-timeout", "-r", "requirements.txt")
+    rooms = [f"tests/unit/{room}" for room in ("pve", "operations", "terminal")]
+    session.run("python", "-m", "pytest", *rooms, *session.posargs)
 
 
 @nox.session
