@@ -303,7 +303,7 @@ from ..module_utils._ansible.runner import run_module
 from ..module_utils._terminal.script.ensure import ensure_script, script_request
 
 # ansible-core 2.18 puts the options into each result, later ones when inject_invocation is set.
-UNTOLD = {"module_args": {}}
+UNTOLD: dict[str, dict[str, t.Any]] = {"module_args": {}}
 
 
 class ScriptModule(AnsibleModule):
