@@ -11,6 +11,7 @@ import re
 
 import pytest
 
+from tests.support import canaries
 from tests.support.api_client import ApiClient
 from tests.support.collection_tree import REPOSITORY
 from tests.support.playbooks import as_playbook
@@ -305,6 +306,7 @@ def test_module_defaults_of_the_group_reach_every_module(pve, play):
     assert not any(result.changed)
 
 
+@pytest.mark.shows_secrets(canaries.CONSOLE)
 def test_console_tells_what_there_is_and_writes_what_a_viewer_needs(pve, run, tmp_path):
     pve.call(lambda: pve.server.guest(101).config.update(vga="qxl", serial0="socket"))
     told = run("console", vm_name="db")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .collection_tree import link_collection
-from .processes import child_environment
+from .processes import child_environment, refuse_deprecations
 
 TIMEOUT = 120
 HEAD = "plugin: cloudbridge.proxmox.pve\n"
@@ -93,4 +93,5 @@ def read_inventory(
         check=False,
         stdin=subprocess.DEVNULL,
     )
+    refuse_deprecations(completed.stderr)
     return InventoryResult(completed.returncode, completed.stdout, completed.stderr)

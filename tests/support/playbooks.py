@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .collection_tree import link_collection
-from .processes import child_environment
+from .processes import child_environment, refuse_deprecations
 
 CALLBACKS = Path(__file__).parent / "callbacks"
 TIMEOUT = 120
@@ -128,6 +128,7 @@ def play(
         check=False,
         stdin=subprocess.DEVNULL,
     )
+    refuse_deprecations(completed.stdout + completed.stderr)
     return PlayResult(read_results(results), completed.returncode, completed.stdout, completed.stderr)
 
 

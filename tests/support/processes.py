@@ -33,3 +33,9 @@ def child_environment(home: Path, *layers: Mapping[str, str | None]) -> dict[str
             else:
                 environment[name] = value
     return environment
+
+
+def refuse_deprecations(output: str) -> None:
+    """Fail when Ansible has told the user of something that a later ansible-core will not have."""
+    _before, mark, told = output.partition("[DEPRECATION WARNING]")
+    assert not mark, mark + told

@@ -109,7 +109,7 @@ def test_no_secret_is_seen_anywhere_however_much_is_told(guest, play, pve):
         {"name": "Show it", "ansible.builtin.debug": {"var": "result"}},
     ]
     # As an answer of Ansible is JSON, and as a shell is told.
-    result = play(json.dumps(tasks), "-vvv")
+    result = play(json.dumps(tasks), "-vvv", env={"ANSIBLE_INJECT_INVOCATION": "true"})
     told = result.stdout + result.stderr
     assert "********" in told
     failed = result.task("Set a password")

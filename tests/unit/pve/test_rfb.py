@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import builtins
-import itertools
 import warnings
 
 import pytest
@@ -25,18 +24,13 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.rfb impor
     SharedSession,
     challenge_response,
 )
+from tests.support.cutting import pieces_of
 
 LABEL = "guest 100 (web)"
 BANNER = b"RFB 003.008\n"
 CHALLENGE = bytes(range(16))
 OK = bytes(4)
 REASON = b"\0\0\0\1" + b"\0\0\0\x16" + b"Authentication failed\0"
-
-
-def pieces_of(data, cuts):
-    """The data cut at these places, and once with nothing at all."""
-    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 CUTS = st.lists(st.integers(min_value=0), max_size=6)

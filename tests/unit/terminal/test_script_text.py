@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._terminal.script.text import MASK, Masker, PlainText
+from tests.support.cutting import pieces_of
 
 SHOWN = st.lists(
     st.sampled_from(
@@ -23,9 +23,8 @@ SHOWN = st.lists(
 
 
 def text_of(shown, cuts=()):
-    edges = [0, *sorted(cut % (len(shown) + 1) for cut in cuts), len(shown)]
     plain = PlainText()
-    return "".join(plain.feed(shown[start:end]) for start, end in itertools.pairwise(edges))
+    return "".join(plain.feed(piece) for piece in pieces_of(shown, cuts))
 
 
 @pytest.mark.parametrize(
