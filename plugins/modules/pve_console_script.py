@@ -304,7 +304,7 @@ from ..module_utils._ansible.argument_spec import connection_spec, guest_spec, g
 from ..module_utils._ansible.runner import run_module
 from ..module_utils._terminal.script.ensure import ensure_script, script_request
 
-# ansible-core 2.18 puts the options into each result, later ones when inject_invocation is set.
+# ansible-core up to 2.20 puts the options into each result, later ones when inject_invocation is set.
 UNTOLD: dict[str, dict[str, t.Any]] = {"module_args": {}}
 
 
