@@ -12,6 +12,7 @@ were `python -m PACKAGE.MODULE` with the environment, the directory and the stre
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -20,7 +21,6 @@ import runpy
 import signal
 import socket
 import sys
-import traceback
 from typing import Any, NoReturn
 
 LIBRARIES = ("ansible.module_utils.basic", "proxmoxer", "proxmoxer.backends.https", "requests", "requests.adapters")
@@ -52,7 +52,8 @@ def watch(order: dict[str, Any], descriptors: list[int]) -> NoReturn:
         run(order, streams)
     for stream in streams:
         os.close(stream)
-    with socket.socket(fileno=answers) as answer:
+    # Who has run out of patience does not listen.
+    with socket.socket(fileno=answers) as answer, contextlib.suppress(BrokenPipeError):
         answer.send(str(pid).encode())
         answer.send(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
     os._exit(0)
@@ -69,18 +70,9 @@ def run(order: dict[str, Any], streams: list[int]) -> NoReturn:
     # As with -m, in the place of this program's directory.
     sys.path[:1] = [order["directory"], *order["environment"]["PYTHONPATH"].split(os.pathsep)]
     sys.argv = ["-m"]
-    code = 1
-    try:
-        runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-    except BaseException:  # noqa: BLE001 - as the interpreter does at the end of a program
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    # Whatever comes out of it ends this process as it would have ended one that began with it.
+    runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
+    sys.exit()
 
 
 if __name__ == "__main__":
