@@ -9,12 +9,16 @@ ARGS ?=
 # Ansible refuses to start without a UTF-8 locale.
 export LC_ALL := C.UTF-8
 export PYTHON
+# Otherwise each of the many processes of the tests would compile the collection anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test tests unit integration qemu lint ruff ansible-lint changelog-lint reuse typing docs-lint docs \
-	sanity build galaxy matrix lock changelog format clean
+	sanity build galaxy matrix lock changelog format clean beside-sanity
 
-# The checks share one copy of the collection.
+# The checks share one copy of the collection; only ansible-test has one of its own.
+ifndef BESIDE
 .NOTPARALLEL:
+endif
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,16 +28,19 @@ demo: $(VENV)/.ready-tests ## A tour on an embedded Proxmox VE
 
 test: export CLOUDBRIDGE_TEST_EXAMPLES ?= gate
 test: $(VENV)/.ready-quality ## Everything that has to pass before a change goes in
-	@$(MAKE) --no-print-directory --keep-going lint typing docs-lint docs build galaxy sanity tests
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target BESIDE=sanity sanity beside-sanity
+
+beside-sanity: # Much of what takes long has one thread.
+	@$(MAKE) --no-print-directory --keep-going --output-sync=none BESIDE= lint typing docs-lint docs build galaxy tests
 
 tests: $(VENV)/.ready-tests qemu ## Unit and integration tests
-	$(PY) -m pytest -n $(WORKERS) tests/unit tests/integration $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadgroup tests/unit tests/integration $(ARGS)
 
 unit: $(VENV)/.ready-tests ## Unit tests; ARGS="-k snapshot" picks some
 	$(PY) -m pytest tests/unit $(ARGS)
 
 integration: $(VENV)/.ready-tests qemu ## Integration tests against the embedded Proxmox VE
-	$(PY) -m pytest -n $(WORKERS) tests/integration $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadgroup tests/integration $(ARGS)
 
 qemu: $(VENV)/.ready-venv # A VNC server for the tests of consoles, where it may be installed; they skip without it
 	@$(PY) -m tests.tooling.qemu

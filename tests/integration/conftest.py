@@ -27,6 +27,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 CLUSTER = ("pve1", "pve2", "pve3")
 
 
+# Files whose tests take longest; what takes long and starts late is waited for by all other workers.
+FIRST = ("role/", "test_demo.py", "test_examples.py", "test_playbooks.py", "test_artifact.py", "cloudstack/service/")
+
+
 class RunModule(Protocol):
     def __call__(
         self,
@@ -62,6 +66,22 @@ class Play(Protocol):
         env: Mapping[str, str | None] | None = None,
         on: PveHandle | None = None,
     ) -> PlayResult: ...
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes long, and leave what shares a costly fixture to one worker (`--dist loadgroup`)."""
+    here = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        below = item.path.relative_to(here).as_posix() if item.path.is_relative_to(here) else ""
+        return next((number for number, name in enumerate(FIRST) if below.startswith(name)), len(FIRST))
+
+    items.sort(key=rank)
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if "installed" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group("installed"))
 
 
 @pytest.fixture(scope="session", autouse=True)

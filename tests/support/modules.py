@@ -6,17 +6,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import canaries
 from .processes import child_environment
 
 PACKAGE = "ansible_collections.cloudbridge.proxmox.plugins.modules"
+SERVER = Path(__file__).with_name("module_server.py")
 TIMEOUT = 60
 
 
@@ -73,17 +81,49 @@ def run_module(
     package: str = PACKAGE,
     timeout: float = TIMEOUT,
 ) -> ModuleResult:
-    completed = subprocess.run(
-        [sys.executable, "-m", f"{package}.{name}"],
-        input=module_input(arguments, check, diff),
-        env=child_environment(home, connection, env or {}),
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    return ModuleResult(parse_result(completed.stdout), completed.stdout, completed.stderr, completed.returncode)
+    environment = child_environment(home, connection, env or {})
+    order = {"module": f"{package}.{name}", "environment": environment, "directory": str(home)}
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _stream in range(3)]
+        files[0].write(module_input(arguments, check, diff))
+        files[0].seek(0)
+        mine, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        stack.enter_context(mine)
+        with answers:
+            descriptors = [file.fileno() for file in (*files, answers)]
+            socket.send_fds(_server(), [json.dumps(order).encode()], descriptors)
+        returncode = _exit_code(mine, name, timeout)
+        for file in files:
+            file.seek(0)
+        stdout, stderr = files[1].read(), files[2].read()
+    canaries.see(f"output of {name}", stdout)
+    canaries.see(f"errors of {name}", stderr)
+    return ModuleResult(parse_result(stdout), stdout, stderr, returncode)
+
+
+@functools.cache
+def _server() -> socket.socket:
+    """Where modules are ordered; its process ends with this one."""
+    mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with its:
+        subprocess.Popen(
+            [sys.executable, str(SERVER), str(its.fileno())],
+            env=child_environment(SERVER.parent, {"PYTHONPATH": None}),
+            pass_fds=[its.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return mine
+
+
+def _exit_code(answer: socket.socket, name: str, timeout: float) -> int:
+    answer.settimeout(timeout)
+    pid = int(answer.recv(100))
+    try:
+        return int(answer.recv(100))
+    except TimeoutError:
+        os.kill(pid, signal.SIGKILL)
+        raise subprocess.TimeoutExpired(name, timeout) from None
 
 
 def parse_result(stdout: str) -> dict[str, Any]:

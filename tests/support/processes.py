@@ -11,10 +11,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from .collection_tree import link_collection
+from .collection_tree import REPOSITORY, link_collection
 
 # REQUESTS_CA_BUNDLE goes along as it is: the collection must not be moved by it.
 PASSED_ON = ("PATH", "TMPDIR", "REQUESTS_CA_BUNDLE", "COVERAGE_PROCESS_START", "COVERAGE_FILE")
+STARTUP = Path(__file__).parent / "startup"
+COMPILED = REPOSITORY / ".cache" / "compiled"
 
 
 def child_environment(home: Path, *layers: Mapping[str, str | None]) -> dict[str, str]:
@@ -25,7 +27,8 @@ def child_environment(home: Path, *layers: Mapping[str, str | None]) -> dict[str
     tools = str(Path(sys.executable).parent)
     environment["PATH"] = f"{tools}{os.pathsep}{environment.get('PATH', os.defpath)}"
     environment["HOME"] = str(home)
-    environment["PYTHONPATH"] = str(link_collection())
+    environment["PYTHONPATH"] = f"{link_collection()}{os.pathsep}{STARTUP}"
+    environment["CLOUDBRIDGE_TEST_COMPILED"] = str(COMPILED)
     for layer in layers:
         for name, value in layer.items():
             if value is None:

@@ -53,10 +53,13 @@ def test_check_mode_on_a_new_machine_writes_nothing(server):
 
 
 @pytest.mark.parametrize("check", [False, True])
-def test_a_second_run_changes_nothing(installed, check):
+def test_a_second_run_changes_nothing_and_says_that_there_is_no_systemd(installed, check):
     before = installed.files()
-    assert changed_tasks(passed(installed.install(check=check))) == []
+    result = passed(installed.install(check=check))
+    assert changed_tasks(result) == []
     assert installed.files() == before
+    said = " ".join(str(task.result.get("msg", "")) for task in result.tasks)
+    assert ("the executable carries each action out itself" in said) is not Path("/run/systemd/system").exists()
 
 
 def test_what_is_installed_belongs_to_whom(installed):
@@ -81,7 +84,7 @@ def test_calls_write_nothing_beside_the_executable_nor_into_the_code(installed):
     assert {name for name in installed.files() if not name.startswith("var/")} == before
 
 
-def test_an_upgrade_is_complete_before_it_is_used(server):
+def test_an_upgrade_is_complete_before_it_is_used_and_uninstalling_leaves_no_directory(server):
     entry = server.use_own_collection() / "_cloudstack" / "entry.py"
     original = entry.read_text("utf-8")
     passed(server.install())
@@ -105,6 +108,12 @@ def test_an_upgrade_is_complete_before_it_is_used(server):
     # CloudStack compares it over its servers, and must see no difference while they are upgraded one by one.
     assert server.executable.read_bytes() == executable
     assert server.call("unknown")[0] == 1
+
+    # Nothing else is in the directories.
+    passed(server.uninstall())
+    assert [name for name in server.files() if "cloudbridge" in name.lower()] == []
+    assert server.extensions.is_dir()
+    assert changed_tasks(passed(server.uninstall())) == []
 
 
 def test_calls_that_are_under_way_keep_the_release_before(server):
@@ -141,14 +150,6 @@ def test_uninstalling_leaves_what_was_there_before(tmp_path):
     passed(server.uninstall())
     assert server.files() == before
     assert mode(server.executable) == "-rwxr-xr-x"
-
-
-def test_uninstalling_removes_the_directories_when_nothing_else_is_in_them(server):
-    passed(server.install())
-    passed(server.uninstall())
-    assert [name for name in server.files() if "cloudbridge" in name.lower()] == []
-    assert server.extensions.is_dir()
-    assert changed_tasks(passed(server.uninstall())) == []
 
 
 def test_a_policy_that_is_wrong_is_not_put_in_place(installed):
@@ -243,12 +244,6 @@ def test_the_units_are_what_systemd_takes(installed):
             ["systemd-analyze", "verify", *map(str, units)], capture_output=True, text=True, check=False
         )
         assert (checked.returncode, checked.stderr) == (0, "")
-
-
-def test_where_there_is_no_systemd_the_role_says_so(installed):
-    result = passed(installed.install())
-    said = " ".join(str(task.result.get("msg", "")) for task in result.tasks)
-    assert ("the executable carries each action out itself" in said) is not Path("/run/systemd/system").exists()
 
 
 def test_turning_the_service_off_removes_it(installed):
