@@ -4,9 +4,9 @@
 
 """The code blocks of README.md and docs/, and a user who types them.
 
-A YAML block whose first line is `# name.yml` is saved under that name; any other one is run. A console block is run
-line by line: `$` is a shell on the controller, `#` one of root on a node. Lines below a command must be in its output
-in that order, where `...` stands for anything. A mermaid block is a picture, and no block here.
+A YAML or INI block whose first line is `# name.yml` is saved under that name; any other YAML block is run. A console
+block is run line by line: `$` is a shell on the controller, `#` one of root on a node. Lines below a command must be in
+its output in that order, where `...` stands for anything. A mermaid block is a picture, and no block here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.support.collection_tree import REPOSITORY
 
 FENCE = re.compile(r"^```(?P<language>\S*)[^\n]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(r"# (?P<name>[\w.-]+\.yml)\n")
+NAMED = re.compile(r"# (?P<name>[\w.-]+\.(yml|ini))\n")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Block:
 
     def commands(self) -> Iterator[Command]:
         command: Command | None = None
-        for line in self.text.splitlines():
+        for line in self.text.replace("\\\n", "").splitlines():
             if line.startswith(("$ ", "# ")):
                 if command:
                     yield command
