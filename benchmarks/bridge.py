@@ -157,10 +157,15 @@ def main() -> None:
 
 
 def describe(service: Service) -> None:
+    """What the service itself costs, which is in none of the figures above."""
     status = service.status()
-    memory = Path(f"/proc/{service.pid}/status").read_text(encoding="ascii")
-    resident = next(line.split()[1] for line in memory.splitlines() if line.startswith("VmRSS"))
-    print(json.dumps(status["now"]), f"{int(resident) // 1024} MiB")
+    actions = sum(status["counters"]["actions"].values())
+    ticks = Path(f"/proc/{service.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
+    cpu = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    print(
+        f"the service: {service.resident_kib() // 1024} MiB, {cpu * 1000 / actions:.1f} ms cpu per action, its start "
+        f"included; {json.dumps(status['now'])}"
+    )
 
 
 if __name__ == "__main__":
