@@ -111,8 +111,8 @@ def measure(run: Session, here: Stage) -> None:
 def describe(service: Service) -> str:
     """What the service itself holds, which is in none of the figures."""
     return (
-        f"The service of the bridge held {service.resident_kib('VmHWM') / 1024:.0f} MiB at the most. Its CPU time is in "
-        "the figures of the executable, its memory is not."
+        f"The service of the bridge held {service.resident_kib('VmHWM') / 1024:.0f} MiB at the most. "
+        "Its CPU time is in the figures of the executable, its memory is not."
     )
 
 

@@ -89,15 +89,11 @@ def measure(run: Session, homes: Path) -> None:
             with tempfile.TemporaryDirectory(dir=homes) as directory:
                 home = Path(directory)
                 pve.call(lambda count=case.guests: add_guests(pve.server, count))
-                contestants = {who: contestant(pve, home, case, who) for who in (OURS, THEIRS)}
+                sides = {who: contestant(pve, home, case, who) for who in (OURS, THEIRS)}
                 if case.kind.name == CASES[0].kind.name and not case.latency:
-                    # Behind ours, whose output it is made from; in turns that run backwards it has the file already.
-                    contestants = {
-                        OURS: contestants[OURS],
-                        STATIC: static(pve, home, case),
-                        THEIRS: contestants[THEIRS],
-                    }
-                run.measure(TOPIC, case.name, pve, contestants, case.runs)
+                    # Behind ours, whose output it is made from; in turns that run backwards it is there already.
+                    sides = {OURS: sides[OURS], STATIC: static(pve, home, case), THEIRS: sides[THEIRS]}
+                run.measure(TOPIC, case.name, pve, sides, case.runs)
 
 
 def main() -> None:

@@ -68,7 +68,8 @@ class InventoryCase:
 
 
 CASES = (
-    *(InventoryCase(count, kind) for count in (10, 100) for kind in (PLAIN, ADDRESSES, FACTS)),
+    *(InventoryCase(count, kind) for count in (10, 100) for kind in (PLAIN, ADDRESSES)),
+    InventoryCase(100, FACTS),
     InventoryCase(100, PLAIN, LATENCY_SECONDS),
     InventoryCase(100, ADDRESSES, LATENCY_SECONDS, runs=2),
     InventoryCase(1_000, PLAIN),
@@ -120,7 +121,12 @@ def verdict(case: InventoryCase, code: int, text: str, errors: str) -> str:
     if len(wanted.keys() & hosts.keys()) != case.guests:
         return f"reported ok with {len(wanted.keys() & hosts.keys())} of {case.guests} guests"
     if case.kind.addresses:
-        found = sum(hosts[name].get("ansible_host") == ip for name, ip in wanted.items())
+        found = sum(text_of(hosts[name].get("ansible_host")) == ip for name, ip in wanted.items())
         if found != case.guests:
             return f"reported ok with the addresses of {found} of {case.guests} guests"
     return "ok"
+
+
+def text_of(value: Any) -> Any:
+    """A value as it is, or the one that Ansible has marked as not to be templated."""
+    return value["__ansible_unsafe"] if isinstance(value, dict) and "__ansible_unsafe" in value else value

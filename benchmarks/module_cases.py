@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is measured of the modules, as data: `python -m benchmarks.modules` and tests/integration/test_costs.py run it."""
+"""What is measured of the modules, as data, for benchmarks.modules and tests/integration/test_costs.py."""
 
 from __future__ import annotations
 

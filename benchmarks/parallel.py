@@ -128,7 +128,7 @@ def measure(run: Session, here: bridge.Stage, homes: Path) -> None:
     run.measure(TOPIC, f"{COUNT} deploys at a time, bridge", here.pve, contestants, 3, CAP_SECONDS)
     sides = {}
     for name in (OURS, THEIRS):
-        home = homes / name
+        home = homes / f"parallel-{name}"
         home.mkdir()
         sides[name] = by_playbook(Playbooks(here.pve, home), name)
     run.measure(TOPIC, f"{COUNT} deploys at a time, one playbook", here.pve, sides, 1, CAP_SECONDS)

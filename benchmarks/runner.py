@@ -105,8 +105,12 @@ class Session:
     def wants(self, topic: str, case: str) -> bool:
         return self.pick in f"{topic}: {case}"
 
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
     def say(self, text: str) -> None:
-        print(f"{time.monotonic() - self.began:6.1f} s  {text}", flush=True)
+        print(f"{self.elapsed:6.1f} s  {text}", flush=True)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
