@@ -11,7 +11,7 @@ export LC_ALL := C.UTF-8
 export PYTHON
 
 .PHONY: help demo test tests unit integration qemu lint ruff ansible-lint changelog-lint typing docs-lint sanity build \
-	matrix format clean
+	matrix format bench clean
 
 # The checks share one copy of the collection.
 .NOTPARALLEL:
@@ -69,6 +69,9 @@ matrix: $(VENV)/.ready-quality ## The tests on every supported ansible-core
 format: $(VENV)/.ready-quality ## Format the Python files and sort their imports
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+bench: $(VENV)/.ready-tests ## Figures beside the peers of PyPI, in 15 minutes; ARGS="--quick", ARGS="--pick bridge"
+	$(PY) -m benchmarks $(ARGS)
 
 clean: ## Remove everything that the targets above made
 	rm -rf $(VENV) .cache .nox .ansible .hypothesis collections dist tests/output

@@ -102,7 +102,8 @@ def main(source: str, target: str) -> None:
         for axes, measure in zip(line, MEASURES, strict=True):
             draw(axes, group, measure)
             axes.set_yticks(range(len(group)), [case["name"] for case in group] if axes is line[0] else [])
-        line[0].set_ylabel(topic, fontsize=9, fontweight="bold")
+        line[2].yaxis.set_label_position("right")
+        line[2].set_ylabel(topic, fontsize=9, fontweight="bold", rotation=270, labelpad=12)
     for axes, title in zip(grid[0], MEASURES.values(), strict=True):
         axes.set_title(title, fontsize=10, fontweight="bold")
     for axes in grid[-1]:
