@@ -12,6 +12,7 @@ worth of Python at the most, so many requests take long for everybody.
 
 from __future__ import annotations
 
+import functools
 import json
 import tempfile
 from pathlib import Path
@@ -73,7 +74,7 @@ def static(pve: PveHandle, home: Path, case: InventoryCase) -> Contestant:
 
 def write_static(listing: Path, path: Path) -> None:
     data = json.loads(listing.read_text("utf-8"))
-    children = {
+    children: dict[str, dict[str, dict[str, dict[str, str]]]] = {
         name: {"hosts": {host: {} for host in group["hosts"]}}
         for name, group in data.items()
         if name not in ("_meta", "all") and "hosts" in group
@@ -88,7 +89,7 @@ def measure(run: Session, homes: Path) -> None:
                 continue
             with tempfile.TemporaryDirectory(dir=homes) as directory:
                 home = Path(directory)
-                pve.call(lambda count=case.guests: add_guests(pve.server, count))
+                pve.call(functools.partial(add_guests, pve.server, case.guests))
                 sides = {who: contestant(pve, home, case, who) for who in (OURS, THEIRS)}
                 if case.kind.name == CASES[0].kind.name and not case.latency:
                     # Behind ours, whose output it is made from; in turns that run backwards it is there already.

@@ -36,12 +36,14 @@ def carry_out(order: dict[str, Any]) -> dict[str, Any]:
     signal.setitimer(signal.ITIMER_REAL, order["cap"])
     try:
         collect(set(pids), spent)
-    except TooLong:
+    except (TooLong, KeyboardInterrupt) as reason:
         finished = False
         for pid in set(pids) - set(spent):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         collect(set(pids) - set(spent), spent)
+        if isinstance(reason, KeyboardInterrupt):
+            raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return {"wall": time.monotonic() - began, "finished": finished, "processes": [spent[pid] for pid in pids]}
@@ -62,7 +64,12 @@ def start(command: dict[str, Any]) -> int:
 
 def collect(missing: set[int], spent: dict[int, dict[str, float]]) -> None:
     while missing:
-        pid, status, usage = os.wait4(-1, 0)
+        try:
+            pid, status, usage = os.wait4(-1, 0)
+        except ChildProcessError:
+            # The alarm came between the end of the last one and the note of it.
+            spent.update({pid: {"code": -1, "cpu": 0.0, "kib": 0} for pid in missing})
+            return
         cpu = usage.ru_utime + usage.ru_stime
         spent[pid] = {"code": os.waitstatus_to_exitcode(status), "cpu": cpu, "kib": usage.ru_maxrss}
         missing.discard(pid)
