@@ -19,6 +19,8 @@ from typing import Any
 import matplotlib as mpl
 
 mpl.use("Agg")
+# The same figures make the same file.
+mpl.rcParams["svg.hashsalt"] = "cloudbridge.proxmox"
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator

@@ -158,7 +158,7 @@ def document(report: Report) -> str:
     for topic, title in TITLES.items():
         rows = [row for row in report.rows if row.topic == topic]
         if rows:
-            lines += [f"## {title}", "", *table(rows), ""]
+            lines += [f"## {title}", "", f"By `python -m benchmarks.{topic}`.", "", *table(rows), ""]
     lines += [*report.notes, ""] if report.notes else []
     if report.terminal:
         lines += ["## The terminal", "", "By `python -m benchmarks.terminal 500 20`; it has no peer.", ""]
@@ -166,12 +166,11 @@ def document(report: Report) -> str:
     return "\n".join(lines)
 
 
-METHOD = """
-* Both sides run in one session against the embedded PVE of `tests/support`, in turns. A figure is the median of the
-  runs.
+METHOD = """* Both sides run in one session against the embedded PVE of `tests/support`, in turns. A figure is the median
+  of the runs.
 * Every run is checked: PVE has to be as the case says, and what was reported has to be true. Where it is not, the
   column `result` says so, and there is no ratio.
-* A ratio below 1 means that ours takes less.
+* `ngine` is cloudstack-extension-proxmox-ngine. A ratio below 1 means that ours takes less.
 * Time is that of the whole process with its children. Memory is the peak of the largest process, or the sum of the
   peaks where several were started at once.
 * The embedded PVE runs on the same machine and answers at once, so wall times are not those of a real PVE. Where tasks
