@@ -17,10 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-
-mpl.use("Agg")
-# The same figures make the same file.
-mpl.rcParams["svg.hashsalt"] = "cloudbridge.proxmox"
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
@@ -87,6 +83,8 @@ def verdict(result: str) -> str:
 
 
 def main(source: str, target: str) -> None:
+    # The same figures make the same file.
+    mpl.rcParams["svg.hashsalt"] = "cloudbridge.proxmox"
     cases = comparisons(json.loads(Path(source).read_text("utf-8"))["rows"])
     topics = list(dict.fromkeys(case["topic"] for case in cases))
     groups = [[case for case in cases if case["topic"] == topic] for topic in topics]

@@ -166,8 +166,8 @@ def document(report: Report) -> str:
     return "\n".join(lines)
 
 
-METHOD = """* Both sides run in one session against the embedded PVE of `tests/support`, in turns. A figure is the median
-  of the runs.
+METHOD = """* Both sides run in one session against the embedded PVE of `tests/support`, in turns. A figure is the
+  median of the runs.
 * Every run is checked: PVE has to be as the case says, and what was reported has to be true. Where it is not, the
   column `result` says so, and there is no ratio.
 * `ngine` is cloudstack-extension-proxmox-ngine. A ratio below 1 means that ours takes less.
