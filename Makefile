@@ -13,7 +13,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test tests unit integration qemu lint ruff ansible-lint changelog-lint reuse typing docs-lint docs \
-	sanity build galaxy matrix lock changelog format clean beside-sanity
+	sanity build galaxy matrix lock changelog format bench clean beside-sanity
 
 # The checks share one copy of the collection; only ansible-test has one of its own.
 ifndef BESIDE
@@ -92,6 +92,9 @@ changelog: $(VENV)/.ready-quality ## Make a release's CHANGELOG.md of the fragme
 format: $(VENV)/.ready-quality ## Format the Python files and sort their imports
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+bench: $(VENV)/.ready-tests ## Figures beside the peers of PyPI, in 15 minutes; ARGS="--quick", ARGS="--pick bridge"
+	$(PY) -m benchmarks $(ARGS)
 
 clean: ## Remove everything that the targets above made
 	rm -rf $(VENV) .cache .nox .ansible .hypothesis collections dist tests/output

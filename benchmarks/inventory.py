@@ -2,147 +2,105 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the inventory costs, beside a static one of the same hosts.
+"""What the inventory costs, beside community.proxmox's and a static one of the same hosts.
 
-    python -m benchmarks.inventory [runs]
+    python -m benchmarks.inventory [--pick TEXT] [--quick]
 
-Each figure is the median of some runs (5 if not said), which take turns, of the whole process of ansible-inventory. The
-embedded PVE runs on the same machine.
+The figures are those of the whole ansible-inventory --list. The embedded PVE runs on the same machine, with one core's
+worth of Python at the most, so many requests take long for everybody.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-import resource
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve
-from tests.support.inventories import HEAD, environment
+from tests.support.embedded_pve import PveHandle, running_embedded_pve
 
-NODES = ("pve1", "pve2", "pve3")
-PROGRAM = str(Path(sys.executable).parent / "ansible-inventory")
-LATENCY_SECONDS = 0.02
+from . import peers
+from .inventory_cases import CASES, NODES, OURS, STATIC, THEIRS, InventoryCase, add_guests, verdict
+from .runner import OK, Command, Contestant, Outcome, Session, from_command_line
 
-
-@dataclass(frozen=True)
-class Figures:
-    """Medians of one command, and what it asked."""
-
-    wall: float
-    cpu: float
-    requests: int
-    connections: int
+TOPIC = "inventory"
+QUICK_MOST = 100
 
 
-def cluster(count: int) -> Callable[[EmbeddedPve], None]:
-    """So many running guests on three nodes, each with two tags and an agent that answers."""
-
-    def add(server: EmbeddedPve) -> None:
-        for vmid in range(100, 100 + count):
-            name = f"guest-{vmid}"
-            config = {"name": name, "cores": 2, "memory": "2048", "tags": f"all;t{vmid % 10}", "agent": "1"}
-            node = NODES[vmid % len(NODES)]
-            server.add_vm(vmid, name, node=node, status="running", config=config).agent = {}
-
-    return add
-
-
-def measure(pve: PveHandle, home: Path, commands: Mapping[str, list[str]], runs: int) -> dict[str, Figures]:
-    """Run the commands in turns."""
-    taken: dict[str, list[Figures]] = {name: [] for name in commands}
-    for _run in range(runs):
-        for name, words in commands.items():
-            pve.reset_record()
-            cpu, began = cpu_of_children(), time.monotonic()
-            done = subprocess.run(
-                [PROGRAM, *words], env=environment(home, pve.environment), cwd=home, capture_output=True, check=False
-            )
-            wall = time.monotonic() - began
-            assert done.returncode == 0, done.stderr.decode()
-            figures = Figures(wall, cpu_of_children() - cpu, len(pve.summary()), pve.connection_count)
-            taken[name].append(figures)
-    return {
-        name: Figures(
-            statistics.median(item.wall for item in items),
-            statistics.median(item.cpu for item in items),
-            items[-1].requests,
-            items[-1].connections,
-        )
-        for name, items in taken.items()
-    }
+def command(pve: PveHandle, home: Path, source: Path, tools: Path = peers.BIN) -> Command:
+    # The peer's plugin has no option for a CA; requests takes it from there.
+    connection = {**pve.environment, "PROXMOX_URL": pve.url, "REQUESTS_CA_BUNDLE": pve.cafile}
+    return Command(
+        [str(tools / "python"), str(tools / "ansible-inventory"), "-i", str(source), "--list"],
+        peers.ansible_environment(home, connection, tools=tools),
+        str(home),
+        str(home / "output"),
+        str(home / "errors"),
+    )
 
 
-def cpu_of_children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def contestant(pve: PveHandle, home: Path, case: InventoryCase, who: str, tools: Path = peers.BIN) -> Contestant:
+    """The plugin of one side on a file of its own."""
+    source = home / ("test.pve.yml" if who == OURS else "test.proxmox.yml")
+
+    def prepare() -> list[Command]:
+        source.write_text(case.kind.ours if who == OURS else case.kind.theirs, "utf-8")
+        pve.server.faults.clear()
+        if case.latency:
+            pve.fault("GET", "", "delay", times=None, seconds=case.latency)
+        return [command(pve, home, source, tools)]
+
+    def judge(outcome: Outcome) -> str:
+        errors = (home / "errors").read_text("utf-8", "replace")
+        return verdict(case, outcome.codes[0], outcome.outputs[0].read_text("utf-8", "replace"), errors)
+
+    return Contestant(prepare, judge)
 
 
-def static_of(pve: PveHandle, home: Path, source: Path) -> Path:
-    """A static inventory of the same hosts, groups and variables."""
-    words = [PROGRAM, "-i", str(source), "--list", "--export"]
-    done = subprocess.run(words, env=environment(home, pve.environment), cwd=home, capture_output=True, check=True)
-    data = json.loads(done.stdout)
-    groups = {name: group for name, group in data.items() if name not in ("_meta", "all")}
-    children = {
-        name: {"hosts": {host: {} for host in group["hosts"]}} for name, group in groups.items() if "hosts" in group
-    }
+def static(pve: PveHandle, home: Path, case: InventoryCase) -> Contestant:
+    """A file that holds the hosts, groups and variables that ours has found just before."""
     path = home / "static.json"
-    path.write_text(json.dumps({"all": {"hosts": data["_meta"]["hostvars"], "children": children}}), encoding="utf-8")
-    return path
+
+    def prepare() -> list[Command]:
+        if not path.exists():
+            write_static(home / "output", path)
+        return [command(pve, home, path)]
+
+    def judge(outcome: Outcome) -> str:
+        return OK if outcome.codes == [0] else verdict(case, outcome.codes[0], "", "the static file could not be read")
+
+    return Contestant(prepare, judge)
 
 
-def show(title: str, found: Mapping[str, Figures]) -> None:
-    print(f"\n{title}")
-    base: Figures | None = None
-    for name, item in found.items():
-        base = base or item
-        print(
-            f"  {name:<44} {item.wall:6.2f} s wall  {item.cpu:6.2f} s cpu  {item.requests:6} requests  "
-            f"{item.connections:3} connections  {item.wall - base.wall:+6.2f} s"
-        )
+def write_static(listing: Path, path: Path) -> None:
+    data = json.loads(listing.read_text("utf-8"))
+    children: dict[str, dict[str, dict[str, dict[str, str]]]] = {
+        name: {"hosts": {host: {} for host in group["hosts"]}}
+        for name, group in data.items()
+        if name not in ("_meta", "all") and "hosts" in group
+    }
+    path.write_text(json.dumps({"all": {"hosts": data["_meta"]["hostvars"], "children": children}}), "utf-8")
 
 
-def compare_with_static(count: int, runs: int, home: Path) -> None:
-    source = home / "plain.pve.yml"
-    source.write_text(HEAD, encoding="utf-8")
-    with running_embedded_pve(cluster(count), NODES) as pve:
-        names = home / "names.ini"
-        names.write_text("\n".join(f"guest-{vmid}" for vmid in range(100, 100 + count)) + "\n", encoding="utf-8")
-        same = static_of(pve, home, source)
-        for action in ("--graph", "--list"):
-            commands = {
-                "static, names alone": ["-i", str(names), action],
-                "static, same groups and variables": ["-i", str(same), action],
-                "cloudbridge.proxmox.pve": ["-i", str(source), action],
-            }
-            show(f"{count} guests, {action}", measure(pve, home, commands, runs))
-
-
-def compare_with_agents(count: int, runs: int, home: Path) -> None:
-    plain, agents = home / "plain.pve.yml", home / "agents.pve.yml"
-    plain.write_text(HEAD, encoding="utf-8")
-    agents.write_text(HEAD + "connect_with: [agent_ipv4]\n", encoding="utf-8")
-    with running_embedded_pve(cluster(count), NODES) as pve:
-        pve.fault("GET", "", "delay", times=None, seconds=LATENCY_SECONDS)
-        commands = {"plain": ["-i", str(plain), "--graph"], "with agents": ["-i", str(agents), "--graph"]}
-        found = measure(pve, home, commands, runs)
-    show(f"{count} running guests, {LATENCY_SECONDS * 1000:g} ms per response", found)
+def measure(run: Session, homes: Path) -> None:
+    with running_embedded_pve(nodes=NODES) as pve:
+        for case in CASES:
+            if not run.wants(TOPIC, case.name) or (run.quick and case.guests > QUICK_MOST):
+                continue
+            with tempfile.TemporaryDirectory(dir=homes) as directory:
+                home = Path(directory)
+                pve.call(functools.partial(add_guests, pve.server, case.guests))
+                sides = {who: contestant(pve, home, case, who) for who in (OURS, THEIRS)}
+                if case.kind.name == CASES[0].kind.name and not case.latency:
+                    # Behind ours, whose output it is made from; in turns that run backwards it is there already.
+                    sides = {OURS: sides[OURS], STATIC: static(pve, home, case), THEIRS: sides[THEIRS]}
+                run.measure(TOPIC, case.name, pve, sides, case.runs)
 
 
 def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    with tempfile.TemporaryDirectory() as directory:
-        home = Path(directory)
-        compare_with_static(1_000, runs, home)
-        compare_with_agents(100, runs, home)
-        compare_with_static(10_000, max(1, runs // 2), home)
+    with from_command_line() as run, tempfile.TemporaryDirectory() as homes:
+        peers.install()
+        measure(run, Path(homes))
 
 
 if __name__ == "__main__":

@@ -91,28 +91,34 @@ def flood(person: Person, count: int) -> tuple[float, int]:
     return seconds, resident_kib(person.pid, "VmHWM") - before
 
 
-def main(keystrokes: int, mebibytes: int) -> None:
+def figures(keystrokes: int, mebibytes: int) -> list[tuple[str, str]]:
+    """What is measured, and its value with the unit."""
+    found = []
     with tempfile.TemporaryDirectory() as directory, serving() as connection:
         home = Path(directory)
         with sitting(home, connection) as (person, start):
             milliseconds = [1000 * seconds for seconds in echoes(person, keystrokes)]
             ranks = statistics.quantiles(milliseconds, n=100)
-            print(f"from the command to the prompt: {start:.2f} s")
-            print(
-                f"from a key to its echo, of {keystrokes}: median {statistics.median(milliseconds):.2f} ms, "
-                f"95 of 100 within {ranks[94]:.2f} ms, 99 of 100 within {ranks[98]:.2f} ms"
-            )
+            found.append(("from the command to the prompt", f"{start:.2f} s"))
+            found.append((f"from a key to its echo, median of {keystrokes}", f"{ranks[49]:.2f} ms"))
+            found.append(("95 of 100 keys within", f"{ranks[94]:.2f} ms"))
+            found.append(("99 of 100 keys within", f"{ranks[98]:.2f} ms"))
             flood(person, MEBIBYTE)
             person.expect(rb"~ # ")
             seconds, grown = flood(person, mebibytes * MEBIBYTE)
-        print(
-            f"a flood of {mebibytes} MiB: every byte shown, in {seconds:.1f} s ({mebibytes / seconds:.0f} MiB/s), "
-            f"and the command grew by {grown} KiB"
-        )
+        found.append((f"a flood of {mebibytes} MiB, every byte shown", f"{mebibytes / seconds:.0f} MiB/s"))
+        found.append(("by which the command grew meanwhile", f"{grown} KiB"))
         kept = home / "log"
         with sitting(home, connection, "--log", str(kept), "--record", str(home / "cast")) as (person, _start):
             seconds, grown = flood(person, mebibytes * MEBIBYTE)
-        print(f"the same with a log and a recording: {seconds:.1f} s, and the command grew by {grown} KiB")
+        found.append(("the same flood with a log and a recording", f"{mebibytes / seconds:.0f} MiB/s"))
+        found.append(("by which the command grew meanwhile, with them", f"{grown} KiB"))
+    return found
+
+
+def main(keystrokes: int, mebibytes: int) -> None:
+    for what, value in figures(keystrokes, mebibytes):
+        print(f"{what:<50} {value:>14}")
 
 
 if __name__ == "__main__":

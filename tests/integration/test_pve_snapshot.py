@@ -90,19 +90,6 @@ def test_a_snapshot_that_is_there_takes_two_requests_on_one_connection(pve, snap
     assert "pending" not in result.result
 
 
-def test_taking_one_takes_seven_requests(pve, snapshot):
-    snapshot(snapshot="clean")
-    *look, task_status, status, again, pending = pve.summary()
-    assert look == ["GET /cluster/resources", LIST, "POST /nodes/pve1/qemu/100/snapshot"]
-    assert task_status.startswith("GET /nodes/pve1/tasks/UPID:")
-    assert [status, again, pending] == [
-        "GET /nodes/pve1/qemu/100/status/current",
-        LIST,
-        "GET /nodes/pve1/qemu/100/pending",
-    ]
-    assert pve.connection_count == 1
-
-
 def test_by_name_it_takes_two_requests_too_and_a_change_confirms_the_name(pve, run_module):
     run_module(MODULE, {"name": "web", "snapshot": "clean"})
     pve.reset_record()

@@ -154,42 +154,6 @@ def test_a_clone_can_go_to_another_node(pve_cluster, run_module) -> None:
     assert not local.changed
 
 
-def test_requests_are_as_few_as_pve_allows(pve, run_module) -> None:
-    def count(arguments: dict[str, Any]) -> list[str]:
-        pve.reset_record()
-        result = run_module("pve_vm", arguments)
-        assert not result.failed, result.msg
-        assert pve.connection_count == 1
-        return [line.partition("UPID")[0] for line in pve.summary()]
-
-    assert count({"vmid": 100, "cores": pve.config(100)["cores"]}) == [
-        "GET /cluster/resources",
-        "GET /nodes/pve1/qemu/100/pending",
-        "GET /nodes/pve1/qemu/100/status/current",
-    ]
-    assert count({"vmid": 100, "cores": 7})[3:] == [
-        "PUT /nodes/pve1/qemu/100/config",
-        "GET /nodes/pve1/qemu/100/pending",
-    ]
-    assert count({"vmid": 300, "node": "pve1", "cores": 2}) == [
-        "GET /cluster/resources",
-        "POST /nodes/pve1/qemu",
-        "GET /nodes/pve1/tasks/",
-        "GET /nodes/pve1/qemu/300/pending",
-    ]
-    assert count({"vmid": 301, "clone": {"source": "9000"}, "cores": 2}) == [
-        "GET /cluster/resources",
-        "GET /nodes/pve1/qemu/9000/config",
-        "POST /nodes/pve1/qemu/9000/clone",
-        "GET /nodes/pve1/tasks/",
-        "GET /nodes/pve1/qemu/301/pending",
-        "PUT /nodes/pve1/qemu/301/config",
-        "GET /nodes/pve1/qemu/301/pending",
-    ]
-    assert count({"vmid": 301, "state": "absent"})[3:] == ["DELETE /nodes/pve1/qemu/301", "GET /nodes/pve1/tasks/"]
-    assert count({"vmid": 301, "state": "absent"}) == ["GET /cluster/resources"]
-
-
 def test_every_write_of_the_configuration_carries_the_digest(pve, run_module) -> None:
     run_module("pve_vm", {**CLONE, "vmid": 300})
     run_module("pve_vm", {"vmid": 100, "disks": [{"slot": "scsi0", "size": "64G", "cache": "writeback"}]})

@@ -117,12 +117,6 @@ def test_a_no_op_costs_two_requests_and_one_connection(pve, run_module, conditio
     assert pve.connection_count == 1
 
 
-def test_a_start_takes_six_requests_on_one_connection(pve, run_module):
-    once(pve, run_module, vmid=100)
-    assert len(pve.exchanges) == 6
-    assert pve.connection_count == 1
-
-
 @pytest.mark.parametrize("kind", ["auto", "lxc"])
 def test_a_container(pve, run_module, kind):
     for state, method, actions in [

@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What ours asks of PVE, exactly: a change that asks more fails here, and one that asks less is to be written down.
+
+The cases are those of benchmarks/, which measures the same beside the peers; `make bench` runs them all.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import bridge_cases, inventory_cases, module_cases
+from tests.support.cloudstack import Extension, ManyCalls
+from tests.support.embedded_pve import running_embedded_pve
+
+# Requests and connections.
+BRIDGE = {
+    "prepare": (1, 1),
+    "create, full clone": (6, 1),
+    "create, linked clone (default)": (6, 1),
+    "create, from an ISO image": (4, 1),
+    "start": (7, 1),
+    "stop": (5, 1),
+    "reboot": (5, 1),
+    "delete": (4, 1),
+    "status": (2, 1),
+    "statuses": (1, 1),
+    "getconsole": (4, 1),
+    "ListSnapshots": (3, 1),
+    "CreateSnapshot": (5, 1),
+    "RestoreSnapshot": (12, 1),
+    "DeleteSnapshot": (5, 1),
+    "a start that fails": (7, 1),
+    "a create whose start fails": (14, 1),
+    "Shutdown": (5, 1),
+    "Suspend": (5, 1),
+    "Resume": (5, 1),
+    "Reset": (5, 1),
+    "ResizeDisk": (5, 1),
+    "AttachISO": (5, 1),
+    "DetachISO": (2, 1),
+    "Backup": (8, 1),
+    "SyncNetworks": (4, 1),
+    "GuestInfo": (3, 1),
+    "doctor": (9, 1),
+}
+MODULES = {
+    "create": (4, 1),
+    "create, it is there": (3, 1),
+    "clone": (5, 1),
+    "clone, it is there": (3, 1),
+    "update the cores": (5, 1),
+    "update the cores, nothing differs": (3, 1),
+    "update the cores, check mode": (3, 1),
+    "start": (6, 1),
+    "start, it runs": (2, 1),
+    "shut down": (6, 1),
+    "restart": (6, 1),
+    "take a snapshot": (7, 1),
+    "take a snapshot, it is there": (2, 1),
+    "roll back": (7, 1),
+    "delete a snapshot": (7, 1),
+    "read one guest": (2, 1),
+    "delete": (5, 1),
+    "delete, it is gone": (1, 1),
+    "deploy: clone, configure, start": (13, 2),
+    "a start that fails": (5, 1),
+}
+INVENTORY = {
+    "30 guests, names and groups": (1, 1),
+    "30 guests, addresses of the agents, 20 ms per response": (31, 7),
+}
+
+
+MODULE_CASES = (*module_cases.CASES, module_cases.FAILING)
+
+
+class Costs:
+    """What the cases of one table cost, beside what the table says."""
+
+    def __init__(self, table):
+        self.table = table
+        self.found = {}
+        self.asked = {}
+
+    def note(self, name, pve):
+        self.found[name] = (len(pve.exchanges), pve.connection_count)
+        self.asked[name] = "".join(f"\n    {line}" for line in pve.summary())
+
+    def check(self):
+        differing = [name for name, cost in self.found.items() if cost != self.table.get(name)]
+        lines = [f'"{name}": {self.found[name]}, not {self.table.get(name)}:{self.asked[name]}' for name in differing]
+        assert not lines, "\n".join(lines)
+        assert self.found.keys() == self.table.keys()
+
+
+def test_the_actions_of_the_bridge(pve, tmp_path):
+    call, costs = ManyCalls(Extension(tmp_path)), Costs(BRIDGE)
+    for case in (*bridge_cases.QUICK, *bridge_cases.OURS_ALONE):
+        case.set_up(pve)
+        data = case.data(pve)
+        pve.reset_record()
+        answer = call(case.action, data)
+        costs.note(case.name, pve)
+        text = answer.output.decode()
+        assert bridge_cases.verdict(case, pve, answer.exit_code, answer.document, text) == "ok", case.name
+    costs.check()
+
+
+@pytest.mark.parametrize("case", MODULE_CASES, ids=lambda case: case.name)
+def test_the_modules(pve, run_module, case):
+    costs = Costs({case.name: MODULES[case.name]})
+    case.prepare(pve)
+    pve.reset_record()
+    results = []
+    for module, options in case.ours:
+        done = run_module(module.rpartition(".")[2], options, check=case.check_mode)
+        results.append({"outcome": "failed" if done.failed else "ok", "result": done.result})
+    costs.note(case.name, pve)
+    assert module_cases.verdict(case, pve, results) == "ok"
+    costs.check()
+
+
+def test_no_module_is_left_over():
+    assert [case.name for case in MODULE_CASES] == list(MODULES)
+
+
+def test_the_inventory(inventory):
+    costs = Costs(INVENTORY)
+    with running_embedded_pve(inventory_cases.guests(30), inventory_cases.NODES) as pve:
+        for case in inventory_cases.GATED:
+            pve.server.faults.clear()
+            if case.latency:
+                pve.fault("GET", "", "delay", times=None, seconds=case.latency)
+            pve.reset_record()
+            done = inventory(case.kind.ours, on=pve)
+            costs.note(case.name, pve)
+            assert inventory_cases.verdict(case, done.returncode, done.stdout, done.stderr) == "ok", case.name
+    costs.check()
