@@ -54,21 +54,25 @@ def _await_start(applier: Applier, handle: GuestHandle, since: int) -> Status:
     client, guest = handle.client, handle.guest
     task_type = ("vz" if guest.kind == LXC else "qm") + "start"
     watch, followed = client.deadline.within(START_SECONDS), False
-    while True:
-        status = read_status(handle)
-        if status.condition == RUNNING:
-            return status
+    status = read_status(handle)
+    while status.condition != RUNNING:
         upid = None if followed else find_own_task(client, guest.node, task_type, str(guest.vmid), since)
         if upid is not None:
             followed = True
             client.own_upids.add(upid.text)
             applier.tasks.append(wait_for_task(client, upid))
-            continue
-        if status.ha_managed:
-            watch = client.deadline
-        if watch.remaining <= PAUSE_SECONDS:
+        else:
+            if status.ha_managed:
+                watch = client.deadline
+            if watch.remaining <= PAUSE_SECONDS:
+                break
+            watch.pause(PAUSE_SECONDS)
+        try:
+            status = read_status(handle)
+        except TimedOut:
             break
-        watch.pause(PAUSE_SECONDS)
+    else:
+        return status
     kind = TimedOut if status.ha_managed else Refused
     raise kind(
         f"{guest.label} on node {guest.node} was rolled back but is {status.condition}, although start_after is true: "
