@@ -9,6 +9,7 @@ That options and argument specs agree is for ansible-test to see; that examples 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import json
@@ -337,6 +338,7 @@ def test_every_guide_is_linked_from_the_readme():
     assert [path.name for path in DOCUMENTS[1:] if f"(docs/{path.name})" not in text] == []
 
 
+@functools.cache
 def vocabulary() -> set[str]:
     """Every name that the collection gives to something."""
     known = {"module", *MODULES, *(path.stem for path in PLAYBOOKS), *ROLES}
@@ -359,6 +361,7 @@ def vocabulary() -> set[str]:
     return known | {f"make {target}" for target in re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)}
 
 
+@functools.cache
 def bridge_vocabulary() -> set[str]:
     """Every name of the CloudStack bridge: its details, actions and role variables, what payloads are made of, and
     the options of a virtual machine that it sets."""
