@@ -47,36 +47,6 @@ LOCKED = {
     "constraints-galaxy.txt": ("requirements-galaxy.txt",),
 }
 
-# What differs from one ansible-core to the next is templating, argument specs, plugins and messages, not the API.
-# The file and its tests, or all of them.
-SMOKE = {
-    "test_artifact.py": (),
-    "test_playbooks.py": (),
-    "test_examples.py": (
-        "::test_the_examples_of_a_module_work_with_the_privileges_in_the_readme",
-        "::test_the_examples_of_the_inventory_work",
-    ),
-    "test_inventory_cache.py": ("::test_a_second_run_makes_no_call_and_says_the_same",),
-    "test_inventory_failures.py": (
-        "::test_a_play_does_not_run_without_its_hosts",
-        "::test_options_may_be_templates_and_secrets_of_ansible_vault",
-    ),
-    "test_inventory_hosts.py": (
-        "::test_a_condition_that_cannot_be_evaluated_is_told",
-        "::test_names_groups_and_variables_of_ones_own",
-        "::test_what_others_have_written_is_never_a_template",
-    ),
-    "console_script/test_pve_console_script.py": ("::test_no_secret_is_seen_anywhere_however_much_is_told",),
-    "role/test_extension_role.py": (
-        "::test_a_second_run_changes_nothing",
-        "::test_uninstalling_leaves_what_was_there_before",
-        "::test_the_doctors_verdict_is_shown_and_its_secret_is_not",
-    ),
-    "role/test_registration.py": ("::test_the_role_registers_and_finds_nothing_to_do_the_second_time",),
-    "role/test_console_client.py": ("::test_installed_again_used_and_removed",),
-    "role/test_python_environment.py": ("::test_an_interpreter_that_does_not_do_is_told",),
-}
-
 FOUND = find_interpreters()
 EVERY = [
     nox.param(python, core, id=f"{core}-py{python}", tags=[core])
@@ -134,8 +104,9 @@ def integration(session: nox.Session, core: str) -> None:
 def smoke(session: nox.Session, core: str) -> None:
     """Run modules, inventory, playbooks, roles and what is published once; `integration` has all the rest."""
     install(session, core, "-r", "tests/requirements.txt")
-    chosen = [f"tests/integration/{file}{test}" for file, tests in SMOKE.items() for test in tests or ("",)]
-    session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadfile", *chosen, *session.posargs)
+    # What differs from one ansible-core to the next is templating, argument specs, plugins and messages, not the API.
+    words = ("-n", "2", "--dist", "loadgroup", "-m", "smoke", "tests/integration")
+    session.run("python", "-m", "pytest", *words, *session.posargs)
 
 
 @nox.session

@@ -12,11 +12,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.support.collection_tree import REPOSITORY
 from tests.support.processes import child_environment
 from tests.tooling.working_copy import update_copy
+
+pytestmark = pytest.mark.smoke
 
 # Directories in which every file that git knows is for users, and the files beside them.
 SHIPPED = {"docs", "meta", "playbooks", "plugins", "roles", "bin"}

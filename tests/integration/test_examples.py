@@ -123,6 +123,7 @@ def again(task: Mapping[str, Any]) -> str:
     return f"{task['name']} (again)"
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("module", MODULES)
 def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module, play):
     tasks = examples_of(module)
@@ -148,6 +149,7 @@ def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module,
 # ---- the examples of the inventory plugin
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("number", range(5))
 def test_the_examples_of_the_inventory_work(number, tmp_path):
     examples = pve_inventory.EXAMPLES.strip().split("---\n")[1:]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
+
 LIST = "GET /cluster/resources"
 CACHE = """
 cache: true
@@ -49,6 +51,7 @@ def remember(tmp_path, data):
     cache_file(tmp_path).write_text(json.dumps(new))
 
 
+@pytest.mark.smoke
 def test_a_second_run_makes_no_call_and_says_the_same(pve, inventory, play, tmp_path):
     for vmid in (110, 111):
         pve.add_guest(vmid, f"silent-{vmid}", status="running", config={"agent": "1"})

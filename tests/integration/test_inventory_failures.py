@@ -101,6 +101,7 @@ def test_a_source_that_is_not_required_leaves_it_to_ansible(pve, inventory):
     assert insisted.returncode != 0
 
 
+@pytest.mark.smoke
 def test_a_play_does_not_run_without_its_hosts(pve, inventory, play, tmp_path):
     inventory()
     source = str(tmp_path / "test.pve.yml")
@@ -121,6 +122,7 @@ def test_the_other_ending(pve, inventory):
     assert set(inventory(name="test.pve.yaml").hosts) == {"web", "db", "ct"}
 
 
+@pytest.mark.smoke
 def test_options_may_be_templates_and_secrets_of_ansible_vault(pve, inventory, tmp_path):
     password = tmp_path / "vault-password"
     password.write_text("open sesame\n")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 GIB = 1024**3
 LIST = "GET /cluster/resources"
 
@@ -195,6 +197,7 @@ def test_conditions_in_jinja_come_before_the_agents_unless_they_need_them(pve, i
     assert sorted(agents) == [f"GET /nodes/pve1/qemu/{vmid}/agent/network-get-interfaces" for vmid in (101, 110)]
 
 
+@pytest.mark.smoke
 def test_a_condition_that_cannot_be_evaluated_is_told(pve, inventory):
     text = "filters: {include: [pve_nmae == 'db'], exclude: [pve_pool.name == 'x']}"
     found = inventory(text)
@@ -205,6 +208,7 @@ def test_a_condition_that_cannot_be_evaluated_is_told(pve, inventory):
     assert "the filter \"pve_nmae == 'db'\" cannot be evaluated" in strict.message
 
 
+@pytest.mark.smoke
 def test_names_groups_and_variables_of_ones_own(pve, inventory):
     pve.add_guest(105, "web", config={"tags": "front;cloud"})
     found = inventory(
@@ -259,6 +263,7 @@ def test_a_hostname_may_be_an_expression_and_names_the_nameless(pve, inventory):
     assert "the hostname of guest 100 (web) cannot be made" in bad.message
 
 
+@pytest.mark.smoke
 def test_what_others_have_written_is_never_a_template(pve, inventory, play, tmp_path):
     evil = "{{ lookup('ansible.builtin.pipe', 'echo taken') }}"
     pve.add_guest(110, "evil", config={"description": evil})

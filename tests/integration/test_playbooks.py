@@ -16,6 +16,8 @@ from tests.support.api_client import ApiClient
 from tests.support.collection_tree import REPOSITORY
 from tests.support.playbooks import as_playbook
 
+pytestmark = pytest.mark.smoke
+
 PLAYBOOKS = REPOSITORY / "playbooks"
 CONFIGURED = "Clone and configure"
 STARTED = "Start it, and wait for what is wanted"

@@ -86,6 +86,7 @@ def test_consoles_that_are_not_there_are_refused_in_check_mode_already(pve, run_
 # ---- secrets
 
 
+@pytest.mark.smoke
 def test_no_secret_is_seen_anywhere_however_much_is_told(guest, play, pve):
     guest(*BASH)
     tasks = [

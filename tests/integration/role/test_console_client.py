@@ -72,6 +72,7 @@ def passed(result):
     return [task.task.rpartition(" : ")[2] for task in result.tasks if task.changed]
 
 
+@pytest.mark.smoke
 def test_installed_again_used_and_removed(machine, pve):
     machine.executable.parent.mkdir(parents=True)
     (machine.executable.parent / "other").write_text("mine")

@@ -52,6 +52,7 @@ def test_check_mode_on_a_new_machine_writes_nothing(server):
     assert not server.root.exists()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("check", [False, True])
 def test_a_second_run_changes_nothing_and_says_that_there_is_no_systemd(installed, check):
     before = installed.files()
@@ -126,6 +127,7 @@ def test_calls_that_are_under_way_keep_the_release_before(server):
     assert server.releases == sorted(releases[1:])
 
 
+@pytest.mark.smoke
 def test_uninstalling_leaves_what_was_there_before(tmp_path):
     server = ManagementServer(tmp_path / "s", name="Proxmox", entry_point="proxmox.sh")
     server.executable.parent.mkdir(parents=True)
@@ -211,6 +213,7 @@ def test_wrong_values_are_told(server, variable, value, words):
     assert not server.root.exists()
 
 
+@pytest.mark.smoke
 def test_the_doctors_verdict_is_shown_and_its_secret_is_not(server):
     connection = {
         "url": "https://127.0.0.1:1",

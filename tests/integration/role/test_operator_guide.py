@@ -125,6 +125,7 @@ def vaulted(secret: str) -> str:
     return "!vault |\n" + "\n".join(f"      {line}" for line in lines)
 
 
+@pytest.mark.smoke
 @pytest.mark.timeout(300)
 def test_an_operator_follows_the_guides(pve, tmp_path):
     server = ManagementServer(tmp_path / "s", name="Proxmox", entry_point="proxmox.sh")

@@ -59,6 +59,7 @@ def test_an_environment_from_a_wheelhouse(server, wheelhouse):
     assert subprocess.run([str(python), "-IBc", "import proxmoxer"], check=False).returncode == 0
 
 
+@pytest.mark.smoke
 def test_an_interpreter_that_does_not_do_is_told(server):
     result = server.environment(python_environment_existing="", python_environment_python="/bin/false")
     assert result.returncode != 0

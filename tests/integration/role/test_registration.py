@@ -167,6 +167,7 @@ def test_an_extension_with_another_executable_is_not_taken_for_this_one(prepared
     assert "cloudstack_extension_entry_point" in register(prepared, path="Pve/other.py")["error"]
 
 
+@pytest.mark.smoke
 def test_the_role_registers_and_finds_nothing_to_do_the_second_time(server, cloudstack):
     variables = server.home / "api.json"
     server.home.mkdir(exist_ok=True)
