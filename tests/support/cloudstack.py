@@ -142,11 +142,16 @@ class Extension:
         return path
 
     def start(
-        self, action: str, data: Any = None, wait: Any = WAIT, env: Mapping[str, str] | None = None
+        self,
+        action: str,
+        data: Any = None,
+        wait: Any = WAIT,
+        env: Mapping[str, str] | None = None,
+        flags: Sequence[str] = (),
     ) -> subprocess.Popen[bytes]:
         """Start a call; the payload is a path, or what is to be in the file."""
         path = data if isinstance(data, Path) else self.write({} if data is None else data)
-        arguments = [str(self.executable), action, str(path), *([] if wait is None else [str(wait)])]
+        arguments = [str(self.executable), *flags, action, str(path), *([] if wait is None else [str(wait)])]
         return subprocess.Popen(
             arguments,
             stdin=subprocess.PIPE,
@@ -156,10 +161,17 @@ class Extension:
             cwd=self.root,
         )
 
-    def call(self, action: str, data: Any = None, wait: Any = WAIT, env: Mapping[str, str] | None = None) -> Answer:
+    def call(
+        self,
+        action: str,
+        data: Any = None,
+        wait: Any = WAIT,
+        env: Mapping[str, str] | None = None,
+        flags: Sequence[str] = (),
+    ) -> Answer:
         """Call an action and wait for its end, then read, as CloudStack does."""
         began = time.monotonic()
-        process = self.start(action, data, wait, env)
+        process = self.start(action, data, wait, env, flags)
         try:
             process.wait(GRACE_SECONDS + (wait if isinstance(wait, int) and 0 < wait < WAIT else WAIT))
             seconds = time.monotonic() - began

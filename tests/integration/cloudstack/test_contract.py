@@ -67,6 +67,9 @@ class TestOneCleanJsonAnswer:
         assert bridge.call("prepare", data, env=env).ok
 
     def test_a_broken_installation_says_so(self, bridge):
+        # A service that runs would not notice.
+        bridge.socket = bridge.root / "nobody.sock"
+        bridge.render("extension.py.j2", bridge.executable)
         bridge.executable.write_text(bridge.executable.read_text().replace(".entry", ".nothing"))
         answer = bridge.call("status", {})
         assert (answer.exit_code, answer["kind"]) == (1, "installation")
