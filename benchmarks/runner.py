@@ -57,6 +57,8 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Run:
+    """What one run took: seconds, KiB of the largest process (of all, when several ran at once), and counts."""
+
     wall: float
     cpu: float
     kib: int
@@ -66,15 +68,9 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Medians of some runs: seconds, KiB of the largest process (of all, when several ran at once), and counts."""
+class Figures(Run):
+    """Medians of so many runs."""
 
-    wall: float
-    cpu: float
-    kib: int
-    requests: int
-    connections: int
-    result: str
     runs: int
 
 

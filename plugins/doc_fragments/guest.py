@@ -21,6 +21,20 @@ options:
     type: str
 """
 
+    # For modules that a node may be meant by as well; what a node is meant for is theirs to say.
+    OR_NODE = r"""
+options:
+  vmid:
+    description:
+      - The guest's number, from V(100) to V(999999999).
+      - One of O(vmid), O(name) and O(node) is required. With a number and a name, the guest must have both.
+    type: int
+  name:
+    description:
+      - The guest's name. When several guests have it, that is an error which lists them.
+    type: str
+"""
+
     TYPE = r"""
 options:
   guest_type:

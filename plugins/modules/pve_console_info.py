@@ -22,6 +22,7 @@ description:
     registered can be used all the same.
 extends_documentation_fragment:
   - cloudbridge.proxmox.connection
+  - cloudbridge.proxmox.guest.or_node
   - cloudbridge.proxmox.guest.type
   - cloudbridge.proxmox.attributes.info
 attributes:
@@ -31,15 +32,6 @@ attributes:
     details:
       - This module changes nothing. In check mode it does not open a console either.
 options:
-  vmid:
-    description:
-      - The guest's number, from V(100) to V(999999999).
-      - One of O(vmid), O(name) and O(node) is required. With a number and a name, the guest must have both.
-    type: int
-  name:
-    description:
-      - The guest's name. When several guests have it, that is an error which lists them.
-    type: str
   node:
     description:
       - The node, when its own console is meant rather than a guest's. A guest is found on whichever node it is.

@@ -23,6 +23,7 @@ description:
   - A serial line serves one session at a time. When PVE tells of another one, that is an error.
 extends_documentation_fragment:
   - cloudbridge.proxmox.connection
+  - cloudbridge.proxmox.guest.or_node
   - cloudbridge.proxmox.guest.type
   - cloudbridge.proxmox.attributes
 requirements:
@@ -43,15 +44,6 @@ attributes:
     details:
       - What was typed counts as a change. With O(unless) or O(steps[].unless), nothing is typed when nothing is to do.
 options:
-  vmid:
-    description:
-      - The guest's number, from V(100) to V(999999999).
-      - One of O(vmid), O(name) and O(node) is required. With a number and a name, the guest must have both.
-    type: int
-  name:
-    description:
-      - The guest's name. When several guests have it, that is an error which lists them.
-    type: str
   node:
     description:
       - The node, when its own shell is meant rather than a guest's console.

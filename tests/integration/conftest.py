@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import pytest
 
 from tests.support import canaries, inventories, modules, playbooks
+from tests.support.api_client import ApiClient
 from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, standard_guests
 from tests.support.inventories import InventoryResult
 from tests.support.modules import ModuleResult
@@ -113,6 +114,12 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
         wanted = {kind for mark in item.iter_markers("shows_secrets") for kind in mark.args}
         places = canaries.found(wanted)
         assert places == [], "\n".join(places)
+
+
+@pytest.fixture
+def api(pve: PveHandle) -> ApiClient:
+    """Requests to it that are nobody's test; of a file that has a PVE of its own, to that one."""
+    return ApiClient(pve)
 
 
 @pytest.fixture

@@ -119,10 +119,7 @@ class Reader:
         options = command.words[:-1] if command.words[0] == "ansible-playbook" else []
         inventories = [after for before, after in pairwise(options) if before == "-i"]
         elsewhere = ["--syntax-check"] if inventories and not inventories[0].endswith(".pve.yml") else []
-        done = self.shell([*command.words, *elsewhere])
-        assert done.returncode == 0, f"{command.line}\n{done.stdout}"
-        missing = command.missing_in(done.stdout)
-        assert missing is None, f"{command.line}\nhas not {missing!r} in\n{done.stdout}"
+        check_output(command, self.shell([*command.words, *elsewhere]))
         if command.words[:3] == ["ansible-galaxy", "collection", "install"]:
             self.directory = self.home
             self.check_installation()
@@ -209,6 +206,13 @@ class Reader:
             check=False,
             timeout=60,
         )
+
+
+def check_output(command: Command, done: subprocess.CompletedProcess[str]) -> None:
+    """It went well, and what the document shows below the command came."""
+    assert done.returncode == 0, f"{command.line}\n{done.stdout}"
+    missing = command.missing_in(done.stdout)
+    assert missing is None, f"{command.line}\nhas not {missing!r} in\n{done.stdout}"
 
 
 def check_options_of_others(block: Block) -> None:

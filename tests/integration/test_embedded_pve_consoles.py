@@ -36,11 +36,6 @@ def pve():
         yield handle
 
 
-@pytest.fixture
-def api(pve):
-    return ApiClient(pve)
-
-
 def vncwebsocket(pve, answer, path=TERM, port=None, **options):
     return RawWebSocket(pve, websocket_path(path, port or answer["port"], answer["ticket"]), **options)
 

@@ -14,7 +14,6 @@ import threading
 
 import pytest
 
-from tests.support.api_client import ApiClient
 from tests.support.console_client import RawWebSocket, websocket_path
 from tests.support.embedded_pve import running_embedded_pve, seed
 from tests.support.embedded_pve.consoles.display import Picture
@@ -37,11 +36,6 @@ def guests(server):
 def pve():
     with running_embedded_pve(guests) as handle:
         yield handle
-
-
-@pytest.fixture
-def api(pve):
-    return ApiClient(pve)
 
 
 def by_websocket(pve, api, path=WEB, **form):

@@ -6,18 +6,9 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.support.api_client import ApiClient
-
 WEB = "/nodes/pve1/qemu/100"
 DB = "/nodes/pve1/qemu/101"
 TEMPLATE = "/nodes/pve1/qemu/9000"
-
-
-@pytest.fixture
-def api(pve):
-    return ApiClient(pve)
 
 
 def test_what_the_fixture_holds(pve):

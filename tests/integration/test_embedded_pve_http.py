@@ -23,11 +23,6 @@ from tests.support.embedded_pve import running_embedded_pve
 WEB = "/nodes/pve1/qemu/100"
 
 
-@pytest.fixture
-def api(pve):
-    return ApiClient(pve)
-
-
 def raw(pve, method, path, body=None, **headers):
     """One request without a library's help; returns (answer, body, connection)."""
     context = ssl.create_default_context(cafile=pve.cafile)

@@ -11,16 +11,9 @@ import time
 import pytest
 import requests
 
-from tests.support.api_client import ApiClient
-
 WEB = "/nodes/pve1/qemu/100"
 TEMPLATE = "/nodes/pve1/qemu/9000"
 GONE = "Configuration file 'nodes/pve1/qemu-server/100.conf' does not exist"
-
-
-@pytest.fixture
-def api(pve):
-    return ApiClient(pve)
 
 
 def test_a_clone_takes_its_seconds_and_is_locked_meanwhile(pve, api):

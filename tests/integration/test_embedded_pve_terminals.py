@@ -11,7 +11,6 @@ import resource
 
 import pytest
 
-from tests.support.api_client import ApiClient
 from tests.support.console_client import Terminal, cookie
 from tests.support.embedded_pve import Shell, running_embedded_pve, seed
 from tests.support.embedded_pve.consoles.shell import flood_digest
@@ -33,11 +32,6 @@ def guests(server):
 def pve():
     with running_embedded_pve(guests, nodes=("pve1", "pve2")) as handle:
         yield handle
-
-
-@pytest.fixture
-def api(pve):
-    return ApiClient(pve)
 
 
 def opened(pve, path=TERM, **options):

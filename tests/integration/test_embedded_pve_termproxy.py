@@ -10,7 +10,6 @@ import asyncio
 
 import pytest
 
-from tests.support.api_client import ApiClient
 from tests.support.console_client import PONG, TEXT, RawWebSocket, Terminal, websocket_path
 from tests.support.embedded_pve import running_embedded_pve, seed
 
@@ -25,11 +24,6 @@ def guests(server):
 def pve():
     with running_embedded_pve(guests) as handle:
         yield handle
-
-
-@pytest.fixture
-def api(pve):
-    return ApiClient(pve)
 
 
 def opened(pve):

@@ -34,8 +34,7 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"https://{host}:{self.port}"
+        return f"https://{host_and_port(self.host, self.port)}"
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,18 @@ class ConnectionOptions:
         """The name that PVE knows the caller by, user@realm or user@realm!token."""
         return f"{self.user}!{self.token_name}" if self.token_name else self.user
 
+    @property
+    def checks_authority(self) -> bool:
+        """Whether the certificate must be signed by an authority; a fingerprint alone is enough."""
+        return self.validate_certs and (self.fingerprint is None or self.ca_path is not None)
+
     def __repr__(self) -> str:
         return "ConnectionOptions({}, {})".format(self.identity, ",".join(end.url for end in self.endpoints))
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Write an address and a port as a URL has them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def connection_options(options: t.Mapping[str, t.Any]) -> ConnectionOptions:

@@ -20,22 +20,20 @@ import typing as t
 from urllib.parse import urlencode
 
 from .connection import ConnectionOptions, Endpoint
-from .errors import (
-    AnswerLost,
-    Cause,
-    InvalidRequest,
-    MissingLibrary,
-    PveError,
-    Unreachable,
-    error_from_answer,
-)
+from .errors import AnswerLost, Cause, InvalidRequest, MissingLibrary, PveError, error_from_answer
 from .exchange import (
     CONNECT_SECONDS,
     UnreadableAnswer,
     certificate_rejected,
+    fingerprint_of,
+    lost_connection,
+    no_connection,
+    printed_fingerprint,
     read_data,
     read_errors,
+    redirected,
     trusted_seconds,
+    unusable_answer,
 )
 from .libraries import find_libraries
 
@@ -52,13 +50,12 @@ class Tls:
         # Not create_default_context: the CA that PVE makes for itself does not pass VERIFY_X509_STRICT.
         self.context = context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        pinned_only = options.fingerprint is not None and options.ca_path is None
-        if pinned_only or not options.validate_certs:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        else:
+        if options.checks_authority:
             context.check_hostname = options.fingerprint is None
             context.load_verify_locations(options.ca_path or _public_authorities())
+        else:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
 
     def wrap(self, plain: socket.socket, endpoint: Endpoint) -> ssl.SSLSocket:
         """Do the handshake; raises OSError, of which ssl.SSLError is one."""
@@ -66,9 +63,7 @@ class Tls:
         # In bytes, so that no codec for international names has to be imported; the host is ASCII.
         secured = self.context.wrap_socket(plain, server_hostname=endpoint.host.encode(), session=session)
         if self.fingerprint:
-            import hashlib
-
-            found = hashlib.sha256(secured.getpeercert(binary_form=True) or b"").hexdigest()
+            found = fingerprint_of(secured.getpeercert(binary_form=True) or b"")
             if found != self.fingerprint:
                 secured.close()
                 raise _FingerprintError(f"it is {found.upper()}")
@@ -178,10 +173,7 @@ class DirectTransport:
         secured = self._connection.sock if self._connection else None
         if not isinstance(secured, ssl.SSLSocket):
             return ""
-        import hashlib
-
-        digest = hashlib.sha256(secured.getpeercert(binary_form=True) or b"").hexdigest().upper()
-        return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
+        return printed_fingerprint(secured.getpeercert(binary_form=True) or b"")
 
     def authorization(self) -> dict[str, str]:
         """Return the header that says who asks; secret."""
@@ -268,15 +260,11 @@ class DirectTransport:
         url, cause, root = self.endpoint.url, Cause(request=name), refusal.__cause__
         if isinstance(root, (ssl.SSLCertVerificationError, _FingerprintError)):
             return certificate_rejected(url, root, self.options, cause)
-        late = isinstance(root, socket.timeout)
-        why = f"no connection within {timeout[0]:g} s" if late else str(root) or type(root).__name__
-        return Unreachable(f"cannot connect to {url}: {why}", cause)
+        return no_connection(url, root, cause, timeout[0] if isinstance(root, socket.timeout) else None)
 
     def _lost(self, error: Exception, name: str, timeout: tuple[float, float]) -> AnswerLost:
-        late = isinstance(error, socket.timeout)
-        why = f"no answer within {timeout[1]:g} s" if late else str(error) or type(error).__name__
-        sentence = f"the connection to {self.endpoint.url} broke during {name}: {why}"
-        return AnswerLost(sentence, Cause(request=name), late=late)
+        late_after = timeout[1] if isinstance(error, socket.timeout) else None
+        return lost_connection(self.endpoint.url, error, Cause(request=name), late_after)
 
     def _read(self, name: str, answer: http.client.HTTPResponse, content: bytes) -> t.Any:
         """The data of an answer; raises the PveError that it means."""
@@ -286,13 +274,11 @@ class DirectTransport:
             self.reached = True
             raise error_from_answer(name, answer.status, answer.reason, read_errors(content), self.options.identity)
         if answer.status in _REDIRECTIONS:
-            raise Unreachable(f"{url} is not PVE's API: it redirects elsewhere", cause)
+            raise redirected(url, cause)
         try:
             data = read_data(content, answer.getheader("Content-Type") or "")
         except UnreadableAnswer as error:
-            if not self.reached and not error.is_json:
-                raise Unreachable(f"{url} is not PVE's API: {error}", cause) from error
-            raise AnswerLost(f"{url} gave no usable answer to {name}: {error}", cause) from error
+            raise unusable_answer(url, error, cause, self.reached) from error
         self.reached = True
         return data
 

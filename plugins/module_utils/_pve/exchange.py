@@ -11,7 +11,7 @@ import ssl
 import typing as t
 
 from .connection import ConnectionOptions
-from .errors import Cause, CertificateRejected
+from .errors import AnswerLost, Cause, CertificateRejected, TransportError, Unreachable
 
 # pveproxy closes an idle connection after 5 s; a request on one that is just closing would be lost.
 IDLE_SECONDS = 4.0
@@ -65,3 +65,41 @@ def certificate_rejected(
         f"or set api_fingerprint to the certificate's SHA-256 fingerprint",
         cause,
     )
+
+
+def no_connection(url: str, root: BaseException | None, cause: Cause, late_after: float | None) -> Unreachable:
+    """Say why there is no connection; late_after is how many seconds were waited, when that was all."""
+    why = str(root) or type(root).__name__ if late_after is None else f"no connection within {late_after:g} s"
+    return Unreachable(f"cannot connect to {url}: {why}", cause)
+
+
+def lost_connection(url: str, root: BaseException, cause: Cause, late_after: float | None) -> AnswerLost:
+    """Say how the connection ended before the answer; late_after is how many seconds were waited, when that was all."""
+    why = str(root) or type(root).__name__ if late_after is None else f"no answer within {late_after:g} s"
+    late = late_after is not None
+    return AnswerLost(f"the connection to {url} broke during {cause.request}: {why}", cause, late=late)
+
+
+def unusable_answer(url: str, error: UnreadableAnswer, cause: Cause, reached: bool) -> TransportError:
+    """Say whose the answer is: somebody else's, where PVE has never answered, or else half of PVE's."""
+    if not reached and not error.is_json:
+        return Unreachable(f"{url} is not PVE's API: {error}", cause)
+    return AnswerLost(f"{url} gave no usable answer to {cause.request}: {error}", cause)
+
+
+def redirected(url: str, cause: Cause) -> Unreachable:
+    """Say that somebody else answered."""
+    return Unreachable(f"{url} is not PVE's API: it redirects elsewhere", cause)
+
+
+def fingerprint_of(certificate: bytes) -> str:
+    """The SHA-256 fingerprint of a certificate, in the form of ConnectionOptions."""
+    import hashlib
+
+    return hashlib.sha256(certificate).hexdigest()
+
+
+def printed_fingerprint(certificate: bytes) -> str:
+    """The same as PVE prints it; empty when there is no certificate."""
+    digest = fingerprint_of(certificate).upper() if certificate else ""
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))

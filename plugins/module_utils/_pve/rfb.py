@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+import string
 import traceback
 import typing as t
 
@@ -21,6 +22,7 @@ NONE = 1
 VNC_AUTHENTICATION = 2
 # Only so many bytes of a password count.
 PASSWORD_BYTES = 8
+_LETTERS = string.ascii_letters + string.digits
 _BANNER = re.compile(rb"RFB (\d{3})\.(\d{3})\n")
 _BANNER_BYTES = 12
 _CHALLENGE_BYTES = 16
@@ -58,6 +60,16 @@ def challenge_response(password: str, challenge: bytes) -> bytes:
         raise MissingLibrary(
             "VNC authentication needs DES, which this system has switched off", "cryptography", traceback.format_exc()
         ) from error
+
+
+def require_des() -> None:
+    """Raise MissingLibrary where VNC authentication cannot be had."""
+    challenge_response("", bytes(_CHALLENGE_BYTES))
+
+
+def new_password() -> str:
+    """Make up a password for one viewer, as long as VNC's can be."""
+    return "".join(secrets.choice(_LETTERS) for _number in range(PASSWORD_BYTES))
 
 
 class _Handshake:

@@ -11,8 +11,8 @@ import socket
 import ssl
 
 from .connection import ConnectionOptions, Endpoint
-from .errors import Cause, Unreachable
-from .exchange import certificate_rejected
+from .errors import Cause
+from .exchange import certificate_rejected, no_connection
 from .transport import root_cause, verification_of
 
 try:
@@ -44,8 +44,8 @@ def connect_tls(options: ConnectionOptions, endpoint: Endpoint, address: str, se
         # Of the fingerprint, urllib3 complains with an error of its own.
         if isinstance(root, (ssl.SSLCertVerificationError, HTTPError)):
             raise certificate_rejected(endpoint.url, root, options, cause) from error
-        why = f"no connection within {seconds:g} s" if isinstance(error, TimeoutError) else str(root) or "no answer"
-        raise Unreachable(f"cannot connect to {endpoint.url}: {why}", cause) from error
+        late_after = seconds if isinstance(error, TimeoutError) else None
+        raise no_connection(endpoint.url, root, cause, late_after) from error
 
 
 def _connect(endpoint: Endpoint, address: str, seconds: float) -> socket.socket:

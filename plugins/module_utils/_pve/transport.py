@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import email.utils
-import hashlib
 import ssl
 import time
 import traceback
@@ -29,9 +28,14 @@ from .exchange import (
     CONNECT_SECONDS,
     UnreadableAnswer,
     certificate_rejected,
+    lost_connection,
+    no_connection,
+    printed_fingerprint,
     read_data,
     read_errors,
+    redirected,
     trusted_seconds,
+    unusable_answer,
 )
 
 IMPORT_ERROR: str | None = None
@@ -157,9 +161,7 @@ class _TicketAuth(ProxmoxHTTPAuthBase):
 def verification_of(options: ConnectionOptions) -> t.Literal[False] | str:
     """Return the file of authorities that the certificate must be signed by, or False."""
     # A path and False are passed on as they are; True would let REQUESTS_CA_BUNDLE in (requests.sessions).
-    pinned_only = options.fingerprint is not None and options.ca_path is None
-    unverified = pinned_only or not options.validate_certs
-    return False if unverified else options.ca_path or DEFAULT_CA_BUNDLE_PATH
+    return (options.ca_path or DEFAULT_CA_BUNDLE_PATH) if options.checks_authority else False
 
 
 def _auth(options: ConnectionOptions) -> ProxmoxHTTPAuthBase:
@@ -222,8 +224,7 @@ class Transport:
     @property
     def fingerprint(self) -> str:
         """The SHA-256 fingerprint of the server's certificate, as PVE prints it; empty before the first connection."""
-        digest = hashlib.sha256(self._adapter.certificate).hexdigest().upper()
-        return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2)) if self._adapter.certificate else ""
+        return printed_fingerprint(self._adapter.certificate)
 
     def authorization(self) -> dict[str, str]:
         """Return the headers that say who asks; secret. There is a login, or a token."""
@@ -282,11 +283,9 @@ class Transport:
                 name, error.status_code, str(error.content), error.errors, self.options.identity
             ) from error
         except UnreadableAnswer as error:
-            if not self.reached and not error.is_json:
-                raise Unreachable(f"{url} is not PVE's API: {error}", cause) from error
-            raise AnswerLost(f"{url} gave no usable answer to {name}: {error}", cause) from error
+            raise unusable_answer(url, error, cause, self.reached) from error
         except requests.exceptions.TooManyRedirects as error:
-            raise Unreachable(f"{url} is not PVE's API: it redirects elsewhere", cause) from error
+            raise redirected(url, cause) from error
         except requests.exceptions.RequestException as error:
             raise self._transport_error(error, name, timeout) from error
         finally:
@@ -299,12 +298,10 @@ class Transport:
         url, root, cause = self.endpoint.url, root_cause(error), Cause(request=name)
         timed_out = isinstance(error, requests.exceptions.Timeout)
         if not self._adapter.connecting:
-            why = f"no answer within {timeout[1]:g} s" if timed_out else str(root)
-            return AnswerLost(f"the connection to {url} broke during {name}: {why}", cause, late=timed_out)
+            return lost_connection(url, root, cause, timeout[1] if timed_out else None)
         if _is_about_certificate(error, root):
             return certificate_rejected(url, root, self.options, cause)
-        why = f"no connection within {timeout[0]:g} s" if timed_out else str(root) or type(root).__name__
-        return Unreachable(f"cannot connect to {url}: {why}", cause)
+        return no_connection(url, root, cause, timeout[0] if timed_out else None)
 
 
 def _is_about_certificate(error: Exception, root: BaseException) -> bool:

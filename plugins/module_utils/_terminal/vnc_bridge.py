@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import ipaddress
-import secrets
 import select
 import socket
-import string
 import threading
 import typing as t
 from dataclasses import dataclass
@@ -31,9 +29,10 @@ from .._operations.console.vnc_viewer import (
     open_for_viewer,
 )
 from .._pve.client import PveClient
+from .._pve.connection import host_and_port
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, PveError
-from .._pve.rfb import PASSWORD_BYTES, challenge_response
+from .._pve.rfb import new_password, require_des
 from .exit_codes import Ending, ExitCode
 
 PASSWORD_VARIABLE = "PVE_CONSOLE_VIEWER_PASSWORD"  # noqa: S105
@@ -43,7 +42,6 @@ MAX_VIEWERS = 10
 PVE_SECONDS = 60.0
 _JOIN_SECONDS = 5.0
 _TICK_SECONDS = 1.0
-_LETTERS = string.ascii_letters + string.digits
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def bridge_options(
             raise InvalidRequest(f"the viewer's password in {password_file} is empty: --no-password is for none")
     if password:
         return BridgeOptions(host, port, password)
-    return BridgeOptions(host, port, "".join(secrets.choice(_LETTERS) for _number in range(PASSWORD_BYTES)), True)
+    return BridgeOptions(host, port, new_password(), True)
 
 
 def _split(address: str) -> tuple[str, int]:
@@ -121,7 +119,7 @@ def run_bridge(client: PveClient, parameters: t.Mapping[str, t.Any], options: Br
             f"there is no terminal to show the viewer's password on: set {PASSWORD_VARIABLE} or --password-file"
         )
     # Whoever lacks the library is told before a viewer comes.
-    challenge_response("", bytes(8))
+    require_des()
     target = console_target(client, parameters)
     check_identity(client, target, VNC)
     try:
@@ -145,7 +143,9 @@ def _listen(options: BridgeOptions) -> socket.socket:
         family = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((options.host, options.port), family=family)
     except OSError as error:
-        raise InvalidRequest(f"cannot listen on {_joined(options.host, options.port)}: {error.strerror}") from error
+        raise InvalidRequest(
+            f"cannot listen on {host_and_port(options.host, options.port)}: {error.strerror}"
+        ) from error
 
 
 class _Bridge:
@@ -162,7 +162,7 @@ class _Bridge:
         self._viewers: dict[threading.Thread, socket.socket] = {}
 
     def greet(self, target: ConsoleTarget, host: str, port: int) -> None:
-        self._tell(f"VNC console of {target.label}: vncviewer {_joined(host, port)}")
+        self._tell(f"VNC console of {target.label}: vncviewer {host_and_port(host, port)}")
         if self._options.generated:
             self._tell(f"The viewer's password, until this program ends: {self._options.password}")
         elif self._options.password is None:
@@ -172,7 +172,7 @@ class _Bridge:
     def admit(self, viewer: socket.socket, address: tuple[t.Any, ...]) -> None:
         """Serve a viewer beside the others."""
         self._viewers = {thread: known for thread, known in self._viewers.items() if thread.is_alive()}
-        name = _joined(address[0], address[1])
+        name = host_and_port(address[0], address[1])
         if len(self._viewers) >= MAX_VIEWERS:
             viewer.close()
             self._tell(f"viewer {name}: turned away, as {MAX_VIEWERS} are there already")
@@ -249,7 +249,3 @@ def _wait(viewer: Viewer) -> None:
     readers = [one for one, events in wanted if events & EVENT_READ]
     writers = [one for one, events in wanted if events & EVENT_WRITE]
     select.select(readers, writers, [], _TICK_SECONDS)
-
-
-def _joined(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

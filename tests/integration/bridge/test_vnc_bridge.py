@@ -12,7 +12,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ import pytest
 from PIL import Image
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.rfb import ClientHandshake
+from tests.support import vnc_client
 from tests.support.api_client import ApiClient
 from tests.support.collection_tree import REPOSITORY
 from tests.support.embedded_pve import PveHandle, running_embedded_pve, standard_guests
@@ -33,7 +33,6 @@ from tests.support.processes import child_environment
 from tests.support.qemu_vnc import is_installed, running_qemu
 
 COMMAND = [str(REPOSITORY / "bin" / "pve-console"), "vnc"]
-TOOLS = Path(sys.executable).parent
 PASSWORD = "viewer42"
 MINTED = "POST /nodes/pve1/qemu/101/vncproxy"
 SECONDS = 60
@@ -130,14 +129,7 @@ def refused(home: Path, pve: PveHandle, *arguments: str, env: Mapping[str, str |
 
 
 def capture(bridge: Bridge, file: Path, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
-    """vncdotool logs in, types a key, and takes a picture."""
-    return subprocess.run(
-        [TOOLS / "vncdo", "-s", f"127.0.0.1::{bridge.port}", "-p", password, "key", "a", "capture", str(file)],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    return vnc_client.capture("127.0.0.1", bridge.port, password, file)
 
 
 class Viewer:

@@ -19,7 +19,7 @@ from ansible.constants import DEFAULT_VAULT_IDENTITY
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 from tests.integration.guides import Block, Command, blocks
-from tests.integration.reader import SECRET, Reader
+from tests.integration.reader import SECRET, Reader, check_output
 from tests.support.cloudstack import payload
 from tests.support.cloudstack_api import CloudStackApi, running_cloudstack_api
 from tests.support.collection_tree import REPOSITORY
@@ -99,8 +99,7 @@ class Operator(Reader):
 
     def ansible(self, command: Command) -> None:
         words = [word for word in command.words if word != "--ask-vault-pass"]
-        done = self.shell(words)
-        assert done.returncode == 0, f"{command.line}\n{done.stdout}"
+        check_output(command, self.shell(words))
 
     def call(self, command: Command) -> None:
         """A line for a shell, such as a call of the executable."""
@@ -114,9 +113,7 @@ class Operator(Reader):
             check=False,
             timeout=60,
         )
-        assert done.returncode == 0, f"{command.line}\n{done.stdout}"
-        missing = command.missing_in(done.stdout)
-        assert missing is None, f"{command.line}\nhas not {missing!r} in\n{done.stdout}"
+        check_output(command, done)
 
 
 def vaulted(secret: str) -> str:

@@ -7,15 +7,13 @@
 from __future__ import annotations
 
 import errno
-import secrets
 import socket
-import string
 import time
 import typing as t
 from dataclasses import dataclass
 
 from ..._operations.console.vnc_viewer import ENDED, LEAVING, PROVED, SHOWN, Opened, Viewer, ViewerLimits
-from ..._pve.rfb import PASSWORD_BYTES
+from ..._pve.rfb import new_password
 from .settings import RelaySettings
 
 # CloudStack's console proxy connects once and has the right password. Who guesses gets so many tries for each answer:
@@ -23,7 +21,6 @@ from .settings import RelaySettings
 MOST_TRIES = 3
 # Beyond these, the one that came first makes room, so that nobody can keep the others out by silence.
 MOST_STRANGERS = 4
-_LETTERS = string.ascii_letters + string.digits
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class RelayedConsole:
         self.label, self.guest, self.endpoint = wanted.label, wanted.guest, wanted.endpoint
         self.listener: socket.socket | None = listener
         self.viewer: Viewer | None = None
-        self.password = "".join(secrets.choice(_LETTERS) for _number in range(PASSWORD_BYTES))
+        self.password = new_password()
         self._floor = floor
         self._strangers: dict[Viewer, str] = {}
         self._mistaken: set[Viewer] = set()

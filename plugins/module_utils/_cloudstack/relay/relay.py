@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ..._operations.console.vnc_viewer import Viewer
 from ..._pve.channel import require_websockets
 from ..._pve.errors import PveError
-from ..._pve.rfb import challenge_response
+from ..._pve.rfb import require_des
 from .console import Offer, RelayedConsole, Wanted
 from .ports import Ports
 from .settings import RelaySettings
@@ -71,7 +71,7 @@ class Relay:
         ledger: Ledger | None = None,
     ) -> None:
         """Raise MissingLibrary where there is no DES for VNC, or no websocket."""
-        challenge_response("", bytes(8))
+        require_des()
         require_websockets()
         self.settings = settings
         self._say = say
