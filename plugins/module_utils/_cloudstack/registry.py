@@ -43,7 +43,7 @@ class Action:
 
 ACTIONS = (
     Action("prepare", "prepare:prepare", DROP),
-    Action("create", "lifecycle:create", TAKE_BACK),
+    Action("create", "create:create", TAKE_BACK),
     Action("start", "lifecycle:start"),
     Action("stop", "lifecycle:stop"),
     Action("reboot", "lifecycle:reboot"),

@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""create: the guest of an instance, from a template or for an ISO image."""
+
+from __future__ import annotations
+
+import typing as t
+import uuid
+
+from ..._operations.ha import Place, find_place, plan_ha
+from ..._operations.plan import Plan
+from ..._operations.selection import check_vmid
+from ..._operations.vm.deploy import Deployment, deploy_clone, deploy_new, take_down
+from ..._operations.vm.names import check_name
+from ..._pve.errors import AlreadyExists, PveError, Refused, TimedOut
+from ..._pve.guests import QEMU, Selector
+from ..._pve.tasks import parse_upid
+from ..guests import is_free
+from ..run import Run
+from ..translate import ISO, Order, clone_request, install_request
+
+
+def create(run: Run) -> dict[str, t.Any]:
+    """Make the guest from a template or for an ISO image, and start it. When that fails nothing is left of it."""
+    details, instance = run.details, run.instance
+    check_vmid("proxmox_vmid", run.vmid)
+    order = Order(instance, details, run.vmid, uuid.uuid4().hex, run.node)
+    deployment = Deployment(run.vmid, run.node, order.deployment, finish=_after_start(run), on_order=run.ordered)
+    is_iso = (details.text("template_type") or "").lower() == ISO
+    request = install_request(order) if is_iso else None
+    applier = run.applier()
+    if run.dry_run and not is_free(run, run.vmid):
+        raise AlreadyExists(f"guest {run.vmid} is there already")
+    try:
+        if request is not None:
+            deploy_new(applier, deployment, request)
+        else:
+            template, node = _template(run)
+            deploy_clone(applier, deployment, template, node, lambda values: clone_request(order, values))
+    except BaseException as error:
+        run.enter_margin()
+        run.left_behind = take_down(run.client, deployment, error)
+        explained = _explained(run, deployment, error)
+        if explained is None:
+            raise
+        raise explained from error
+    return {"message": f"Instance created as {run.vmid} on node {run.node}"}
+
+
+def _explained(run: Run, deployment: Deployment, error: BaseException) -> PveError | None:
+    """The failure in the words of somebody who knows what was wanted; None when it is clear as it is."""
+    if isinstance(error, Refused) and "uses local storage" in error.cause.pve_message:
+        template = run.details.text("template_id")
+        return Refused(
+            f"the template {template} is on local storage of another node than {run.node}: copy it to {run.node} and "
+            f"set template_map, as in {template}@{run.node}=<vmid>, or put it on shared storage",
+        )
+    if isinstance(error, TimedOut) and deployment.ordered and not run.left_behind:
+        upid = f" during {parse_upid(error.cause.upid).type}" if error.cause.upid else ""
+        return TimedOut(
+            f"the wait of {run.wait:g} s was too short{upid}: everything that was made till then was removed"
+        )
+    return None
+
+
+def _template(run: Run) -> tuple[Selector, str]:
+    """The template for the node, as the operator maps it or as it was named."""
+    details = run.details
+    wanted = details.required("template_id")
+    mapped = details.mapping("template_map").get(f"{wanted}@{run.node}", wanted)
+    if mapped.isdigit():
+        check_vmid("template_id", int(mapped))
+        return Selector(vmid=int(mapped), kind=QEMU), run.node
+    check_name("template_id", mapped)
+    return Selector(name=mapped, kind=QEMU), run.node
+
+
+def _after_start(run: Run) -> list[Plan]:
+    """What is to be done once the guest runs; raises InvalidRequest, before anything is made, when it cannot be."""
+    name = run.details.text("ha_group")
+    if name:
+        return [plan_ha(run.vmid, find_place(run.client, name))]
+    return [plan_ha(run.vmid, Place())] if run.details.flag("ha") else []
