@@ -12,7 +12,7 @@ export PYTHON
 # Otherwise each of the many processes of the tests would compile the collection anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test tests unit integration qemu lint ruff ansible-lint changelog-lint reuse typing docs-lint docs \
+.PHONY: help demo test tests unit integration live qemu lint ruff ansible-lint changelog-lint reuse typing docs-lint docs \
 	sanity build galaxy matrix lock changelog format bench clean beside-sanity
 
 # The checks share one copy of the collection; only ansible-test has one of its own.
@@ -34,13 +34,16 @@ beside-sanity: # Much of what takes long has one thread.
 	@$(MAKE) --no-print-directory --keep-going --output-sync=none BESIDE= lint typing docs-lint docs build galaxy tests
 
 tests: $(VENV)/.ready-tests qemu ## Unit and integration tests
-	$(PY) -m pytest -n $(WORKERS) --dist loadgroup tests/unit tests/integration $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadgroup tests/unit tests/integration tests/live $(ARGS)
 
 unit: $(VENV)/.ready-tests ## Unit tests; ARGS="-k snapshot" picks some
 	$(PY) -m pytest tests/unit $(ARGS)
 
 integration: $(VENV)/.ready-tests qemu ## Integration tests against the embedded Proxmox VE
-	$(PY) -m pytest -n $(WORKERS) --dist loadgroup tests/integration $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadgroup tests/integration tests/live $(ARGS)
+
+live: $(VENV)/.ready-tests ## The acceptance suite on the Proxmox VE that PROXMOX_* names; see CONTRIBUTING.md
+	CLOUDBRIDGE_LIVE=1 $(PY) -m pytest tests/live $(ARGS)
 
 qemu: $(VENV)/.ready-venv # A VNC server for the tests of consoles, where it may be installed; they skip without it
 	@$(PY) -m tests.tooling.qemu

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from tests.support.transitions import TRANSITIONS
+
 NAME = "pve_vm_power"
 NO_OP = ["GET /cluster/resources", "GET /nodes/pve1/qemu/100/status/current"]
 
@@ -49,30 +51,6 @@ def once(pve, run_module, **arguments):
     result = run_module(NAME, arguments)
     assert not result.failed, (result.msg, result.stderr, pve.summary())
     return result
-
-
-# condition before, state, stop method, condition after, actions, the diff's after
-TRANSITIONS = [
-    ("stopped", "started", "shutdown", "running", ["start"], "running"),
-    ("paused", "started", "shutdown", "running", ["resume"], "running"),
-    ("hibernated", "started", "shutdown", "running", ["start"], "running"),
-    ("running", "stopped", "shutdown", "stopped", ["shutdown"], "stopped"),
-    ("running", "stopped", "stop", "stopped", ["stop"], "stopped"),
-    ("running", "stopped", "shutdown_then_stop", "stopped", ["shutdown"], "stopped"),
-    ("paused", "stopped", "shutdown", "stopped", ["resume", "shutdown"], "stopped"),
-    ("paused", "stopped", "stop", "stopped", ["stop"], "stopped"),
-    ("running", "paused", "shutdown", "paused", ["suspend"], "paused"),
-    ("running", "hibernated", "shutdown", "hibernated", ["suspend"], "hibernated"),
-    ("paused", "hibernated", "shutdown", "hibernated", ["resume", "suspend"], "hibernated"),
-    ("running", "restarted", "shutdown", "running", ["reboot"], "restarted"),
-    ("paused", "restarted", "shutdown", "running", ["resume", "reboot"], "running"),
-    ("running", "restarted", "stop", "running", ["stop", "start"], "restarted"),
-    ("running", "restarted", "shutdown_then_stop", "running", ["shutdown", "start"], "restarted"),
-    ("hibernated", "restarted", "shutdown", "running", ["start"], "running"),
-    ("stopped", "restarted", "shutdown", "running", ["start"], "running"),
-    ("running", "reset", "shutdown", "running", ["reset"], "reset"),
-    ("paused", "reset", "shutdown", "running", ["resume", "reset"], "running"),
-]
 
 
 @pytest.mark.parametrize(("before", "state", "method", "after", "actions", "shown"), TRANSITIONS)

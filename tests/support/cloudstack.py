@@ -22,8 +22,8 @@ from typing import Any
 import jinja2
 
 from . import canaries
+from .api_client import HasApi
 from .collection_tree import REPOSITORY, link_collection
-from .embedded_pve import PveHandle
 
 TEMPLATES = REPOSITORY / "roles" / "cloudstack_extension" / "templates"
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -59,7 +59,7 @@ class Answer:
         return self.document[name]
 
 
-def payload(action: str, pve: PveHandle | None = None, **changes: Any) -> dict[str, Any]:
+def payload(action: str, pve: HasApi | None = None, **changes: Any) -> dict[str, Any]:
     """A payload as CloudStack writes it, for this PVE.
 
     Changes by section: host, extension, resourcemap, virtualmachine, vm (cloudstack.vm.details), details (those of

@@ -165,7 +165,7 @@ class Drive:
     def format(self) -> str:
         """The image's format, which its name ends in; storages that know one only have no ending."""
         match = re.search(r"\.(raw|qcow2|vmdk)$", self.file)
-        return match[1] if match else "raw"
+        return match[1] if match else DRIVE.parse(self.text).get("format", "raw")
 
 
 def parse_drive(text: str) -> Drive:

@@ -1,0 +1,160 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A PVE that the suite runs on: the embedded one, or a real one; the tests see no difference."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.api_client import ApiClient, HasApi, Target
+from tests.support.embedded_pve import EmbeddedPve, running_embedded_pve, seed
+
+from .settings import LiveSettings, connection_from, live_settings
+
+IS_LIVE = os.environ.get("CLOUDBRIDGE_LIVE") == "1"
+NAME_PREFIX = "cbl-"
+TEMPLATE = 9000
+EMBEDDED = LiveSettings(
+    pool="live",
+    first_vmid=7000,
+    last_vmid=7099,
+    node="pve1",
+    storage="vmstore",
+    image_format="qcow2",
+    other_storage="local-lvm",
+    shared_storage="shared",
+    other_node="pve2",
+    bridge="vmbr0",
+    template=TEMPLATE,
+    iso="local:iso/debian-13.iso",
+    import_image="local:import/debian-13.qcow2",
+    shuts_down=True,
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """One PVE, and what of it the suite may use."""
+
+    settings: LiveSettings
+    target: HasApi
+    connection: Mapping[str, str]
+    api: ApiClient
+
+    def need(self, *names: str) -> None:
+        """Skip the test where one of these settings has no value."""
+        for name in names:
+            if not getattr(self.settings, name):
+                pytest.skip(f"CLOUDBRIDGE_LIVE_{name.upper()} is not set")
+
+    # ---- what PVE itself says
+
+    def guests(self) -> list[dict[str, Any]]:
+        """All guests of the cluster."""
+        return list(self.api.data("GET", "/cluster/resources", type="vm"))
+
+    def node_of(self, vmid: int) -> str | None:
+        return next((str(guest["node"]) for guest in self.guests() if guest["vmid"] == vmid), None)
+
+    def config(self, vmid: int) -> dict[str, Any]:
+        """The values in effect."""
+        config = self.api.data("GET", f"/nodes/{self.node_of(vmid)}/qemu/{vmid}/config", current=1)
+        return {key: value for key, value in config.items() if key != "digest"}
+
+    def desired(self, vmid: int) -> dict[str, Any]:
+        """The values once what is pending has taken effect."""
+        config = self.api.data("GET", f"/nodes/{self.node_of(vmid)}/qemu/{vmid}/config")
+        return {key: value for key, value in config.items() if key != "digest"}
+
+    def pending(self, vmid: int) -> set[str]:
+        """The keys that wait for the next start."""
+        entries = self.api.data("GET", f"/nodes/{self.node_of(vmid)}/qemu/{vmid}/pending")
+        return {str(entry["key"]) for entry in entries if "pending" in entry or "delete" in entry}
+
+    def status(self, vmid: int) -> str:
+        """stopped, running or paused."""
+        status = self.api.data("GET", f"/nodes/{self.node_of(vmid)}/qemu/{vmid}/status/current")
+        return str(status.get("qmpstatus") or status["status"])
+
+    def snapshots(self, vmid: int) -> set[str]:
+        found = self.api.data("GET", f"/nodes/{self.node_of(vmid)}/qemu/{vmid}/snapshot")
+        return {str(entry["name"]) for entry in found} - {"current"}
+
+    def release(self) -> str:
+        return str(self.api.data("GET", "/version")["version"])
+
+    # ---- numbers and cleaning up
+
+    def free_vmid(self) -> int:
+        taken = {int(guest["vmid"]) for guest in self.guests()}
+        for vmid in self.settings.vmids:
+            if vmid not in taken:
+                return vmid
+        raise AssertionError(f"no number of {self.settings.first_vmid}-{self.settings.last_vmid} is free")
+
+    def own_guests(self) -> list[dict[str, Any]]:
+        """The guests that the suite has made: by number, by pool and by name."""
+        found = []
+        for guest in self.guests():
+            is_own = self.settings.own(int(guest["vmid"]), str(guest.get("pool", "")))
+            if is_own and re.match(rf"{NAME_PREFIX}|Copy-of-VM-|i-2-", str(guest.get("name", ""))):
+                found.append(guest)
+        return found
+
+    def clean(self) -> None:
+        """Delete what the suite has made."""
+        for guest in self.own_guests():
+            path = f"/nodes/{guest['node']}/qemu/{guest['vmid']}"
+            self.api("PUT", f"{path}/config", protection=0)
+            if guest["status"] != "stopped":
+                self.api.task("POST", f"{path}/status/stop")
+            ended = self.api.task("DELETE", path, purge=1)
+            assert ended == "OK", f"guest {guest['vmid']} of the suite cannot be deleted: {ended}"
+
+    def wait(self, condition: Any, seconds: float = 60.0) -> None:
+        """Wait until the condition holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"it did not come about within {seconds:g} s"
+            time.sleep(0.2)
+
+
+def _embedded_guests(server: EmbeddedPve) -> None:
+    seed.add_template(server, TEMPLATE, "debian-template", storage="shared", config={"agent": None})
+    server.pools.setdefault(EMBEDDED.pool, set())
+
+
+@contextmanager
+def embedded_world() -> Iterator[World]:
+    """Two nodes, a pool, a template on a shared storage."""
+    with running_embedded_pve(guests=_embedded_guests, nodes=("pve1", "pve2")) as handle:
+        yield World(EMBEDDED, handle, handle.environment, ApiClient(handle))
+
+
+def live_world() -> World:
+    """The PVE that PROXMOX_* names; refuses one whose range of numbers is not empty."""
+    try:
+        settings, connection = live_settings(os.environ), connection_from(os.environ)
+    except ValueError as error:
+        pytest.exit(str(error), returncode=2)
+    target = Target.of_environment(connection)
+    world = World(settings, target, connection, ApiClient(target, patience=300))
+    pools = {str(pool["poolid"]) for pool in world.api.data("GET", "/pools")}
+    if settings.pool not in pools:
+        pytest.exit(f"there is no pool {settings.pool} on {target.url}: make it, and give it to the token", 2)
+    world.clean()
+    others = [guest for guest in world.guests() if guest["vmid"] in settings.vmids]
+    if others:
+        names = ", ".join(f"{guest['vmid']} ({guest.get('name', '?')})" for guest in others)
+        pytest.exit(f"the numbers of CLOUDBRIDGE_LIVE_VMIDS are taken by {names}: give a range that is empty", 2)
+    return world
