@@ -15,6 +15,9 @@ from .._pve.errors import InvalidRequest
 from .details import DETAILS, POLICY, STORAGE, Details, parse_detail
 
 MAX_BYTES = 1024 * 1024
+# A pattern without any of these is one of all names.
+_LITERAL = re.compile(r"[A-Za-z0-9]")
+_SET = re.compile(r"\[[^]]*\]")
 _ISO = re.compile(rf"{STORAGE}:iso/[A-Za-z0-9][A-Za-z0-9._+ ()@-]*\.(iso|img)", re.IGNORECASE)
 
 
@@ -41,17 +44,41 @@ def read_policy(path: str) -> dict[str, t.Any]:
     return policy
 
 
-def check_template(details: Details, template: str, aliases: t.Iterable[str] = ()) -> None:
-    """Raise InvalidRequest when a tenant may not select this template, by any of its names."""
-    if details.from_tenant("template_id") and not _allows(details, "allowed_templates", (template, *aliases)):
-        raise InvalidRequest(f"template_id: the site policy does not allow the template {template!r}")
+def check_source(details: Details, vmid: int, config: t.Mapping[str, str]) -> None:
+    """Raise InvalidRequest unless this guest is meant to be cloned, and the tenant may select it.
+
+    The name of a guest that is no template may be a tenant's choice, so it counts for nothing.
+    """
+    wanted, is_template = details.required("template_id"), config.get("template") == "1"
+    names = [wanted, str(vmid), *([config["name"]] if is_template and "name" in config else [])]
+    if details.from_tenant("template_id") and not _allows(details, "allowed_templates", names):
+        raise InvalidRequest(f"template_id: the site policy does not allow the template {wanted!r}")
+    if not is_template and not _names_guest(details, str(vmid)):
+        raise InvalidRequest(
+            f"template_id: {wanted} is no template but a guest: name its number in allowed_templates of the site "
+            f"policy to let it be cloned"
+        )
 
 
-def names_template(details: Details, names: t.Iterable[str]) -> bool:
-    """The operator has named this very guest as something to clone, without a pattern."""
-    if details.given("template_id") and not details.from_tenant("template_id"):
-        return True
-    return not set(names).isdisjoint(details.words("allowed_templates"))
+def _names_guest(details: Details, number: str) -> bool:
+    """The operator has named this very guest as something to clone, by its number and without a pattern."""
+    mapped = details.mapping("template_map").values()
+    own = not details.from_tenant("template_id") and details.text("template_id") == number
+    return own or number in details.words("allowed_templates") or number in mapped
+
+
+def check_vm_name(details: Details, name: str) -> None:
+    """Raise InvalidRequest for a name by which the details mean a template."""
+    maps, allowed = details.mapping("template_map"), details.words("allowed_templates")
+    named = {
+        "allowed_templates": [pattern for pattern in allowed if _LITERAL.search(_SET.sub("", pattern))],
+        "template_id": [details.text("template_id") or ""],
+        "template_map": [text.partition("@")[0] for text in (*maps, *maps.values())],
+    }
+    for detail, patterns in named.items():
+        found = next((pattern for pattern in patterns if fnmatch.fnmatchcase(name.lower(), pattern.lower())), None)
+        if found:
+            raise InvalidRequest(f"vm_name: {name!r} is the template {found!r} of {detail}: choose another name")
 
 
 def storage_of(details: Details) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
+from .._operations.vm.birth import Source
 from .._operations.vm.disks import ONLY_ON, parse_drive
 from .._operations.vm.request import VmRequest, vm_request
 from .._operations.vm.wishes import Wish
@@ -21,7 +22,7 @@ from .hardware import check_os_type, firmware_disks, hardware_options, offering_
 from .networks import address_options, network_options
 from .ownership import new_notes
 from .payload import Instance
-from .policy import check_template, disk_size_of, iso_of, names_template, storage_of
+from .policy import check_source, disk_size_of, iso_of, storage_of
 
 ISO = "iso"
 DEFAULT_STORAGE = "local-lvm"
@@ -65,10 +66,10 @@ def request_of(options: t.Mapping[str, t.Any]) -> VmRequest:
     return vm_request({**_DEFAULTS, **options})
 
 
-def clone_request(order: Order, template: t.Mapping[str, str]) -> VmRequest:
-    """The guest as a clone of a template with this configuration; raises InvalidRequest before anything is made."""
-    instance, details = order.instance, order.details
-    _check_source(order, template)
+def clone_request(order: Order, source: Source) -> VmRequest:
+    """The guest as a clone of a template that was read; raises InvalidRequest before anything is made."""
+    instance, details, template = order.instance, order.details, source.values
+    check_source(details, source.handle.guest.vmid, template)
     storage = storage_of(details)
     boot_disk = find_boot_disk(template)
     home = parse_drive(template[boot_disk]).storage if boot_disk else None
@@ -83,7 +84,7 @@ def clone_request(order: Order, template: t.Mapping[str, str]) -> VmRequest:
         **_common_options(order),
         **firmware_disks(instance, details, template, storage or home),
         "clone": {
-            "source": details.required("template_id"),
+            "source": str(source.handle.guest.vmid),
             "full": full,
             "storage": storage if full else None,
             "format": details.text("disk_format") if full else None,
@@ -183,18 +184,6 @@ def _with_identity(request: VmRequest, order: Order) -> VmRequest:
     if request.clone is not None:
         request = replace(request, clone=replace(request.clone, description=order.notes))
     return replace(request, settings=(*request.settings, identity))
-
-
-def _check_source(order: Order, template: t.Mapping[str, str]) -> None:
-    """Only what is meant to be cloned: a template, or what the operator has named, and of a name that is allowed."""
-    wanted = order.details.required("template_id")
-    names = (wanted, template.get("name", ""))
-    check_template(order.details, wanted, names[1:])
-    if template.get("template") != "1" and not names_template(order.details, names):
-        raise InvalidRequest(
-            f"template_id: {wanted} is no template but a guest: name it in allowed_templates of the site policy to "
-            f"let it be cloned"
-        )
 
 
 def _is_full(details: Details, template: t.Mapping[str, str], storage: str | None) -> bool:

@@ -54,12 +54,18 @@ class Selector:
     vmid: int | None = None
     name: str | None = None
     kind: str | None = None
+    # Of the guests of the name only templates are meant.
+    template: bool = False
 
     def __str__(self) -> str:
-        what = KIND_NAMES.get(self.kind or "", "guest")
+        what = "template" if self.template else KIND_NAMES.get(self.kind or "", "guest")
         if self.vmid is not None:
             return f"{what} {self.vmid}"
         return f"{what} named {self.name!r}"
+
+    def names(self, guest: Guest) -> bool:
+        """The guest has the name that is meant."""
+        return guest.name == self.name and (not self.template or bool(guest.template))
 
 
 def read_guests(client: PveClient) -> list[Guest]:
@@ -123,7 +129,7 @@ def get_guest(client: PveClient, selector: Selector, guests: t.Sequence[Guest] |
 def _by_name(client: PveClient, guests: t.Sequence[Guest], selector: Selector, fresh: bool) -> list[Guest]:
     """Look for the name in the statistics first; ask the nodes where those cannot know it."""
     guests = [guest for guest in guests if selector.kind in (None, guest.kind)]
-    known = [guest for guest in guests if guest.name == selector.name]
+    known = [guest for guest in guests if selector.names(guest)]
     unsure = {guest.node for guest in guests if not guest.name}
     if fresh or not known:
         # A guest that was renamed a moment ago still has its old name in the statistics.
@@ -136,12 +142,12 @@ def _by_name(client: PveClient, guests: t.Sequence[Guest], selector: Selector, f
         except TransportError:
             silent.append(node)
             asked = [guest for guest in known if guest.node == node]
-        found.update({guest.vmid: guest for guest in asked if guest.name == selector.name})
+        found.update({guest.vmid: guest for guest in asked if selector.names(guest)})
     if not found:
         # A guest without a name on a node that is down may be the one that is meant: ask again, with patience.
         nameless = {guest.node for guest in guests if not guest.name}
         asked = [guest for node in silent if node in nameless for guest in _node_guests(client.read, node, guests)]
-        found.update({guest.vmid: guest for guest in asked if guest.name == selector.name})
+        found.update({guest.vmid: guest for guest in asked if selector.names(guest)})
     return list(found.values())
 
 
@@ -161,7 +167,8 @@ def _node_guests(read: t.Callable[..., t.Any], node: str, guests: t.Sequence[Gue
 def _only_one(selector: Selector, guests: t.Sequence[Guest]) -> Guest | None:
     if len(guests) > 1:
         places = ", ".join(f"{guest.vmid} on {guest.node}" for guest in sorted(guests, key=lambda item: item.vmid))
-        raise Ambiguous(f"{len(guests)} guests are named {selector.name!r} ({places}): say which one by vmid")
+        what = "templates" if selector.template else "guests"
+        raise Ambiguous(f"{len(guests)} {what} are named {selector.name!r} ({places}): say which one by vmid")
     return guests[0] if guests else None
 
 

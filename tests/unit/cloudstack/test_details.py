@@ -20,7 +20,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.de
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import Payload
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.policy import (
     check_iso,
-    check_template,
+    check_source,
     disk_size_of,
     iso_of,
     read_policy,
@@ -157,12 +157,12 @@ class TestPolicy:
             "disk_size_gb": 50,
         }
         good = details(policy, virtualmachine=wanted)
-        check_template(good, "9000")
+        check_source(good, 9000, {"template": "1"})
         assert (storage_of(good), iso_of(good), disk_size_of(good)) == ("ceph-vm", "local:iso/ubuntu-24.iso", 50)
         bad = {"template_id": "8000", "storage": "local", "iso_path": "nfs:iso/ubuntu.iso", "disk_size_gb": 500}
         for section, refused in ((TENANT, True), ("host", False)):
             found = details(policy, **{section: bad})
-            for check in (lambda d: check_template(d, "8000"), storage_of, iso_of, disk_size_of):
+            for check in (lambda d: check_source(d, 8000, {"template": "1"}), storage_of, iso_of, disk_size_of):
                 if refused:
                     with pytest.raises(InvalidRequest, match="policy"):
                         check(found)

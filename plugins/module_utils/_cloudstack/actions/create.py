@@ -17,6 +17,7 @@ from ..._operations.vm.names import check_name
 from ..._pve.errors import AlreadyExists, PveError, Refused, TimedOut
 from ..._pve.guests import QEMU, Selector
 from ..._pve.tasks import parse_upid
+from ..guest_names import check_guest_name
 from ..guests import is_free
 from ..run import Run
 from ..translate import ISO, Order, clone_request, install_request
@@ -30,6 +31,7 @@ def create(run: Run) -> dict[str, t.Any]:
     deployment = Deployment(run.vmid, run.node, order.deployment, finish=_after_start(run), on_order=run.ordered)
     is_iso = (details.text("template_type") or "").lower() == ISO
     request = install_request(order) if is_iso else None
+    check_guest_name(run)
     applier = run.applier()
     if run.dry_run and not is_free(run, run.vmid):
         raise AlreadyExists(f"guest {run.vmid} is there already")
@@ -38,7 +40,7 @@ def create(run: Run) -> dict[str, t.Any]:
             deploy_new(applier, deployment, request)
         else:
             template, node = _template(run)
-            deploy_clone(applier, deployment, template, node, lambda values: clone_request(order, values))
+            deploy_clone(applier, deployment, template, node, lambda source: clone_request(order, source))
     except BaseException as error:
         run.enter_margin()
         run.left_behind = take_down(run.client, deployment, error)
@@ -66,15 +68,15 @@ def _explained(run: Run, deployment: Deployment, error: BaseException) -> PveErr
 
 
 def _template(run: Run) -> tuple[Selector, str]:
-    """The template for the node, as the operator maps it or as it was named."""
-    details = run.details
-    wanted = details.required("template_id")
-    mapped = details.mapping("template_map").get(f"{wanted}@{run.node}", wanted)
-    if mapped.isdigit():
-        check_vmid("template_id", int(mapped))
-        return Selector(vmid=int(mapped), kind=QEMU), run.node
-    check_name("template_id", mapped)
-    return Selector(name=mapped, kind=QEMU), run.node
+    """The template, as the operator maps it for this node or for all, or as it was named; and where to look for it."""
+    wanted, mapped = run.details.required("template_id"), run.details.mapping("template_map")
+    found = mapped.get(f"{wanted}@{run.node}") or mapped.get(wanted) or wanted
+    name, _at, node = found.partition("@")
+    if name.isdigit():
+        check_vmid("template_id", int(name))
+        return Selector(vmid=int(name), kind=QEMU), node or run.node
+    check_name("template_id", name)
+    return Selector(name=name, kind=QEMU), node or run.node
 
 
 def _after_start(run: Run) -> list[Plan]:

@@ -11,7 +11,7 @@ import typing as t
 
 from ..._operations.selection import check_vmid
 from ..._pve.errors import AlreadyExists, InvalidRequest
-from ..guest_names import guest_name
+from ..guest_names import check_guest_name
 from ..guests import is_free
 from ..run import Run
 
@@ -20,7 +20,7 @@ VMID_TRIES = 20
 
 def prepare(run: Run) -> dict[str, t.Any]:
     """Choose the number of the guest: nothing that create does can be told to CloudStack any more."""
-    guest_name(run.instance, run.details)
+    check_guest_name(run)
     return {"details": {"proxmox_vmid": str(_choose_vmid(run))}}
 
 

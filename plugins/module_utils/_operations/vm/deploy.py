@@ -11,7 +11,7 @@ like is known from its source, so it need not be read again.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..._pve.client import PveClient
 from ..._pve.errors import Meaning, NotFound, PveError
@@ -27,7 +27,7 @@ from .request import VmRequest
 from .state import Origin, VmState, newborn_status, read_state, state_result
 
 BIRTH_TASKS = ("qmcreate", "qmclone")
-RequestFrom = t.Callable[[t.Mapping[str, str]], VmRequest]
+RequestFrom = t.Callable[[Source], VmRequest]
 
 
 @dataclass
@@ -50,11 +50,11 @@ def deploy_clone(
 ) -> Outcome:
     """Clone a template, configure the clone, and start it. Six requests when nothing has to be looked for.
 
-    request_from gets the template's configuration. Raises a PveError; what was made till then stays for take_down.
+    request_from gets the template as it was read. Raises a PveError; what was made till then stays for take_down.
     """
     source = find_source(applier.client, template, template_node)
     deployment.template = source.handle.guest
-    request = request_from(source.values)
+    request = request_from(source)
     birth = plan_birth_of_clone(request, source)
     return _deploy(applier, deployment, request, birth)
 
@@ -65,20 +65,28 @@ def deploy_new(applier: Applier, deployment: Deployment, request: VmRequest) -> 
 
 
 def find_source(client: PveClient, template: Selector, node: str) -> Source:
-    """Find the template, on this node first, and read it; raises NotFound or Ambiguous."""
+    """Find the template, on this node first, and read it; raises NotFound or Ambiguous.
+
+    A name means templates only: what is none may be called as whoever it belongs to likes.
+    """
     try:
         if template.vmid is not None:
             return read_source(GuestHandle(client, Guest(template.vmid, node, QEMU)))
+        template = replace(template, template=True)
         guests = read_guests(client)
-        here = [guest for guest in guests if guest.node == node and guest.name == template.name]
+        here = [guest for guest in guests if guest.node == node and template.names(guest)]
         guest = find_guest(client, template, guests=here if len(here) == 1 else guests)
     except PveError as error:
         if not is_absent(error):
             raise
         guest = None
     if guest is None:
-        raise NotFound(f"there is no template {template.vmid or template.name} that {client.identity} can see")
-    return read_source(GuestHandle(client, guest))
+        raise NotFound(f"there is no {replace(template, template=True)} that {client.identity} can see")
+    source = read_source(GuestHandle(client, guest))
+    found = (source.values.get("name"), source.values.get("template"))
+    if template.name is not None and found != (template.name, "1"):
+        raise NotFound(f"{guest.label} on node {guest.node} was the {template} until a moment ago: try again")
+    return source
 
 
 def _deploy(applier: Applier, deployment: Deployment, request: VmRequest, birth: Birth) -> Outcome:
