@@ -12,7 +12,7 @@ export PYTHON
 # Otherwise each of the many processes of the tests would compile the collection anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test tests unit integration live qemu lint ruff ansible-lint changelog-lint reuse typing docs-lint docs \
+.PHONY: help demo test tests unit integration live qemu lint ruff ansible-lint changelog-lint reuse workflow-lint typing docs-lint docs \
 	sanity build galaxy matrix lock changelog format bench clean beside-sanity
 
 # The checks share one copy of the collection; only ansible-test has one of its own.
@@ -48,7 +48,7 @@ live: $(VENV)/.ready-tests ## The acceptance suite on the Proxmox VE that PROXMO
 qemu: $(VENV)/.ready-venv # A VNC server for the tests of consoles, where it may be installed; they skip without it
 	@$(PY) -m tests.tooling.qemu
 
-lint: ruff ansible-lint changelog-lint reuse ## ruff, ansible-lint, the changelog fragments and the licences
+lint: ruff ansible-lint changelog-lint reuse workflow-lint ## ruff, ansible-lint, changelog fragments, licences, workflows
 
 ruff: $(VENV)/.ready-quality
 	$(PY) -m ruff check .
@@ -62,6 +62,9 @@ changelog-lint: $(VENV)/.ready-quality
 
 reuse: $(VENV)/.ready-quality
 	$(PY) -m tests.tooling.working_copy reuse lint --lines
+
+workflow-lint: $(VENV)/.ready-quality
+	$(VENV)/bin/actionlint
 
 typing: $(VENV)/.ready-quality ## mypy --strict
 	$(PY) -m tests.tooling.working_copy mypy

@@ -22,7 +22,7 @@ from tests.tooling.working_copy import update_copy
 pytestmark = pytest.mark.smoke
 
 # Directories in which every file that git knows is for users, and the files beside them.
-SHIPPED = {"docs", "meta", "playbooks", "plugins", "roles", "bin"}
+SHIPPED = {"docs", "meta", "playbooks", "plugins", "roles", "bin", "extensions"}
 BESIDE = {
     *("README.md", "LICENSE", "SECURITY.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "requirements.txt"),
     *("changelogs", "CHANGELOG.md", "MANIFEST.json", "FILES.json"),

@@ -1,0 +1,38 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The queries by which Ansible Automation Platform counts managed nodes find the guests of each module's result."""
+
+from __future__ import annotations
+
+import jq
+import pytest
+import yaml
+
+from tests.support.collection_tree import REPOSITORY
+
+QUERIES = yaml.safe_load((REPOSITORY / "extensions/audit/event_query.yml").read_text(encoding="utf-8"))
+MODULES = {path.stem for path in (REPOSITORY / "plugins/modules").glob("*.py")}
+ARGUMENTS = {"pve_snapshot": {"vmid": 101, "snapshot": "one"}, "pve_vm_info": {}}
+# These look at tasks and at consoles of guests and nodes, which are no managed nodes.
+NOT_COUNTED = {"pve_task_info", "pve_console_info", "pve_console_script"}
+
+
+def test_each_module_is_counted_or_is_meant_not_to_be():
+    assert {name.rpartition(".")[2] for name in QUERIES} == MODULES - NOT_COUNTED
+
+
+@pytest.mark.parametrize("module", sorted(MODULES - NOT_COUNTED))
+def test_a_result_tells_its_guests(run_module, module):
+    result = run_module(module, ARGUMENTS.get(module, {"vmid": 101}))
+    assert not result.failed, result.msg
+    found = jq.compile(QUERIES[f"cloudbridge.proxmox.{module}"]["query"]).input_value(result.result).all()
+    (db,) = [entry for entry in found if entry["canonical_facts"]["vmid"] == 101]
+    assert (db["name"], db["canonical_facts"]["node"], db["facts"]["device_type"]) == ("db", "pve1", "qemu")
+
+
+def test_a_task_that_found_no_guest_counts_none(run_module):
+    result = run_module("pve_vm", {"vmid": 4711, "state": "absent"})
+    query = QUERIES["cloudbridge.proxmox.pve_vm"]["query"]
+    assert jq.compile(query).input_value(result.result).all() == []
