@@ -201,6 +201,8 @@ class Replay:
         if step.get("upid") and body.get("data"):
             self.upids[step["upid"]] = str(body["data"])
         recorded, own = step.get("data"), body.get("data")
+        if step["path"].endswith("/pending") and isinstance(own, list):
+            recorded, own = ({item["key"]: item.get("value") for item in items} for items in (recorded, own))
         if isinstance(recorded, Mapping) and isinstance(own, Mapping) and "digest" in recorded:
             self.digests[str(recorded["digest"])] = str(own["digest"])
 

@@ -295,6 +295,37 @@ def set_up_consoles(pve: PveHandle) -> None:
         bare_guest(pve, 200, "two-200", serial0="socket", node="pve2", **running)
 
 
+def second_rig(pve: PveHandle) -> None:
+    """The storages of the node that 94 to 97 were recorded on, all of them directories."""
+    server = pve.server
+    server.storages["local-lvm"] = seed.directory("/var/lib/pve-local-lvm", "images,rootdir")
+    server.storages["shared"] = {**seed.directory("/mnt/pve/shared", "images,iso"), "shared": 1}
+    seed.add_file(server, "local", "import/rig-guest.qcow2", "import", GIB)
+
+
+def as_first_seen(name: str, **changes: Any) -> Callable[[PveHandle], None]:
+    """The running guest 5100 as the first list of the recording shows it, but for what had been changed by then."""
+
+    def set_up(pve: PveHandle) -> None:
+        second_rig(pve)
+        steps = Sequence(name, second_rig).steps()
+        seen = next(step["data"] for step in steps if step["path"].endswith("/5100/pending"))
+        config = {item["key"]: item["value"] for item in seen if "value" in item and item["key"] != "digest"}
+        config.update(changes)
+        config = {key: value for key, value in config.items() if value is not None}
+        bare_guest(pve, 5100, str(config.pop("name")), **config)
+        volumes = pve.server.storages["local-lvm"]["volumes"]
+        volumes["5100/vm-5100-cloudinit.qcow2"]["size"] = 4 * MIB
+        # What a move before had deleted: a name without a volume.
+        volumes.pop(str(config.get("unused0", "")).removeprefix("local-lvm:"), None)
+
+    return set_up
+
+
+def memory_kept(pve: PveHandle) -> None:
+    pve.guest(5100).refuses_unplug = ("memory",)
+
+
 LOCKS = ("clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete", "suspending")
 DESTROY = {
     10: lock(100, "backup"),
@@ -307,6 +338,13 @@ DESTROY = {
 SEQUENCES = (
     Sequence("create", set_up_created),
     Sequence("config", set_up_config, outside={66: busy_disk}),
+    Sequence("pending", second_rig),
+    Sequence("hotplug-refused", as_first_seen("hotplug-refused", status="running")),
+    Sequence(
+        "cloudinit-and-memory",
+        as_first_seen("cloudinit-and-memory", ciuser="alice", ipconfig0="ip=dhcp"),
+        outside={47: memory_kept},
+    ),
     Sequence("create-storage", set_up_create_storage, outside={n: remove(120) for n in range(0, 22, 2)}),
     Sequence("lifecycle", set_up_lifecycle, outside=LIFECYCLE),
     Sequence("clone", set_up_clone),

@@ -134,14 +134,20 @@ class EmbeddedBase(FakePve):  # type: ignore[misc]
     @staticmethod
     def digest_of(guest: Any) -> str:
         """The SHA-1 of the whole configuration file: live values, pending ones and snapshots."""
-        text = json.dumps([guest.config, guest.pending, guest.snapshots], sort_keys=True, default=str)
+        more = [sorted(getattr(guest, "forced", ())), getattr(guest, "cloudinit_old", {})]
+        text = json.dumps([guest.config, guest.pending, guest.snapshots, *more], sort_keys=True, default=str)
         return hashlib.sha1(text.encode()).hexdigest()
 
     def apply_pending(self, vm: Any) -> None:
+        """Overridden by the configuration part."""
         vm.apply_pending()
+
+    def regenerate_cloudinit(self, vm: Any) -> None:
+        """Overridden by the configuration part."""
 
     def run_guest(self, vm: Any) -> None:
         self.apply_pending(vm)
+        self.regenerate_cloudinit(vm)
         vm.status = vm.qmpstatus = "running"
         vm.started_at = time.time()
 

@@ -9,36 +9,23 @@ Sources: PVE::API2::Qemu::update_vm_api, PVE::QemuServer::vmconfig_hotplug_pendi
 
 from __future__ import annotations
 
-import re
+import asyncio
 from typing import Any
 
 from aiohttp import web
 from fakepve import schema as pve_schema
 from fakepve.model import PveError, TaskError
-from fakepve.qemu import DRIVE_KEY, is_cdrom, split_drive
+from fakepve.qemu import DRIVE_KEY
 from fakepve.server import USER, ok
 
-from .base import EmbeddedBase, is_true, no_quorum_write, parameter_error
-from .options import (
-    AT_ONCE,
-    DEFAULT_HOTPLUG,
-    HOTPLUG_BRIDGE,
-    HOTPLUG_FEATURES,
-    NOT_OPTIONS,
-    PATH,
-    ROOT_ONLY,
-    SPLIT,
-    check_cpu,
-    in_a_task,
-    normal_options,
-    same_volume,
-    split_names,
-)
+from .base import is_true, no_quorum_write, parameter_error
+from .options import NOT_OPTIONS, PATH, ROOT_ONLY, check_cpu, in_a_task, normal_options, split_names
 from .parameters import request_parameters
-from .volumes import UNUSED_KEY, Volumes, is_cloudinit
+from .pending import ConfigChange, Pending
+from .volumes import UNUSED_KEY
 
 
-class Config(Volumes, EmbeddedBase):
+class Config(Pending):
     # ---- reading
 
     async def _config_get(self, request: Any) -> web.Response:
@@ -76,7 +63,7 @@ class Config(Volumes, EmbeddedBase):
             if key in config:
                 item["value"] = config[key]
             if key in pending and pending[key] is None:
-                item["delete"] = 1
+                item["delete"] = self.delete_mark(vm, key)
             elif key in pending:
                 item["pending"] = pending[key]
             items.append(item)
@@ -85,30 +72,36 @@ class Config(Volumes, EmbeddedBase):
     # ---- changing
 
     async def _config_put(self, request: Any) -> web.Response:
-        vm, changes, deletes, reverts = await self._checked(request)
-        try:
-            await self._under_lock(vm, changes, deletes, reverts)
-        except TaskError as problem:
-            raise PveError(500, str(problem)) from problem
+        await self.put_config(self._verify(request, await request_parameters(request)), request[USER])
         return ok()
 
+    async def put_config(self, values: dict[str, Any], user: str) -> None:
+        """pveproxy gives up after 30 s, and the change goes on."""
+        work = self.in_background(self._under_lock(*self._checked(values, user)))
+        try:
+            await asyncio.wait_for(asyncio.shield(work), self.knobs.proxy_seconds)
+        except TaskError as problem:
+            raise PveError(500, str(problem)) from problem
+        except TimeoutError as problem:
+            raise PveError(596, "Connection timed out") from problem
+
     async def _config_post(self, request: Any) -> web.Response:
-        vm, changes, deletes, reverts = await self._checked(request)
+        values = self._verify(request, await request_parameters(request))
+        vm, change = self._checked(values, request[USER])
 
         async def body() -> None:
             try:
-                await self._under_lock(vm, changes, deletes, reverts)
+                await self._under_lock(vm, change)
             except PveError as problem:
                 raise TaskError(in_a_task(problem)) from problem
 
-        shown = [f"-{key} {value}" for key, value in changes.items()] + [f"-delete {','.join(deletes)}"] * bool(deletes)
+        shown = [f"-{key} {value}" for key, value in change.values.items()]
+        shown += [f"-delete {','.join(change.deletes)}"] * bool(change.deletes) + ["-force 1"] * change.force
         log = [f"update VM {vm.vmid}: {' '.join(shown)}"]
         return ok(await self.task(vm.node, "qmconfig", vm.vmid, request[USER], body, log=log))
 
-    async def _checked(self, request: Any) -> tuple[Any, dict[str, Any], list[str], list[str]]:
+    def _checked(self, values: dict[str, Any], user: str) -> tuple[Any, ConfigChange]:
         """Every refusal that comes before the change itself, for PUT and POST alike."""
-        user = request[USER]
-        values = self._verify(request, await request_parameters(request))
         changes = {key: value for key, value in values.items() if key not in NOT_OPTIONS}
         deletes, reverts = split_names(values.get("delete")), split_names(values.get("revert"))
         if values.get("skiplock") and user != "root@pam":
@@ -120,17 +113,23 @@ class Config(Volumes, EmbeddedBase):
         for key in sorted(changes):
             if DRIVE_KEY.match(key):
                 self.check_drive(user, int(values["vmid"]), key, str(changes[key]), None)
-        vm = self._vm(request)
+        vm = self.find(values["node"], int(values["vmid"]))
         self._check_privileges(user, vm.vmid, changes, deletes)
-        if values.get("digest") and values["digest"] != self.digest_of(vm):
-            raise PveError(500, "checksum mismatch (file change by other user?)")
+        change = ConfigChange(
+            normal_options(changes), deletes, reverts, is_true(values.get("force", 0)), str(values.get("digest") or "")
+        )
+        self._check_digest(vm, change)
         self.refuse_lock_timeout(vm.vmid)
         if not values.get("skiplock"):
             self.refuse_locked(vm)
         if not self.quorate:
             raise PveError(500, no_quorum_write(vm.vmid, vm.node))
         self._check_protection(vm, deletes)
-        return vm, normal_options(changes), deletes, reverts
+        return vm, change
+
+    def _check_digest(self, vm: Any, change: ConfigChange) -> None:
+        if change.digest and change.digest != self.digest_of(vm):
+            raise PveError(500, "checksum mismatch (file change by other user?)")
 
     @staticmethod
     def _check_names(changes: dict[str, Any], deletes: list[str], reverts: list[str]) -> None:
@@ -138,7 +137,7 @@ class Config(Volumes, EmbeddedBase):
         for kind, names in (("delete", deletes), ("revert", reverts)):
             for name in names:
                 if name in changes:
-                    raise parameter_error(**{kind: f"you can't use '-{name}' and -{kind} {name}' at the same time"})
+                    raise parameter_error(delete=f"you can't use '-{name}' and -{kind} {name}' at the same time")
                 if pve_schema._prop(properties, name) is None:
                     raise parameter_error(**{kind: f"unknown option '{name}'"})
 
@@ -158,163 +157,12 @@ class Config(Volumes, EmbeddedBase):
             if (DRIVE_KEY.match(key) or UNUSED_KEY.fullmatch(key)) and is_true(vm.config.get("protection", 0)):
                 raise PveError(500, f"can't remove drive '{key}' - protection mode enabled")
 
-    async def _under_lock(self, vm: Any, changes: dict[str, Any], deletes: list[str], reverts: list[str]) -> None:
+    async def _under_lock(self, vm: Any, change: ConfigChange) -> None:
         await self.acquire(vm, "config")
         try:
-            self._change(vm, changes, deletes, reverts)
+            self._check_digest(vm, change)
+            if vm.status == "running" and self.knobs.hotplug_seconds:
+                await asyncio.sleep(self.knobs.hotplug_seconds)
+            self.change_config(vm, change)
         finally:
             self.release(vm, "config")
-
-    def _change(self, vm: Any, changes: dict[str, Any], deletes: list[str], reverts: list[str]) -> None:
-        for key in reverts:
-            value = vm.pending.pop(key, None)
-            if value and DRIVE_KEY.match(key) and str(value) != str(vm.config.get(key)):
-                self.free_volume(split_drive(value)[0])
-        self._check_boot_order(vm, changes, deletes)
-        new = dict(changes)
-        made: list[str] = []
-        try:
-            for key in self.drive_keys(changes):
-                new[key] = self.realise_drive(vm, key, str(changes[key]), None, made)
-        except TaskError:
-            for volid in made:
-                self.free_volume(volid)
-            raise
-        self._extend_boot_order(vm, new, deletes)
-        problems: dict[str, str] = {}
-        for key in deletes:
-            self._delete_option(vm, key, problems)
-        for key, value in new.items():
-            self._set_option(vm, key, value, problems)
-        self._rename(vm)
-        if problems:
-            raise parameter_error(**problems)
-
-    @staticmethod
-    def _check_boot_order(vm: Any, changes: dict[str, Any], deletes: list[str]) -> None:
-        order = str(changes.get("boot", ""))
-        if not order.startswith("order="):
-            return
-        known = {**vm.config, **{key: value for key, value in vm.pending.items() if value}, **changes}
-        for device in SPLIT.split(order.removeprefix("order=")):
-            if device and (device not in known or device in deletes):
-                raise parameter_error(boot=f"invalid bootorder: device '{device}' does not exist'")
-
-    @staticmethod
-    def _extend_boot_order(vm: Any, new: dict[str, Any], deletes: list[str]) -> None:
-        """A deleted device leaves the boot order; a new CD drive joins it (update_vm_api)."""
-        boot = str(vm.pending.get("boot") or vm.config.get("boot") or "")
-        if "boot" in new or not boot.startswith("order="):
-            return
-        order = [device for device in boot.removeprefix("order=").split(";") if device]
-        kept = [device for device in order if device not in deletes]
-        for key in sorted(new):
-            volume, props = split_drive(new[key]) if DRIVE_KEY.match(key) else ("", {})
-            if is_cdrom(volume, props) and not is_cloudinit(volume) and key not in kept:
-                kept.append(key)
-        if kept != order:
-            new["boot"] = "order=" + ";".join(kept)
-
-    def _delete_option(self, vm: Any, key: str, problems: dict[str, str]) -> None:
-        if key not in vm.config and key not in vm.pending:
-            return
-        if UNUSED_KEY.fullmatch(key):
-            self.free_volume(split_drive(vm.config.pop(key))[0])
-            return
-        if key in vm.pending and key not in vm.config:
-            value = vm.pending.pop(key)
-            if DRIVE_KEY.match(key):
-                self.free_volume(split_drive(value)[0])
-            return
-        if vm.status == "running" and not self._plugs_at_once(vm, key, None):
-            vm.pending[key] = None
-            return
-        if vm.status == "running" and DRIVE_KEY.match(key) and getattr(vm, "refuses_unplug", False):
-            vm.pending[key] = None
-            device = "virtio" + key
-            problems[key] = f"hotplug problem - error on hot-unplugging device '{device}' - still busy in guest?\n"
-            return
-        vm.pending.pop(key, None)
-        self.take_out(vm, key)
-
-    def take_out(self, vm: Any, key: str) -> None:
-        """Remove an option; a disk becomes the next unusedN, a cloud-init drive is freed."""
-        value = vm.config.pop(key)
-        if not DRIVE_KEY.match(key):
-            return
-        volume, props = split_drive(value)
-        if is_cloudinit(volume):
-            self.free_volume(volume)
-        elif ":" in volume and not is_cdrom(volume, props):
-            self.keep_unused(vm, volume)
-
-    def keep_unused(self, vm: Any, volume: str) -> None:
-        taken = [str(value) for key, value in vm.config.items() if UNUSED_KEY.fullmatch(key)]
-        still_used = any(split_drive(vm.config[key])[0] == volume for key in self.drive_keys(vm.config))
-        if volume not in taken and not still_used:
-            vm.config[self.next_unused(vm.config)] = volume
-
-    def _set_option(self, vm: Any, key: str, value: Any, problems: dict[str, str]) -> None:
-        if vm.status == "running" and str(vm.config.get(key)) == str(value):
-            vm.pending.pop(key, None)
-            return
-        if vm.status == "running" and re.fullmatch(r"net\d+", key) and self.missing_bridge(vm.node, str(value)):
-            vm.pending[key] = value
-            text = f"VM {vm.vmid} qmp command 'netdev_add' failed - {HOTPLUG_BRIDGE}"
-            problems[key] = f"hotplug problem - {text}\n"
-            return
-        if vm.status == "running" and not self._plugs_at_once(vm, key, value):
-            vm.pending[key] = value
-            return
-        vm.pending.pop(key, None)
-        self.store_option(vm, key, value)
-
-    def store_option(self, vm: Any, key: str, value: Any) -> None:
-        old = vm.config.get(key)
-        vm.config[key] = value
-        if old is not None and DRIVE_KEY.match(key):
-            volume, props = split_drive(old)
-            if volume != split_drive(value)[0] and ":" in volume and not is_cdrom(volume, props):
-                self.keep_unused(vm, volume)
-        if DRIVE_KEY.match(key):
-            self._no_longer_unused(vm, split_drive(value)[0])
-
-    @staticmethod
-    def _no_longer_unused(vm: Any, volume: str) -> None:
-        for key in [key for key in vm.config if UNUSED_KEY.fullmatch(key)]:
-            if split_drive(vm.config[key])[0] == volume:
-                del vm.config[key]
-
-    def apply_pending(self, vm: Any) -> None:
-        pending, vm.pending = vm.pending, {}
-        for key, value in pending.items():
-            if value is not None:
-                self.store_option(vm, key, value)
-            elif key in vm.config:
-                self.take_out(vm, key)
-
-    @staticmethod
-    def _plugs_at_once(vm: Any, key: str, value: Any) -> bool:
-        """Does a running guest take this change at once (vmconfig_hotplug_pending)?"""
-        old = str(vm.config.get(key, ""))
-        if AT_ONCE.fullmatch(key) or UNUSED_KEY.fullmatch(key):
-            return True
-        if key == "balloon":
-            return bool(int(str(value or 0))) == bool(int(str(vm.config.get("balloon", 1))))
-        if value is not None and "media=cdrom" in old and "media=cdrom" in str(value):
-            return True
-        feature = next((name for pattern, name in HOTPLUG_FEATURES if re.fullmatch(pattern, key)), None)
-        if feature not in split_names(vm.config.get("hotplug", DEFAULT_HOTPLUG)):
-            return False
-        return feature != "disk" or value is None or not old or same_volume(old, str(value))
-
-    def _rename(self, vm: Any) -> None:
-        self.note_rename(vm, str(vm.config.get("name") or f"VM {vm.vmid}"))
-
-    def note_rename(self, vm: Any, name: str) -> None:
-        """Overridden by the cluster part, which shows the old name for a while."""
-        vm.name = name
-
-    def missing_bridge(self, node: str, net: str) -> str | None:
-        """Overridden by the cluster part, which knows each node's bridges."""
-        return None

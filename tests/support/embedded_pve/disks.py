@@ -11,16 +11,16 @@ from typing import Any
 
 from fakepve.lxc import SIZE_UNITS, format_size
 from fakepve.model import PveError, TaskError
-from fakepve.qemu import DRIVE_KEY, is_cdrom, join_drive, split_drive, volume_ref
+from fakepve.qemu import is_cdrom, join_drive, split_drive, volume_ref
 from fakepve.routing import die
 from fakepve.storage import _is_file
 
-from .base import missing_config, parameter_error
+from .base import missing_config
 from .config import Config
-from .options import split_names
-from .volumes import UNUSED_KEY, is_cloudinit
+from .options import CLOUDINIT_KEYS
+from .pending import cloudinit_old
+from .volumes import is_cloudinit
 
-CLOUDINIT_KEYS = re.compile(r"^(ci(user|password|type|upgrade|custom)|sshkeys|nameserver|searchdomain|ipconfig\d+)$")
 # The list of pending cloud-init values leaves the addresses out (20-create.json: cloudinit pending).
 LISTED = re.compile(r"^(?!ipconfig)")
 
@@ -66,6 +66,9 @@ class Disks(Config):
         size += old if found.group(1) else 0
         if size < old:
             raise TaskError("shrinking disks is not supported")
+        if size == old:
+            # The configuration may say another size; it is not written (PVE::API2::Qemu resize_vm).
+            return ""
         store = self.storages[volume_ref(volume)[0]]
         if "avail" in store:
             if size - old > store["avail"]:
@@ -82,6 +85,8 @@ class Disks(Config):
             raise die("moving a disk to another VM is not modelled")
         self._check_image_store(storage, user)
         self.refuse_locked(vm)
+        if values.get("digest") and values["digest"] != self.digest_of(vm):
+            raise die("detected modified configuration - file changed by other user? Try again.")
         if key not in vm.config:
             raise die(f"disk '{key}' does not exist")
         volume, props = split_drive(vm.config[key])
@@ -92,10 +97,11 @@ class Disks(Config):
         fmt = values.get("format") or (old_format if _is_file(self.storages[storage]) else "raw")
         if storage == old_storage and fmt == old_format:
             raise die("you can't move to the same storage with same format")
-        if vm.snapshots and values.get("delete"):
+        if self.held_by_snapshot(vm, volume) and values.get("delete"):
             raise die("you can't move a disk with snapshots and delete the source")
 
         async def body() -> None:
+            volume, props = split_drive(vm.config[key])
             size = self.volume_size(volume, props)
             kind = "cloudinit" if is_cloudinit(volume) else "disk"
             new = self.allocate(storage, vm.vmid, size, vm.node, fmt, kind)
@@ -104,45 +110,36 @@ class Disks(Config):
                 self.free_volume(volume)
             else:
                 self.keep_unused(vm, volume)
+            self._drop_used(vm)
 
         return await self.task(vm.node, "qmmove", vm.vmid, user, body, vm=vm)
 
     async def _unlink(self, values: dict[str, Any], user: str) -> None:
-        vm = self.find_vm(values["node"], values["vmid"], missing_config)
-        self.require(user, f"/vms/{vm.vmid}", "VM.Config.Disk")
-        self.refuse_locked(vm)
-        for key in split_names(values["idlist"]):
-            if not (DRIVE_KEY.match(key) or UNUSED_KEY.fullmatch(key)):
-                raise parameter_error(idlist=f"unknown option '{key}'")
-            volume = split_drive(vm.config.get(key, ""))[0]
-            problems: dict[str, str] = {}
-            self._delete_option(vm, key, problems)
-            if problems:
-                raise parameter_error(**problems)
-            if values.get("force") and volume:
-                for unused in [k for k, v in vm.config.items() if UNUSED_KEY.fullmatch(k) and v == volume]:
-                    del vm.config[unused]
-                self.free_volume(volume)
+        """Nothing but a PUT of the configuration with `delete` (PVE::API2::Qemu unlink)."""
+        self.require(user, f"/vms/{values['vmid']}", "VM.Config.Disk")
+        rest = {key: value for key, value in values.items() if key != "idlist"}
+        await self.put_config({**rest, "delete": values["idlist"]}, user)
 
     async def _cloudinit_pending(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
+        """What the drive has, and what it lacks; of a changed address nothing (PVE::API2::Qemu cloudinit_pending)."""
         vm = self.find_vm(values["node"], values["vmid"], missing_config)
-        shown = self._shown({**vm.config, **{k: v for k, v in vm.pending.items() if v is not None}})
-        return [
-            {"key": key, "value": shown[key]}
-            for key in sorted(shown)
-            if CLOUDINIT_KEYS.match(key) and LISTED.match(key)
-        ]
+        shown, old = self._shown(vm.config), cloudinit_old(vm)
+        added = [key for key in sorted(old) if old[key] is None]
+        items: list[dict[str, Any]] = [{"key": key, "pending": shown.get(key)} for key in added]
+        for key in sorted(shown):
+            if not CLOUDINIT_KEYS.match(key) or not LISTED.match(key) or key in added:
+                continue
+            item = {"key": key, "value": old.get(key, shown[key])}
+            if key in old:
+                item["pending"] = shown[key]
+            items.append(item)
+        return items + [{"key": key, "delete": 1} for key in sorted(old) if key not in shown]
 
     async def _cloudinit_regenerate(self, values: dict[str, Any], user: str) -> None:
         vm = self.find_vm(values["node"], values["vmid"], missing_config)
+        self.require(user, f"/vms/{vm.vmid}", "VM.Config.Cloudinit")
         self.refuse_locked(vm)
-        for key in [key for key in vm.pending if CLOUDINIT_KEYS.match(key)]:
-            value = vm.pending.pop(key)
-            if value is None:
-                vm.config.pop(key, None)
-            else:
-                vm.config[key] = value
-        vm.cloudinit_generation = getattr(vm, "cloudinit_generation", 0) + 1
+        self.regenerate_cloudinit(vm)
 
     async def _cloudinit_dump(self, values: dict[str, Any], user: str) -> str:
         vm = self.find_vm(values["node"], values["vmid"], missing_config)

@@ -23,6 +23,10 @@ class Knobs:
     """Seconds /cluster/resources needs to know a new guest, name or status (pvestatd broadcasts every 10 s)."""
     lock_wait: float = 10.0
     """Seconds a task or a configuration write waits for another one's lock on the guest."""
+    hotplug_seconds: float = 0.0
+    """Seconds a running guest needs to take, or to refuse, a change of its configuration."""
+    proxy_seconds: float = 30.0
+    """Seconds after which pveproxy answers 596 to a request that is still being worked on."""
     ha_seconds: float = 0.0
     """Seconds the HA manager needs to act on a request."""
     ha_groups: bool = False

@@ -11,7 +11,7 @@ from typing import Any
 
 from fakepve.lxc import split_props
 from fakepve.model import PveError
-from fakepve.qemu import split_drive, with_mac
+from fakepve.qemu import with_mac
 
 from .base import parameter_error
 
@@ -20,14 +20,19 @@ SPLIT = re.compile(r"[,;\s\0]+")
 AT_ONCE = re.compile(
     "lock|name|onboot|shares|startup|description|protection|vmstatestorage|hookscript|tags"
     "|migrate_downtime|migrate_speed|cpuunits|cpulimit"
+    # Every setting of cloud-init since qemu-server 7.3 (94b-cloudinit-digest-memory.json).
+    r"|ci(user|password|type|upgrade|custom)|sshkeys|nameserver|searchdomain|ipconfig\d+"
 )
+CLOUDINIT_KEYS = re.compile(r"^(ci(user|password|type|upgrade|custom)|sshkeys|nameserver|searchdomain|ipconfig\d+)$")
+# Options of a disk that a running guest cannot change (vmconfig_update_disk).
+FIXED_WHILE_RUNNING = ("aio", "discard", "iothread", "queues", "product", "cache", "ssd", "vendor", "ro")
+NO_HOTPLUG_DRIVE = re.compile(r"(ide|sata|efidisk|tpmstate)\d+")
 NOT_OPTIONS = frozenset(("node", "vmid", "delete", "revert", "digest", "skiplock", "force", "background_delay"))
 NOT_OPTIONS_CREATE = NOT_OPTIONS | {
     "archive", "storage", "unique", "live-restore", "pool", "bwlimit", "start", "ha-managed", "import-working-storage",
 }  # fmt: skip
 ROOT_ONLY = ("lock", "args", "affinity", "hookscript")
 DEFAULT_HOTPLUG = "network,disk,usb"
-HOTPLUG_FEATURES = ((r"net\d+", "network"), (r"usb\d+", "usb"), (r"(scsi|virtio)\d+", "disk"))
 # What a real node lists (01-basics.json: cpu models).
 CPU_MODELS = frozenset(
     """486 athlon Broadwell Broadwell-IBRS Broadwell-noTSX Broadwell-noTSX-IBRS Cascadelake-Server
@@ -76,13 +81,9 @@ def check_cpu(options: dict[str, Any]) -> None:
         raise parameter_error(cpu=f"invalid format - {text}\n")
 
 
-def same_volume(old: str, new: str) -> bool:
-    return bool(split_drive(old)[0] == split_drive(new)[0])
-
-
 def in_a_task(problem: PveError) -> str:
     """A parameter error as the last line of a task shows it (21-config.json: hotplug nic missing bridge POST)."""
     if not problem.errors:
         return str(problem.message)
     fields = "".join(f"{name}: {text}" for name, text in problem.errors.items())
-    return f"400 Parameter verification failed. {fields}".rstrip("\n") + " "
+    return f"400 Parameter verification failed. {fields}".rstrip("\n").replace("\n", " ") + " "

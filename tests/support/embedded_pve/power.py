@@ -140,6 +140,9 @@ class Power(Create, Tasks):
             self.fail_locked(vm, ("suspended",))
             if vm.status == "running":
                 raise TaskError(f"VM {vm.vmid} already running")
+            if vm.lock != "suspended":
+                # What is pending comes true even when the start fails (94-pending-hotplug: start again).
+                self.apply_pending(vm)
             problem = self.start_problem(vm)
             if problem:
                 raise TaskError(problem)
@@ -213,7 +216,9 @@ class Power(Create, Tasks):
             self.fail_locked(vm)
             if not vm.acpi:
                 raise TaskError(GOT_TIMEOUT)
-            self.run_guest(vm)
+            self.halt_guest(vm)
+            if self.start_problem(vm) is None:
+                self.run_guest(vm)
 
         return await self.task(vm.node, "qmreboot", vm.vmid, user, body, vm=vm)
 

@@ -95,7 +95,7 @@ class Volumes(EmbeddedBase):
         if kind != "disk":
             return f"vm-{vmid}-{kind}"
         taken = set()
-        for name in list(self._volumes(storage)):
+        for name in self.storages[storage].get("volumes", {}):
             found = re.search(rf"(?:^|/)(?:vm|base)-{vmid}-disk-(\d+)", name)
             if found:
                 taken.add(int(found.group(1)))
@@ -110,11 +110,12 @@ class Volumes(EmbeddedBase):
 
     def volume_exists_here(self, volid: str) -> bool:
         storage, name = volume_ref(volid)
-        return storage in self.storages and name in self._volumes(storage) and volid not in self.lost_volumes
+        made = self.storages.get(storage, {}).get("volumes", {})
+        return name in made and volid not in self.lost_volumes
 
     def volume_size(self, volid: str, props: dict[str, str] | None = None) -> int:
         storage, name = volume_ref(volid)
-        found = self._volumes(storage).get(name) if storage in self.storages else None
+        found = self.storages.get(storage, {}).get("volumes", {}).get(name)
         size = int((found or {}).get("size") or 0)
         return size or int(parse_size((props or {}).get("size", "0")) or 0)
 
@@ -173,6 +174,8 @@ class Volumes(EmbeddedBase):
         props = dict(given)
         if not volume or volume in ("none", "cdrom"):
             props.pop("size", None)
+            # PVE::QemuServer::Drive parse_drive: what holds no volume is a CD-ROM drive.
+            props["media"] = "cdrom"
             return str(join_drive(volume, props))
         storage = volume_ref(volume)[0] or default
         if volume.endswith(":cloudinit"):
