@@ -121,7 +121,9 @@ def allocate_volumes(pve: EmbeddedPve, vm: Any) -> None:
         for name, (owner, content, size) in pve._guest_volumes([vm], storage).items():
             fmt = pve._ext_format(name)
             volume = {"content": content, "format": fmt, "size": size, "vmid": owner, "ctime": int(time.time())}
-            pve.storages[storage].setdefault("volumes", {}).setdefault(name, volume)
+            volumes = pve.storages[storage].setdefault("volumes", {})
+            if content == "images" or name not in volumes:
+                volumes[name] = volume
 
 
 def add_from_file(pve: EmbeddedPve, guests: list[Mapping[str, Any]]) -> None:
