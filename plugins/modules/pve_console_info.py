@@ -336,36 +336,12 @@ error:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._ansible.argument_spec import connection_spec, guest_spec, guest_type_spec, timeout_spec
-from ..module_utils._ansible.runner import run_info_module
-from ..module_utils._operations.console.info import look_at_console
-from ..module_utils._operations.console.request import console_request
+from ..module_utils._ansible.modules.pve_console_info import DESCRIPTION
+from ..module_utils._ansible.runner import run_module
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **connection_spec(),
-            **guest_spec(),
-            **guest_type_spec(),
-            **timeout_spec(60),
-            "node": {"type": "str"},
-            "type": {"type": "str", "choices": ["info", "vnc", "terminal", "spice", "link"], "default": "info"},
-            "transport": {"type": "str", "choices": ["websocket", "tcp"]},
-            "serial": {"type": "str", "choices": ["serial0", "serial1", "serial2", "serial3"]},
-            "spice_proxy": {"type": "str"},
-            "width": {"type": "int"},
-            "height": {"type": "int"},
-            "host": {"type": "str"},
-            "node_address": {"type": "str", "choices": ["api", "cluster"], "default": "api"},
-            "require_running": {"type": "bool", "default": True},
-            "include_auth": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    run_info_module(module, console_request, look_at_console)
+    run_module(DESCRIPTION)
 
 
 if __name__ == "__main__":

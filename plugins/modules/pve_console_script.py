@@ -288,75 +288,12 @@ error:
   type: dict
 """
 
-import typing as t
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._ansible.argument_spec import connection_spec, guest_spec, guest_type_spec, timeout_spec
+from ..module_utils._ansible.modules.pve_console_script import DESCRIPTION
 from ..module_utils._ansible.runner import run_module
-from ..module_utils._terminal.script.ensure import ensure_script, script_request
-
-# ansible-core up to 2.20 puts the options into each result, later ones when inject_invocation is set.
-UNTOLD: dict[str, dict[str, t.Any]] = {"module_args": {}}
-
-
-class ScriptModule(AnsibleModule):
-    """Shows its options nowhere: there are commands among them, in which secrets may be spelt in many ways."""
-
-    def _log_invocation(self) -> None:
-        """Leave the system's log alone."""
-
-    def exit_json(self, **kwargs: t.Any) -> t.NoReturn:
-        super().exit_json(invocation=UNTOLD, **kwargs)
-
-    def fail_json(self, msg: str, **kwargs: t.Any) -> t.NoReturn:
-        super().fail_json(msg, invocation=UNTOLD, **kwargs)
 
 
 def main() -> None:
-    module = ScriptModule(  # type: ignore[no-untyped-call]
-        argument_spec={
-            **connection_spec(),
-            **guest_spec(),
-            **guest_type_spec(),
-            **timeout_spec(600),
-            "node": {"type": "str"},
-            "serial": {"type": "str", "choices": ["serial0", "serial1", "serial2", "serial3"]},
-            "login": {
-                "type": "dict",
-                "options": {
-                    "user": {"type": "str", "required": True},
-                    "password": {"type": "str", "required": True, "no_log": True},
-                    "timeout": {"type": "int", "default": 120},
-                },
-            },
-            "logout": {"type": "bool", "default": True},
-            "wake": {"type": "bool", "default": True},
-            "prompt": {"type": "str", "default": r"[#$%] ?\Z"},
-            "unless": {"type": "str"},
-            "steps": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str"},
-                    "run": {"type": "str"},
-                    "send": {"type": "str"},
-                    "send_secret": {"type": "str", "no_log": True},
-                    "end": {"type": "str"},
-                    "expect": {"type": "str"},
-                    "fail_on": {"type": "str"},
-                    "timeout": {"type": "int"},
-                    "unless": {"type": "str"},
-                    "changes": {"type": "bool", "default": True},
-                },
-            },
-            "step_timeout": {"type": "int", "default": 30},
-            "secrets": {"type": "list", "elements": "str", "no_log": True},
-        },
-        supports_check_mode=True,
-    )
-    run_module(module, script_request, ensure_script)
+    run_module(DESCRIPTION)
 
 
 if __name__ == "__main__":

@@ -238,33 +238,12 @@ error:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._ansible.argument_spec import connection_spec, guest_spec, guest_type_spec, timeout_spec
+from ..module_utils._ansible.modules.pve_snapshot import DESCRIPTION
 from ..module_utils._ansible.runner import run_module
-from ..module_utils._operations.snapshots.ensure import ensure_snapshots
-from ..module_utils._operations.snapshots.request import CHILDREN, STATES, snapshot_request
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **connection_spec(),
-            **guest_spec(),
-            **guest_type_spec(),
-            **timeout_spec(1800),
-            "state": {"type": "str", "choices": list(STATES), "default": "present"},
-            "snapshot": {"type": "str"},
-            "description": {"type": "str"},
-            "vmstate": {"type": "bool"},
-            "start_after": {"type": "bool", "default": False},
-            "children": {"type": "str", "choices": list(CHILDREN), "default": "keep"},
-            "keep_last": {"type": "int"},
-            "keep_pattern": {"type": "str"},
-        },
-        supports_check_mode=True,
-    )
-    run_module(module, snapshot_request, ensure_snapshots)
+    run_module(DESCRIPTION)
 
 
 if __name__ == "__main__":

@@ -130,19 +130,12 @@ error:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._ansible.argument_spec import connection_spec, guest_spec, guest_type_spec, timeout_spec
-from ..module_utils._ansible.runner import run_info_module
-from ..module_utils._operations.info import look_at_snapshots, snapshots_request
+from ..module_utils._ansible.modules.pve_snapshot_info import DESCRIPTION
+from ..module_utils._ansible.runner import run_module
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={**connection_spec(), **guest_spec(), **guest_type_spec(), **timeout_spec(60)},
-        supports_check_mode=True,
-    )
-    run_info_module(module, snapshots_request, look_at_snapshots)
+    run_module(DESCRIPTION)
 
 
 if __name__ == "__main__":

@@ -172,33 +172,12 @@ error:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._ansible.argument_spec import connection_spec, timeout_spec
-from ..module_utils._ansible.runner import run_info_module
-from ..module_utils._operations.task_info import look_at_tasks, tasks_request
+from ..module_utils._ansible.modules.pve_task_info import DESCRIPTION
+from ..module_utils._ansible.runner import run_module
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **connection_spec(),
-            **timeout_spec(600),
-            "upid": {"type": "str"},
-            "wait": {"type": "bool", "default": False},
-            "fail_on_error": {"type": "bool", "default": True},
-            "node": {"type": "str"},
-            "vmid": {"type": "int"},
-            "type": {"type": "str"},
-            "user": {"type": "str"},
-            "since": {"type": "int"},
-            "errors_only": {"type": "bool", "default": False},
-            "running": {"type": "bool", "default": False},
-            "limit": {"type": "int", "default": 50},
-        },
-        supports_check_mode=True,
-    )
-    run_info_module(module, tasks_request, look_at_tasks)
+    run_module(DESCRIPTION)
 
 
 if __name__ == "__main__":

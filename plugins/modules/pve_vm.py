@@ -695,21 +695,12 @@ error:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._ansible.argument_spec import connection_spec, guest_spec, timeout_spec
+from ..module_utils._ansible.modules.pve_vm import DESCRIPTION
 from ..module_utils._ansible.runner import run_module
-from ..module_utils._operations.vm.ensure import ensure_vm
-from ..module_utils._operations.vm.request import vm_request
-from ..module_utils._operations.vm.spec import vm_spec
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={**connection_spec(), **guest_spec(), **timeout_spec(1800), **vm_spec()},
-        supports_check_mode=True,
-    )
-    run_module(module, vm_request, ensure_vm)
+    run_module(DESCRIPTION)
 
 
 if __name__ == "__main__":

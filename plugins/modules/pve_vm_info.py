@@ -157,30 +157,12 @@ error:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._ansible.argument_spec import connection_spec, guest_spec, guest_type_spec, timeout_spec
-from ..module_utils._ansible.runner import run_info_module
-from ..module_utils._operations.info import GATHER, STATUSES, guests_request, look_at_guests
+from ..module_utils._ansible.modules.pve_vm_info import DESCRIPTION
+from ..module_utils._ansible.runner import run_module
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **connection_spec(),
-            **guest_spec(),
-            **guest_type_spec(),
-            **timeout_spec(120),
-            "node": {"type": "str"},
-            "pool": {"type": "str"},
-            "tags": {"type": "list", "elements": "str"},
-            "status": {"type": "str", "choices": list(STATUSES)},
-            "template": {"type": "bool"},
-            "gather": {"type": "list", "elements": "str", "choices": list(GATHER), "default": []},
-        },
-        supports_check_mode=True,
-    )
-    run_info_module(module, guests_request, look_at_guests)
+    run_module(DESCRIPTION)
 
 
 if __name__ == "__main__":

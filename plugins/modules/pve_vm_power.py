@@ -170,29 +170,12 @@ error:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._ansible.argument_spec import connection_spec, guest_spec, guest_type_spec, timeout_spec
+from ..module_utils._ansible.modules.pve_vm_power import DESCRIPTION
 from ..module_utils._ansible.runner import run_module
-from ..module_utils._operations.power import STATES, STOP_METHODS, WAIT_FOR, ensure_power, power_request
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **connection_spec(),
-            **guest_spec(),
-            **guest_type_spec(),
-            **timeout_spec(600),
-            "state": {"type": "str", "choices": list(STATES), "default": "started"},
-            "stop_method": {"type": "str", "choices": list(STOP_METHODS), "default": "shutdown"},
-            "shutdown_timeout": {"type": "int", "default": 180},
-            "wait_for": {"type": "list", "elements": "str", "choices": list(WAIT_FOR)},
-            "wait_timeout": {"type": "int", "default": 300},
-        },
-        supports_check_mode=True,
-    )
-    run_module(module, power_request, ensure_power)
+    run_module(DESCRIPTION)
 
 
 if __name__ == "__main__":

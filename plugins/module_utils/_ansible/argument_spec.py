@@ -12,7 +12,7 @@ ArgumentSpec = dict[str, t.Any]
 
 
 def _environment(name: str) -> tuple[t.Any, list[str]]:
-    from ansible.module_utils.basic import env_fallback
+    from ansible.module_utils.common.parameters import env_fallback
 
     return (env_fallback, [name])
 

@@ -2,64 +2,74 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From AnsibleModule to an operation and back: the one place where a PveError becomes a failure."""
+"""From a module's description to its result: the one place where a PveError becomes a failure."""
 
 from __future__ import annotations
 
 import typing as t
-
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from dataclasses import dataclass, field
 
 from .._operations.plan import Applier, Change, Outcome
 from .._pve.client import PveClient
 from .._pve.connection import connection_options
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, MissingLibrary, PveError, TimedOut, TransportError
+from .description import ModuleDescription, Parameters
 
-Parameters = t.Mapping[str, t.Any]
-Operation = t.Callable[[Applier, t.Any], Outcome]
-
-
-def run_module(
-    module: AnsibleModule,
-    request_from: t.Callable[[Parameters], t.Any],
-    operation: Operation,
-) -> t.NoReturn:
-    """Check the parameters, run the operation, and exit with its outcome as the module's result."""
-    _run(module, request_from, operation, result_of)
+# ansible-core up to 2.20 puts the options into each result, later ones when inject_invocation is set.
+HIDDEN_OPTIONS: dict[str, dict[str, t.Any]] = {"module_args": {}}
 
 
-def run_info_module(
-    module: AnsibleModule,
-    request_from: t.Callable[[Parameters], t.Any],
-    operation: Operation,
-) -> t.NoReturn:
-    """Do the same for a module that only looks, whose result has neither steps nor a diff."""
-    _run(module, request_from, operation, info_of)
+@dataclass(frozen=True)
+class Answer:
+    """What a run of a module says: its result, warnings beside it, and whether it has failed."""
+
+    result: dict[str, t.Any]
+    warnings: tuple[str, ...] = ()
+    failed: bool = False
+    # The traceback of the import that failed, for -vvv.
+    exception: str | None = field(default=None, repr=False)
 
 
-def _run(
-    module: AnsibleModule,
-    request_from: t.Callable[[Parameters], t.Any],
-    operation: Operation,
-    render: t.Callable[[Outcome], dict[str, t.Any]],
-) -> t.NoReturn:
+def carry_out(description: ModuleDescription, parameters: Parameters, check_mode: bool) -> Answer:
+    """Check the parameters, run the operation, and answer with its outcome or its failure."""
     client: PveClient | None = None
     applier: Applier | None = None
     try:
-        if module.params["timeout"] <= 0:
-            raise InvalidRequest(f"timeout must be more than 0 seconds, not {module.params['timeout']}")
-        request = request_from(module.params)
-        client = PveClient(connection_options(module.params), Deadline(module.params["timeout"]))
-        applier = Applier(client, check_mode=module.check_mode)
-        result = render(operation(applier, request))
+        if parameters["timeout"] <= 0:
+            raise InvalidRequest(f"timeout must be more than 0 seconds, not {parameters['timeout']}")
+        request = description.request_from(parameters)
+        client = PveClient(connection_options(parameters), Deadline(parameters["timeout"]))
+        applier = Applier(client, check_mode=check_mode)
+        outcome = description.operation(applier, request)
     except PveError as error:
-        fail(module, error, applier)
+        return _failure(error, applier)
     finally:
         if client is not None:
             client.close()
-    for warning in result.pop("_warnings"):
+    render = info_of if description.only_looks else result_of
+    return Answer(render(outcome), tuple(outcome.warnings))
+
+
+def run_module(description: ModuleDescription) -> t.NoReturn:
+    """Run as a module of Ansible, in a process of its own."""
+    from ansible.module_utils.basic import AnsibleModule
+
+    class Module(AnsibleModule):
+        """Shows its options nowhere, when the description says so."""
+
+        def _log_invocation(self) -> None:
+            if not description.hides_options:
+                super()._log_invocation()  # type: ignore[no-untyped-call]
+
+    module = Module(argument_spec=dict(description.argument_spec), supports_check_mode=True)  # type: ignore[no-untyped-call]
+    answer = carry_out(description, module.params, module.check_mode)
+    for warning in answer.warnings:
         module.warn(warning)
+    result = {**answer.result, **({"invocation": HIDDEN_OPTIONS} if description.hides_options else {})}
+    if answer.failed:
+        extra = {} if answer.exception is None else {"exception": answer.exception}
+        module.fail_json(**result, **extra)
     module.exit_json(**result)
 
 
@@ -68,21 +78,25 @@ def _goes_on(error: PveError, applier: Applier) -> bool:
     return isinstance(error, (TimedOut, TransportError)) and error.cause.upid in applier.client.own_upids
 
 
-def fail(module: AnsibleModule, error: PveError, applier: Applier | None = None) -> t.NoReturn:
-    """Exit with one sentence, the structured error, and what had been done before."""
+def _failure(error: PveError, applier: Applier | None) -> Answer:
+    """One sentence, the structured error, and what had been done before."""
     if isinstance(error, MissingLibrary):
-        module.fail_json(msg=missing_required_lib(error.library), exception=error.import_error, error=error.details())
-    module.fail_json(
-        msg=str(error),
-        error=error.details(),
-        changed=bool(applier and (applier.done or _goes_on(error, applier))),
-        steps=list(applier.done) if applier else [],
-        tasks=[task.as_result() for task in applier.tasks] if applier else [],
-    )
+        from ansible.module_utils.basic import missing_required_lib
+
+        result = {"msg": missing_required_lib(error.library), "error": error.details()}
+        return Answer(result, failed=True, exception=error.import_error)
+    result = {
+        "msg": str(error),
+        "error": error.details(),
+        "changed": bool(applier and (applier.done or _goes_on(error, applier))),
+        "steps": list(applier.done) if applier else [],
+        "tasks": [task.as_result() for task in applier.tasks] if applier else [],
+    }
+    return Answer(result, failed=True)
 
 
 def result_of(outcome: Outcome) -> dict[str, t.Any]:
-    """The outcome as a module's result; its warnings are under _warnings."""
+    """The outcome as a module's result."""
     return {
         "steps": list(outcome.steps),
         "tasks": [task.as_result() for task in outcome.tasks],
@@ -93,7 +107,7 @@ def result_of(outcome: Outcome) -> dict[str, t.Any]:
 
 def info_of(outcome: Outcome) -> dict[str, t.Any]:
     """What was found, without what was done."""
-    result: dict[str, t.Any] = {"changed": outcome.changed, "_warnings": list(outcome.warnings), **outcome.facts}
+    result: dict[str, t.Any] = {"changed": outcome.changed, **outcome.facts}
     if outcome.guest is not None:
         result.update(guest=dict(outcome.guest), vmid=outcome.guest.get("vmid"), node=outcome.guest.get("node"))
     return result
