@@ -71,7 +71,9 @@ DETAILS = _rows(
     Detail("allowed_storages", "words", default=("*",)),
     Detail("allowed_isos", "words", default=("*:iso/*",)),
     Detail("max_disk_size_gb", "number", default=10240, bounds=(1, 1024 * 1024)),
-    Detail("allowed_nodes", "words", default=("*",)),
+    # CloudStack no longer sees an instance on a node that has no host there.
+    Detail("allowed_nodes", "words", default=()),
+    Detail("allowed_callers", "mapping", default={}),
     Detail("max_snapshots", "number", bounds=(0, 10_000)),
     Detail("max_snapshot_description", "number", default=1024, bounds=(0, 8192)),
     Detail("allowed_backup_storages", "words", default=("*",)),

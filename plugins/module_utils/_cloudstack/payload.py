@@ -69,11 +69,25 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Caller:
+    """The user of CloudStack who asked for the action; all empty when CloudStack does not say."""
+
+    id: str = ""
+    name: str = ""
+    role_type: str = ""
+    role_name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.role_type}, {self.role_name}, {self.id})" if self.id or self.role_type else ""
+
+
+@dataclass(frozen=True)
 class Payload:
     """What CloudStack sent. sections are the external details by their origin, as they came."""
 
     sections: t.Mapping[str, Object] = field(default_factory=dict)
     parameters: Object = field(default_factory=dict)
+    caller: Caller = Caller()
     vm: Object | None = None
     uuid: str = ""
     name: str = ""
@@ -117,9 +131,20 @@ def parse_payload(data: t.Any) -> Payload:
     return Payload(
         sections=sections,
         parameters=_object(data, "parameters"),
+        # CloudStack 4.21 has it among the external details.
+        caller=_caller(_object(data, "caller") or _object(details, "caller", "externaldetails.")),
         vm=_object(data, "cloudstack.vm.details") if vm is not None else None,
         uuid=_text(data, "virtualmachineid", ""),
         name=_text(data, "virtualmachinename", ""),
+    )
+
+
+def _caller(caller: Object) -> Caller:
+    return Caller(
+        id=_text(caller, "id", "caller."),
+        name=_text(caller, "name", "caller."),
+        role_type=_text(caller, "roletype", "caller."),
+        role_name=_text(caller, "rolename", "caller."),
     )
 
 

@@ -12,6 +12,8 @@ import re
 import typing as t
 
 from .._pve.errors import InvalidRequest
+from .callers import DETAIL as CALLERS
+from .callers import parse_callers
 from .details import DETAILS, POLICY, STORAGE, Details, parse_detail
 
 MAX_BYTES = 1024 * 1024
@@ -40,7 +42,9 @@ def read_policy(path: str) -> dict[str, t.Any]:
         if name not in DETAILS:
             raise InvalidRequest(f"the policy {path!r} knows no {name!r}")
         if value is not None:
-            parse_detail(DETAILS[name], value, POLICY)
+            parsed = parse_detail(DETAILS[name], value, POLICY)
+            if name == CALLERS:
+                parse_callers(parsed)
     return policy
 
 

@@ -32,6 +32,8 @@ class Action:
     name: str
     target: str
     orphaned: str = GO_ON
+    # Users of CloudStack ask for it, where the operator has registered it.
+    custom: bool = True
 
     def load(self) -> Function:
         """Import the function that carries the action out."""
@@ -42,15 +44,15 @@ class Action:
 
 
 ACTIONS = (
-    Action("prepare", "prepare:prepare", DROP),
-    Action("create", "create:create", TAKE_BACK),
-    Action("start", "lifecycle:start"),
-    Action("stop", "lifecycle:stop"),
-    Action("reboot", "lifecycle:reboot"),
-    Action("delete", "lifecycle:delete"),
-    Action("status", "status:status", DROP),
-    Action("statuses", "status:statuses", DROP),
-    Action("getconsole", "console:getconsole", DROP),
+    Action("prepare", "prepare:prepare", DROP, custom=False),
+    Action("create", "create:create", TAKE_BACK, custom=False),
+    Action("start", "lifecycle:start", custom=False),
+    Action("stop", "lifecycle:stop", custom=False),
+    Action("reboot", "lifecycle:reboot", custom=False),
+    Action("delete", "lifecycle:delete", custom=False),
+    Action("status", "status:status", DROP, custom=False),
+    Action("statuses", "status:statuses", DROP, custom=False),
+    Action("getconsole", "console:getconsole", DROP, custom=False),
     Action("ListSnapshots", "snapshots:list_snapshots", DROP),
     Action("CreateSnapshot", "snapshots:create_snapshot"),
     Action("RestoreSnapshot", "snapshots:restore_snapshot"),
@@ -66,7 +68,7 @@ ACTIONS = (
     Action("Migrate", "placement:migrate"),
     Action("SyncNetworks", "placement:sync_networks"),
     Action("GuestInfo", "guest:guest_info", DROP),
-    Action("doctor", "doctor:doctor", DROP),
+    Action("doctor", "doctor:doctor", DROP, custom=False),
 )
 
 

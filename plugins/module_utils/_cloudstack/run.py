@@ -14,6 +14,7 @@ from .._pve.connection import ConnectionOptions, connection_options
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, PveError
 from .answer import shorten
+from .callers import check_caller
 from .details import Details, resolve_details
 from .host import Host
 from .log import DEFAULT_MAX_BYTES, Log
@@ -117,6 +118,7 @@ class Run:
         for section in (*self.payload.sections.values(), policy):
             self._keep_secret(section.get("secret"))
         self._details = resolve_details(self.payload, policy)
+        check_caller(self._details, self.payload.caller, self.action)
         self.host.opened(self)
 
     @property
@@ -225,6 +227,7 @@ class Run:
             dry_run="yes" if self.dry_run else None,
             vm=instance.name if instance else self.payload.name[:100],
             vmid=instance.vmid if instance else None,
+            caller=str(self.payload.caller)[:300],
             seconds=f"{self.elapsed:.2f}",
             requests=self.requests,
             result=document.get("status", "error"),

@@ -53,6 +53,8 @@ def data_for(action, pve, **changes):
     if not (PAYLOADS / f"{base}.json").exists():
         base = "ListSnapshots"
     changes["parameters"] = {**PARAMETERS[action], **changes.get("parameters", {})}
+    if action == "Migrate":
+        changes["host"] = {"allowed_nodes": "pve*", **changes.get("host", {})}
     data = payload(base, pve, **changes)
     return data if action == "getconsole" else {**data, "action": action}
 
@@ -490,6 +492,17 @@ class TestResizeDisk:
 
 
 class TestIsoImages:
+    def test_a_name_with_blanks(self, world, calls):
+        name = "local:iso/a name (1).iso"
+        world.call(lambda: world.server.store_file("local", "a name (1).iso", 1024**2))
+        assert calls("AttachISO", data_for("AttachISO", world, parameters={"iso_path": name})).ok
+        assert world.config(105)["ide2"].startswith(f"{name},media=cdrom")
+        again = calls("AttachISO", data_for("AttachISO", world, parameters={"iso_path": name}))
+        assert again["message"] == f"{name} is in ide2 already"
+        data = payload("create_iso", world, virtualmachine={"iso_path": name}, host={"allowed_isos": "local:iso/a *"})
+        assert calls("create", data).ok
+        assert world.config(106)["ide2"].startswith(f"{name},media=cdrom")
+
     def test_into_the_drive_that_is_there_and_out_again(self, world, calls):
         answer = calls("AttachISO", data_for("AttachISO", world))
         assert answer["message"] == f"{ISO} is in ide2"
@@ -620,10 +633,21 @@ class TestMigrate:
         assert answer.error.startswith("VM is locked (backup)")
 
     @pytest.mark.parametrize("target", [None, "pve9", "pve3", "pve2,online=1", "../pve2", "", 7])
-    def test_what_is_refused(self, world, bridge, calls, target):
-        bridge.set_policy({"allowed_nodes": ["pve1", "pve2", "pve9", "7"]})
-        answer = calls("Migrate", data_for("Migrate", world, parameters={"target_node": target}))
+    def test_what_is_refused(self, world, calls, target):
+        host = {"allowed_nodes": "pve1,pve2,pve9,7"}
+        answer = calls("Migrate", data_for("Migrate", world, host=host, parameters={"target_node": target}))
         assert answer.exit_code == 1
+        assert writes(world) == []
+
+    def test_only_to_nodes_that_the_operator_names(self, world, calls):
+        """CloudStack no longer sees an instance on a node that is none of its hosts."""
+        answer = calls("Migrate", data_for("Migrate", world, host={"allowed_nodes": None}))
+        assert answer.error == (
+            "target_node: the site policy does not allow the node 'pve2': it names none in allowed_nodes, where those "
+            "belong that are hosts in CloudStack"
+        )
+        answer = calls("Migrate", data_for("Migrate", world, host={"allowed_nodes": "pve1,pve3"}))
+        assert answer.error == "target_node: the site policy does not allow the node 'pve2'"
         assert writes(world) == []
 
     def test_a_failure_in_pves_words(self, world, calls):

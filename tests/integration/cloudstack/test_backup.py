@@ -305,7 +305,10 @@ def test_what_the_other_actions_say_meanwhile(pve_cluster, calls):
             pve_cluster.call(lambda: pve_cluster.server.halt_guest(pve_cluster.guest(105)))
         name = {"CreateSnapshot": "new"}.get(action, "old")
         base = action if action in ("start", "stop", "reboot", "delete") else "ListSnapshots"
-        answer = calls(action, payload(base, pve_cluster, parameters={**parameters, "snap_name": name}))
+        answer = calls(
+            action,
+            payload(base, pve_cluster, parameters={**parameters, "snap_name": name}, host={"allowed_nodes": "pve*"}),
+        )
         assert answer.exit_code == 1, answer.output
         assert "is locked (backup)" in answer.error, action
         assert "a backup of it is being made: try again when that is done" in answer.error, action

@@ -33,6 +33,7 @@ STATES = {"start": "stopped", "Resume": "paused"}
 def data_for(action, pve, **changes):
     base = BASES.get(action, action if (PAYLOADS / f"{action}.json").exists() else "ListSnapshots")
     name = "new" if action == "CreateSnapshot" else "old"
+    changes["host"] = {"allowed_nodes": "pve*", **changes.get("host", {})}
     return payload(base, pve, **{"parameters": {**PARAMETERS, "snap_name": name}, **changes})
 
 

@@ -368,7 +368,7 @@ def test_extra_custom_actions(pve_cluster, calls):
     actions = "Suspend Resume Reset ResizeDisk AttachISO DetachISO SyncNetworks Backup Migrate GuestInfo Shutdown"
     for action in actions.split():
         base = "start" if action == "SyncNetworks" else "ListSnapshots"
-        answer = calls(action, payload(base, pve_cluster, parameters=parameters))
+        answer = calls(action, payload(base, pve_cluster, parameters=parameters, host={"allowed_nodes": "pve*"}))
         assert answer.ok, (action, answer.output)
     assert (pve_cluster.guest(105).node, pve_cluster.status(105)) == ("pve2", "stopped")
 

@@ -27,8 +27,10 @@ TARGET = Detail("target_node", pattern=DETAILS["node"].pattern)
 def migrate(run: Run) -> dict[str, t.Any]:
     """Move the instance to another node, online when it runs. CloudStack learns of it from the next statuses."""
     target = required(run, TARGET)
-    if not any(fnmatchcase(target, pattern) for pattern in run.details.words("allowed_nodes")):
-        raise InvalidRequest(f"{TARGET.name}: the site policy does not allow the node {target!r}")
+    nodes = run.details.words("allowed_nodes")
+    if not any(fnmatchcase(target, pattern) for pattern in nodes):
+        hint = "" if nodes else ": it names none in allowed_nodes, where those belong that are hosts in CloudStack"
+        raise InvalidRequest(f"{TARGET.name}: the site policy does not allow the node {target!r}{hint}")
     applier = run.applier()
     handle, state = own_guest(run, applier)
     if handle.guest.node == target:

@@ -103,7 +103,8 @@ def _check_source(slot: str, options: t.Mapping[str, t.Any]) -> None:
         raise InvalidRequest(f"disks: {slot}: volume names the whole disk, so storage and format cannot be set")
     for name in sources:
         value = options[name]
-        if re.search(r"[,\s]", value) or (":" not in value and value != "none"):
+        # The names of volumes can have blanks in them (PVE::Storage::Plugin, parse_volname).
+        if re.search(r"^ |[,\t-\r]| $", value) or (":" not in value and value != "none"):
             raise InvalidRequest(f"disks: {slot}: {name} {value!r} is no volume as in local:iso/debian.iso")
 
 
