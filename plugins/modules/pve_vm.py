@@ -34,6 +34,8 @@ options:
     description:
       - The guest's name, which has to be a DNS name.
       - Without O(vmid) it says which guest is meant. Several guests of that name are an error, which lists them.
+      - PVE forgets the names of guests whose node is lost. When one of these may be meant, the task fails and asks for
+        O(vmid).
       - With O(vmid), a guest of that number must have this name, unless O(rename) is set.
     type: str
   rename:
@@ -43,8 +45,8 @@ options:
   node:
     description:
       - The node to make a new guest on. A guest that exists stays where it is, since HA may have moved it.
-      - If not set, a new guest goes to the online node with the most free memory that has the storages and the bridges,
-        and a clone goes to the node of its source.
+      - If not set, a new guest goes to the online node with the most free memory that has the storages, the bridges, the
+        ISO images and the images to import, and a clone goes to the node of its source.
     type: str
   clone:
     description:
@@ -53,7 +55,9 @@ options:
     type: dict
     suboptions:
       source:
-        description: The number or the name of the guest or template to clone.
+        description:
+          - The number or the name of the guest or template to clone.
+          - When several have the name, the one on O(node) is meant. Several there, or none, are an error.
         type: str
         required: true
       full:
@@ -72,7 +76,7 @@ options:
         type: str
         choices: [raw, qcow2, vmdk]
       target_node:
-        description: The same as O(node). A clone to another node needs shared storage.
+        description: The same as O(node). A clone to another node needs all drives of its source on shared storages.
         type: str
   cores:
     description: CPU cores of each socket.

@@ -389,8 +389,9 @@ def test_a_read_that_keeps_failing_ends_with_the_time(pve, run_module):
 
 def test_a_node_that_is_down_is_told(pve_cluster, run_module):
     pve_cluster.set_node_offline("pve2")
-    result = run_module(NAME, {"vmid": 101, "timeout": 1})
-    bad(result, "unreachable", "GET /nodes/pve2/qemu/101/status/current", "No route to host")
+    result = run_module(NAME, {"vmid": 101})
+    bad(result, "unreachable", "GET /nodes/pve2/qemu/101/status/current", "No route to host", "node pve2 is offline")
+    assert pve_cluster.summary().count("GET /nodes/pve2/qemu/101/status/current") == 1
 
 
 def test_a_name_is_found_although_another_node_is_down(pve_cluster, run_module):
@@ -399,8 +400,10 @@ def test_a_name_is_found_although_another_node_is_down(pve_cluster, run_module):
     pve_cluster.knobs.resources_lag = 60.0
     good(run_module(NAME, {"name": "web"}))
     assert span(pve_cluster) < 10
-    result = run_module(NAME, {"name": "nobody", "timeout": 3})
-    bad(result, "unreachable", "No route to host")
+    pve_cluster.reset_record()
+    result = run_module(NAME, {"name": "nobody"})
+    bad(result, "unreachable", "nobody can tell whether there is a guest named 'nobody'", "pve2", "give vmid")
+    assert pve_cluster.summary().count("GET /nodes/pve2/qemu") == 1
 
 
 def test_pve_that_restarts_in_mid_poll_is_waited_for(pve, run_module):

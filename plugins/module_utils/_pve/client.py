@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from .connection import ConnectionOptions, Endpoint
 from .deadline import Deadline
-from .errors import AnswerLost, Meaning, PveError, TimedOut, TransportError, Unreachable
+from .errors import NODE_UNREACHABLE, AnswerLost, Meaning, PveError, TimedOut, TransportError, Unreachable
 
 if t.TYPE_CHECKING:
     from .channel import ConsoleChannel
@@ -33,6 +33,8 @@ class PveClient:
         self._transport = _transport(options) if transport is None else transport
         # The tasks that this run knows to be its own.
         self.own_upids: set[str] = set()
+        # How many changes had to be looked up, because the answer to them did not arrive.
+        self.lost_answers = 0
 
     @property
     def identity(self) -> str:
@@ -89,14 +91,20 @@ class PveClient:
     def read(self, *path: str | int, **query: t.Any) -> t.Any:
         """GET the path and return its data; repeated while PVE is only out of reach for a moment.
 
-        Raises a PveError; TimedOut when the deadline passes first.
+        Raises a PveError; TimedOut when the deadline passes first, Unreachable at once when the node is offline.
         """
         tries = self.deadline.tries(PATIENCE_SECONDS)
+        looked = False
         while True:
             try:
                 return self.read_once(*path, **query)
             except PveError as error:
-                if not self._is_passing(error) or not tries.again():
+                if not self._is_passing(error):
+                    raise
+                if error.cause.status == NODE_UNREACHABLE and not looked:
+                    looked = True
+                    self.check_node(str(path[1]), error)
+                if not tries.again():
                     raise
                 if isinstance(error, AnswerLost) and error.cause.status is None:
                     self._transport.next_endpoint()
@@ -110,6 +118,18 @@ class PveClient:
                 raise
             # It was the operation's own time that cut the talk off.
             raise TimedOut(f"the time of {self.deadline.seconds:g} s was over: {error}", error.cause) from error
+
+    def offline_nodes(self) -> frozenset[str]:
+        """The nodes that the cluster has lost, by its own list; none when the list cannot be read."""
+        try:
+            return offline_in(self.read_once("cluster", "resources", type="node"))
+        except PveError:
+            return frozenset()
+
+    def check_node(self, node: str, error: PveError) -> None:
+        """Raise Unreachable when the node that could not be reached is offline: waiting does not bring it back."""
+        if node in self.offline_nodes():
+            raise Unreachable(f"{error}; node {node} is offline", error.cause) from error
 
     def write(self, method: str, *path: str | int, **form: t.Any) -> t.Any:
         """Send a change once and return its data, which is mostly a UPID.
@@ -162,6 +182,12 @@ def _transport(options: ConnectionOptions, like: Transport | DirectTransport | N
     from .transport import Transport
 
     return Transport(options, like if isinstance(like, Transport) else None)
+
+
+def offline_in(resources: t.Iterable[t.Mapping[str, t.Any]]) -> frozenset[str]:
+    """Pick the nodes that are offline from the list of everything in the cluster."""
+    nodes = (entry for entry in resources if entry.get("type") == "node")
+    return frozenset(str(entry["node"]) for entry in nodes if entry.get("status") == "offline")
 
 
 def encoded_path(path: tuple[str | int, ...]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from .client import PATIENCE_SECONDS, PveClient
 from .deadline import Tries
-from .errors import AnswerLost, Locked, Meaning, PveError, TimedOut, TransportError, Unreachable
+from .errors import NODE_UNREACHABLE, AnswerLost, Locked, Meaning, PveError, TimedOut, TransportError, Unreachable
 from .guests import GuestHandle, is_absent
 from .tasks import Task, Upid, find_own_task, parse_upid, wait_for_task
 
@@ -92,6 +92,7 @@ class _Run:
         try:
             answer = self.client.write(self.command.method, *self.command.path(self.node), **self.command.form)
         except AnswerLost as error:
+            self.client.lost_answers += 1
             return self._look(error)
         return parse_upid(answer) if isinstance(answer, str) and answer.startswith("UPID:") else None
 
@@ -137,6 +138,8 @@ class _Run:
         if error.meaning is Meaning.LOCK_TIMEOUT:
             return self._again(Locked, LOCK_PATIENCE_SECONDS)
         if isinstance(error, Unreachable):
+            if error.cause.status == NODE_UNREACHABLE and Unreachable not in self.tries and self.node:
+                self.client.check_node(self.node, error)
             return self._again(Unreachable, PATIENCE_SECONDS)
         if isinstance(error, AnswerLost):
             first, self.sent_again = not self.sent_again, True

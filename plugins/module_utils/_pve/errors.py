@@ -49,6 +49,8 @@ _MEANINGS: tuple[tuple[Meaning, str], ...] = (
         Meaning.EXISTS,
         r"(VM|CT) \d+ already exists|config file already exists|snapshot name '[^']*' already used",
     ),
+    # Two nodes gave one number away at the same time: the cluster's file system refuses the second file.
+    (Meaning.EXISTS, r"/etc/pve/nodes/[^/]+/(qemu-server|lxc)/\d+\.conf' failed: File exists"),
     (Meaning.LOCK_TIMEOUT, r"can't lock file .* - got timeout|cfs-lock .* error: got lock request timeout"),
     (Meaning.LOCKED, r"(VM|CT) is locked"),
     (Meaning.CONFLICT, r"checksum mismatch \(file change|detected modified configuration"),

@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from .client import PveClient
-from .errors import Ambiguous, InvalidRequest, Locked, Meaning, NotFound, PveError, TransportError
+from .errors import Ambiguous, InvalidRequest, Locked, Meaning, NotFound, PveError, TransportError, Unreachable
 
 QEMU = "qemu"
 LXC = "lxc"
@@ -100,11 +100,14 @@ def find_guest(
     *,
     fresh: bool = False,
     guests: t.Sequence[Guest] | None = None,
+    offline: t.Collection[str] | None = None,
+    node: str | None = None,
 ) -> Guest | None:
     """Find the one guest that is meant, or None; fresh asks the nodes for the names even when one seems known.
 
-    guests are those of the cluster, if they have just been read. Raises InvalidRequest when the vmid belongs to a guest
-    of another kind, Ambiguous when several have the name.
+    guests are those of the cluster, and offline its lost nodes, if they have just been read. Of several guests of the
+    name that on node is taken. Raises InvalidRequest when the vmid belongs to a guest of another kind, Ambiguous when
+    several have the name, and Unreachable when only a lost node knows whether one has it.
     """
     guests = read_guests(client) if guests is None else guests
     if selector.vmid is not None:
@@ -115,22 +118,37 @@ def find_guest(
                 f"nothing was changed"
             )
         return guest
-    return _only_one(selector, _by_name(client, guests, selector, fresh))
+    found = _by_name(client, guests, selector, fresh, offline)
+    here = [guest for guest in found if guest.node == node]
+    return _only_one(selector, here or found)
 
 
-def get_guest(client: PveClient, selector: Selector, guests: t.Sequence[Guest] | None = None) -> Guest:
+def get_guest(
+    client: PveClient,
+    selector: Selector,
+    guests: t.Sequence[Guest] | None = None,
+    offline: t.Collection[str] | None = None,
+    node: str | None = None,
+) -> Guest:
     """Find the one guest that is meant, as find_guest does; raises NotFound when there is none."""
-    guest = find_guest(client, selector, guests=guests)
+    guest = find_guest(client, selector, guests=guests, offline=offline, node=node)
     if guest is None:
         raise NotFound(f"there is no {selector} that {client.identity} can see: check the vmid, the name and VM.Audit")
     return guest
 
 
-def _by_name(client: PveClient, guests: t.Sequence[Guest], selector: Selector, fresh: bool) -> list[Guest]:
+def _by_name(
+    client: PveClient,
+    guests: t.Sequence[Guest],
+    selector: Selector,
+    fresh: bool,
+    offline: t.Collection[str] | None,
+) -> list[Guest]:
     """Look for the name in the statistics first; ask the nodes where those cannot know it."""
     guests = [guest for guest in guests if selector.kind in (None, guest.kind)]
     known = [guest for guest in guests if selector.names(guest)]
-    unsure = {guest.node for guest in guests if not guest.name}
+    nameless = {guest.node for guest in guests if not guest.name}
+    unsure = nameless
     if fresh or not known:
         # A guest that was renamed a moment ago still has its old name in the statistics.
         unsure = {guest.node for guest in guests}
@@ -138,16 +156,31 @@ def _by_name(client: PveClient, guests: t.Sequence[Guest], selector: Selector, f
     silent = []
     for node in sorted(unsure):
         try:
+            if node in (offline or ()):
+                raise Unreachable(f"node {node} is offline")
             asked = _node_guests(client.read_once, node, guests)
         except TransportError:
+            # Of several lost nodes only the first one costs the time until PVE gives up.
+            offline = client.offline_nodes() if offline is None else offline
             silent.append(node)
             asked = [guest for guest in known if guest.node == node]
         found.update({guest.vmid: guest for guest in asked if selector.names(guest)})
     if not found:
-        # A guest without a name on a node that is down may be the one that is meant: ask again, with patience.
-        nameless = {guest.node for guest in guests if not guest.name}
-        asked = [guest for node in silent if node in nameless for guest in _node_guests(client.read, node, guests)]
+        # A guest without a name on a node that does not answer may be the one that is meant: ask again, with patience.
+        doubtful = [node for node in silent if node in nameless]
+        asked = [
+            guest
+            for node in doubtful
+            if node not in (offline or ())
+            for guest in _node_guests(client.read, node, guests)
+        ]
         found.update({guest.vmid: guest for guest in asked if selector.names(guest)})
+        lost = [node for node in doubtful if node in (offline or ())]
+        if lost and not found:
+            raise Unreachable(
+                f"nobody can tell whether there is a {selector}: PVE has forgotten the names of the guests of "
+                f"{', '.join(lost)}, which is offline: give vmid"
+            )
     return list(found.values())
 
 

@@ -42,12 +42,17 @@ class Clone(Create, Config):
         old = dict(source.snapshots[snapname] if snapname else source.config)
         if target:
             self._refuse_local_volumes(old, target)
-        if self.guest(newid) is not None:
+        taken = self.guest(newid)
+        if taken is not None and taken.node == node:
             raise die(f"unable to create VM {newid}: config file already exists")
         self._check_drives(old, full, snapname, values.get("storage"), user)
-        new = self.new_guest(newid, node, self._clone_name(values, source), "clone")
+        new = None if taken else self.new_guest(newid, node, self._clone_name(values, source), "clone")
 
         async def body() -> None:
+            if new is None:
+                # clone_vm looks at its own node only; the cluster's file system then refuses to write the file.
+                path = f"/etc/pve/nodes/{node}/qemu-server/{newid}.conf"
+                raise TaskError(f"close (rename) atomic file '{path}' failed: File exists")
             self._copy(new, old, values, full, target)
 
         log = [f"creating a clone of VM {source.vmid} with ID {newid}"]

@@ -24,6 +24,8 @@ from .snapshots import Snapshots
 from .vzdump import Vzdump
 
 GIB = 1024**3
+# What the list says of a guest without its statistics.
+KEPT = frozenset({"id", "type", "node", "vmid", "status", "tags", "lock", "pool", "hastate"})
 BRIDGE_TYPES = {"bridge": "bridge", "any_bridge": "bridge", "any_local_bridge": "bridge", "include_sdn": "bridge"}
 
 
@@ -84,15 +86,26 @@ class Cluster(Snapshots, Consoles, Vzdump):
         if kind in (None, "vm"):
             items += [self._resource(vm) for vm in self.vms if self.allowed(user, f"/vms/{vm.vmid}", "VM.Audit")]
             items += self.ct_resources(user, "vm")
+            items = [self._remembered(item) for item in items]
         if kind in (None, "node"):
             items += [self._node_resource(name) for name in sorted(self.nodes)]
         if kind in (None, "storage"):
             for node in sorted(self.nodes):
-                found = (self._storage_resource(node, name) for name in self.storages if self._can_audit(user, name))
+                found = (self._storage_resource(node, name) for name in self.storages if self._shows(user, name))
                 items += [item for item in found if item]
         if kind is None:
             items += [{"id": f"/pool/{name}", "pool": name, "type": "pool"} for name in sorted(self.pools)]
         return ok(items)
+
+    def _remembered(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Five minutes after a node is lost the statistics of its guests have expired (README: Clusters)."""
+        if not self.nodes.get(item["node"], {}).get("forgotten"):
+            return item
+        return {key: value for key, value in item.items() if key in KEPT}
+
+    def _shows(self, user: str, storage: str) -> bool:
+        """The list of everything has a storage with Datastore.Audit alone (PVE::API2::Cluster, resources)."""
+        return bool(self.allowed(user, f"/storage/{storage}", "Datastore.Audit"))
 
     def _resource(self, vm: Any) -> dict[str, Any]:
         item: dict[str, Any] = {"id": vm.guest, "type": "qemu", "node": vm.node, "vmid": vm.vmid, "status": "unknown"}
@@ -183,6 +196,8 @@ class Cluster(Snapshots, Consoles, Vzdump):
         address = self.address_of(values["node"])
         items: list[dict[str, Any]] = []
         for number, bridge in enumerate(self.bridges_of(values["node"])):
+            if not self._may_use_bridge(user, bridge):
+                continue
             item = {
                 "iface": bridge,
                 "type": "bridge",
@@ -203,6 +218,11 @@ class Cluster(Snapshots, Consoles, Vzdump):
         if wanted in (None, "include_sdn"):
             return items
         return [item for item in items if item["type"] == BRIDGE_TYPES.get(wanted, wanted)]
+
+    def _may_use_bridge(self, user: str, bridge: str) -> bool:
+        """The list leaves out bridges that the caller may not see (PVE::API2::Network, index)."""
+        path = f"/sdn/zones/localnetwork/{bridge}"
+        return any(self.allowed(user, path, privilege) for privilege in ("SDN.Audit", "SDN.Use"))
 
     # ---- migration
 

@@ -20,6 +20,11 @@ from .options import NOT_OPTIONS_CREATE, check_cpu, normal_options
 from .volumes import UNUSED_KEY
 
 
+def one_line(key: str, value: Any) -> Any:
+    """A value as it comes back from the configuration file, which has one line for each but the notes."""
+    return value.rstrip("\n") if isinstance(value, str) and key != "description" else value
+
+
 class Create(Config):
     async def _qm_create(self, values: dict[str, Any], user: str) -> str:
         node, vmid = values["node"], int(values["vmid"])
@@ -78,7 +83,7 @@ class Create(Config):
 
     def _fill(self, vm: Any, options: dict[str, Any], values: dict[str, Any], prefix: str) -> str | None:
         """The work of the create task; the guest is removed when it fails."""
-        config = {key: value for key, value in options.items() if not DRIVE_KEY.match(key)}
+        config = {key: one_line(key, value) for key, value in options.items() if not DRIVE_KEY.match(key)}
         made: list[str] = []
         try:
             for key in self.drive_keys(options):

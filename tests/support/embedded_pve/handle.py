@@ -227,6 +227,10 @@ class PveHandle:
     def fill_storage(self, storage: str, available: int = 0) -> None:
         self.call(lambda: self.server.storages[storage].__setitem__("avail", available))
 
+    def add_file(self, storage: str, name: str, content: str, **options: Any) -> None:
+        """A file, as in add_file("local", "iso/a.iso", "iso", node="pve2"): without a node every node has it."""
+        self.call(lambda: seed.add_file(self.server, storage, name, content, **options))
+
     def set_bridges(self, node: str, *bridges: str) -> None:
         self.call(lambda: self.server.bridges.__setitem__(node, list(bridges)))
 
@@ -267,8 +271,14 @@ class PveHandle:
     def regain_quorum(self) -> None:
         self.call(self.server.regain_quorum)
 
-    def set_node_offline(self, node: str, offline: bool = True) -> None:
-        self.call(lambda: self.server.set_node_offline(node, offline))
+    def set_node_offline(self, node: str, offline: bool = True, forgotten: bool = False) -> None:
+        """The node is lost; forgotten: since more than five minutes, so that its guests have no names any more."""
+
+        def lose() -> None:
+            self.server.set_node_offline(node, offline)
+            self.server.nodes[node]["forgotten"] = forgotten
+
+        self.call(lose)
 
     def add_pool(self, name: str, *vmids: int) -> None:
         def make() -> None:

@@ -35,9 +35,14 @@ def directory(path: str, content: str) -> dict[str, Any]:
     return {"type": "dir", "active": 1, "content": content, "path": path, "files": set(), "total": 200 * GIB}
 
 
-def add_file(pve: EmbeddedPve, storage: str, name: str, content: str, size: int) -> None:
+def add_file(
+    pve: EmbeddedPve, storage: str, name: str, content: str, size: int = 1024**2, node: str | None = None
+) -> None:
+    """A file on a storage; with a node, of one that is not shared, on that node only."""
     fmt = name.rsplit(".", 1)[-1] if content == "import" else "raw"
-    volume = {"content": content, "format": fmt, "size": size, "ctime": int(time.time())}
+    volume: dict[str, Any] = {"content": content, "format": fmt, "size": size, "ctime": int(time.time())}
+    if node is not None:
+        volume["node"] = node
     pve.storages[storage].setdefault("volumes", {})[name] = volume
 
 

@@ -31,6 +31,11 @@ def is_cloudinit(volume: str) -> bool:
     return volume.endswith(":cloudinit") or bool(re.search(r"vm-\d+-cloudinit(\.qcow2)?$", volume))
 
 
+def is_on(volume: dict[str, Any], node: str | None) -> bool:
+    """Whether the node has the volume: one that names a node is on that one's disks only."""
+    return node is None or volume.get("node") in (None, node)
+
+
 def no_space(storage: dict[str, Any], size: int) -> str:
     """What the storage says when a volume does not fit."""
     if storage.get("type") in ("lvmthin", "lvm"):
@@ -108,10 +113,19 @@ class Volumes(EmbeddedBase):
         """Forget a volume and give its space back."""
         self._qm_free(volid)
 
-    def volume_exists_here(self, volid: str) -> bool:
+    def volume_exists_here(self, volid: str, node: str | None = None) -> bool:
         storage, name = volume_ref(volid)
-        made = self.storages.get(storage, {}).get("volumes", {})
-        return name in made and volid not in self.lost_volumes
+        made = self.storages.get(storage, {}).get("volumes", {}).get(name)
+        return made is not None and is_on(made, node) and volid not in self.lost_volumes
+
+    def _volumes_on(self, storage: str, node: str) -> dict[str, Any]:
+        """What a node finds on the storage."""
+        return {name: volume for name, volume in self._volumes(storage).items() if is_on(volume, node)}
+
+    async def _content_list(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = await super()._content_list(values, user)
+        here = self._volumes_on(values["storage"], values["node"])
+        return [item for item in items if volume_ref(item["volid"])[1] in here]
 
     def volume_size(self, volid: str, props: dict[str, str] | None = None) -> int:
         storage, name = volume_ref(volid)
@@ -182,14 +196,14 @@ class Volumes(EmbeddedBase):
             return self._realise_cloudinit(vm, str(storage), props, made)
         source = props.pop("import-from", None)
         if source or (NEW_DISK.match(volume) and not is_cdrom(volume, props)):
-            size = self._imported_size(source) if source else self._asked_size(key, volume)
+            size = self._imported_size(source, vm.node) if source else self._asked_size(key, volume)
             fmt = props.pop("format", None) or (self._format_of(source) if source else None)
             volid = self.allocate(str(storage), vm.vmid, size, vm.node, fmt)
             made.append(volid)
             props["size"] = format_size(size)
             return str(join_drive(volid, props))
         if volume_ref(volume)[0] is not None:
-            if not self.volume_exists_here(volume):
+            if not self.volume_exists_here(volume, vm.node):
                 raise TaskError(f"volume '{volume}' does not exist")
             props.pop("format", None)
             size = self.volume_size(volume)
@@ -218,9 +232,9 @@ class Volumes(EmbeddedBase):
     def _format_of(self, source: str) -> str | None:
         return "qcow2" if source.endswith(".qcow2") else None
 
-    def _imported_size(self, source: str) -> int:
+    def _imported_size(self, source: str, node: str) -> int:
         storage, name = volume_ref(source)
-        if storage is None or storage not in self.storages or name not in self._volumes(storage):
+        if storage is None or storage not in self.storages or name not in self._volumes_on(storage, node):
             path = self._volume_path(storage, name, "import") if storage in self.storages else source
             raise TaskError(f"failed to stat '{path}'")
         return int(self._volumes(storage)[name].get("size") or 0)

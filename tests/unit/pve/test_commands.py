@@ -59,6 +59,7 @@ class Pve:
     server_time: int = NOW
     identity: str = WHO
     own_upids: set = field(default_factory=set)
+    lost_answers: int = 0
     unreadable: object = None
     node_of_guest: str = "pve1"
 

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field, replace
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
-from ..._pve.errors import AlreadyExists, InvalidRequest, Meaning, NotFound, PveError
+from ..._pve.errors import AlreadyExists, Ambiguous, InvalidRequest, Meaning, NotFound, PveError
 from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, get_guest
 from ..._pve.tasks import Task
-from ..._pve.vm_config import SMBIOS
+from ..._pve.vm_config import SMBIOS, meaning_of
 from ..plan import Change
-from ..selection import check_name
+from ..selection import MIN_VMID, check_name
 from .cluster import Cluster
 from .converge import config_changes, plan_changes
 from .disk_plan import disk_changes
-from .placement import choose_node, needs_of
+from .placement import check_clone_target, choose_node, needs_of
 from .request import CloneWish, VmRequest
 from .state import Origin, VmState
 
@@ -45,14 +45,21 @@ class Birth:
     is_own: t.Callable[[t.Mapping[str, str]], bool]
     vmid: int | None = None
     vmid_is_given: bool = field(init=False)
+    # The answer of PVE did not arrive: the guest was recognised, and another run may have made it.
+    answer_was_lost: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.vmid_is_given = self.vmid is not None
 
     def run(self, client: PveClient, _handle: GuestHandle | None) -> Task | None:
-        """Make the guest; when its number came from PVE and is taken by now, with the next one."""
+        """Make the guest; when its number came from PVE and is taken by now, with the next one.
+
+        Raises Ambiguous when, after a lost answer, the number has a guest that somebody else has made.
+        """
+        repeated = False
         for _try in range(MOST_TRIES):
             vmid = self.vmid if self.vmid_is_given and self.vmid else int(client.read("cluster", "nextid"))
+            lost_before = client.lost_answers
             try:
                 task = run_command(client, self.command(client, vmid))
             except PveError as error:
@@ -65,10 +72,23 @@ class Birth:
                         error.cause,
                     ) from error
                 client.deadline.pause(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
-            else:
+                continue
+            self.answer_was_lost = client.lost_answers != lost_before
+            if not self.answer_was_lost or self.is_own(_read_config(client, self.node, vmid)):
                 self.vmid = vmid
                 return task
+            # Somebody else got the number while the answer was lost; that guest is not ours to touch.
+            if self.vmid_is_given or repeated:
+                raise Ambiguous(f"guest {vmid} was made by somebody else in the meantime: it was not touched")
+            repeated = True
         raise AlreadyExists(f"each of {MOST_TRIES} free numbers was taken by somebody else before it could be used")
+
+    def was_overtaken(self, known: t.Container[int]) -> bool:
+        """Whether a number below the guest's was given away that was still free when known were all the guests.
+
+        PVE gives the lowest free number (PVE::API2::Cluster, nextid), so whoever has a lower one came before.
+        """
+        return not self.vmid_is_given and any(number not in known for number in range(MIN_VMID, self.vmid or 0))
 
     def handle(self, client: PveClient) -> GuestHandle:
         """The handle of the guest, once it is there."""
@@ -77,12 +97,12 @@ class Birth:
 
 def plan_birth(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth:
     """Plan how the guest is made; reads what is needed for that, and raises a PveError when it cannot be."""
-    if request.clone is not None:
-        source = read_source(
-            GuestHandle(client, get_guest(client, request.clone.source, cluster.guests)), request.clone
-        )
-        return plan_birth_of_clone(request, source)
-    return plan_creation(client, request, cluster)
+    if request.node is not None:
+        cluster.check_node(request.node)
+    if request.clone is None:
+        return plan_creation(client, request, cluster)
+    guest = get_guest(client, request.clone.source, cluster.guests, cluster.offline, node=request.node)
+    return plan_birth_of_clone(request, read_source(GuestHandle(client, guest), request.clone), cluster)
 
 
 def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth:
@@ -97,9 +117,11 @@ def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Bi
     notes = values.get("description") if "smbios1" in values else None
     values.setdefault("smbios1", f"uuid={uuid.uuid4()}")
     pool = {"pool": request.pool} if request.pool else {}
+    name = request.selector.name
 
     def is_own(found: t.Mapping[str, str]) -> bool:
-        return found.get("smbios1") == values["smbios1"] and _has_notes(found, notes)
+        same = meaning_of("smbios1").same(found.get("smbios1", "").strip(), values["smbios1"].strip())
+        return same and name in (None, found.get("name")) and _has_notes(found, notes)
 
     def command(client: PveClient, vmid: int) -> Command:
         return Command(
@@ -112,7 +134,6 @@ def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Bi
             done=lambda: is_own(_read_config(client, node, vmid)),
         )
 
-    name = request.selector.name
     changes = (*config.changes, *([Change("pool", None, request.pool)] if request.pool else []))
     guest = Guest(request.selector.vmid or 0, node, QEMU, name or "", pool=request.pool or "")
     return Birth(
@@ -141,16 +162,19 @@ def read_source(handle: GuestHandle, clone: CloneWish | None = None) -> Source:
     return Source(handle, values)
 
 
-def plan_birth_of_clone(request: VmRequest, source_guest: Source) -> Birth:
+def plan_birth_of_clone(request: VmRequest, source_guest: Source, cluster: Cluster | None = None) -> Birth:
     """Plan a clone of a guest that has been read; raises InvalidRequest when it cannot be made or configured."""
     clone, handle, source = request.clone, source_guest.handle, source_guest.values
     if clone is None:
         raise TypeError("the request is for no clone")
     _check_source(handle.guest, source, clone)
     node = request.node or handle.guest.node
-    name = request.selector.name
+    if node != handle.guest.node and cluster is not None:
+        check_clone_target(handle.guest.label, source, clone.storage, node, cluster.nodes)
+    expected = _expected_clone(request, source_guest, node)
+    name = expected.name
     form = {
-        "name": name,
+        "name": request.selector.name,
         "full": _full(clone),
         "snapname": clone.snapshot,
         "storage": clone.storage,
@@ -161,7 +185,7 @@ def plan_birth_of_clone(request: VmRequest, source_guest: Source) -> Birth:
     }
 
     def is_own(found: t.Mapping[str, str]) -> bool:
-        return bool(found) and name in (None, found.get("name")) and _has_notes(found, clone.description)
+        return found.get("name") == name and _has_notes(found, clone.description)
 
     def command(client: PveClient, vmid: int) -> Command:
         return Command(
@@ -172,13 +196,12 @@ def plan_birth_of_clone(request: VmRequest, source_guest: Source) -> Birth:
             done=lambda: is_own(_read_config(client, node, vmid)),
         )
 
-    expected = _expected_clone(request, source, node)
     # Raises what would otherwise only come up once the clone is there, half made.
     plan_changes(request, expected)
     original = f"{handle.guest.vmid} ({source.get('name', '')})"
     return Birth(
         title=f"clone guest {original} to {_label(request)} on node {node}",
-        changes=(Change("clone", None, original), *([Change("name", None, name)] if name else [])),
+        changes=(Change("clone", None, original), Change("name", None, name)),
         node=node,
         expected=expected,
         command=command,
@@ -201,20 +224,21 @@ def _full(clone: CloneWish) -> bool | None:
     return clone.full
 
 
-def _expected_clone(request: VmRequest, source: t.Mapping[str, str], node: str) -> VmState:
+def _expected_clone(request: VmRequest, source_guest: Source, node: str) -> VmState:
     """The clone as it will be before it is configured; only its addresses and volumes cannot be foretold."""
+    source = source_guest.values
     values = {key: value for key, value in source.items() if key not in _NOT_CLONED}
     values = {key: value for key, value in values.items() if not key.startswith(("unused", "snap"))}
-    name = request.selector.name
-    if name:
-        values["name"] = name
+    # PVE's own name for a clone that was not given one (PVE::API2::Qemu, clone_vm).
+    name = request.selector.name or f"Copy-of-VM-{source.get('name') or source_guest.handle.guest.vmid}"
+    values["name"] = name
     if request.clone is not None and request.clone.description is not None:
         values["description"] = request.clone.description
     # Of what the firmware says of the machine a clone has only another UUID (PVE::API2::Qemu, clone_vm).
     machine = SMBIOS.merge(source.get("smbios1"), {"uuid": None})
     if machine:
         values["smbios1"] = machine
-    guest = Guest(request.selector.vmid or 0, node, QEMU, name or "", pool=request.pool or "")
+    guest = Guest(request.selector.vmid or 0, node, QEMU, name, pool=request.pool or "")
     return VmState(guest, values, origin=Origin.CLONED)
 
 

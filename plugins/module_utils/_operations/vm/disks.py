@@ -159,8 +159,8 @@ class Drive:
 
     @property
     def is_cloud_init(self) -> bool:
-        # The volume is called vm-<vmid>-cloudinit (PVE::QemuServer::Cloudinit).
-        return self.is_cdrom and bool(re.search(r"(^|[-/:])cloudinit", self.file))
+        # The order to make one is <storage>:cloudinit, the volume vm-<vmid>-cloudinit (PVE::QemuServer::Cloudinit).
+        return self.file.endswith(":cloudinit") or (self.is_cdrom and bool(re.search(r"(^|[-/:])cloudinit", self.file)))
 
     @property
     def format(self) -> str:

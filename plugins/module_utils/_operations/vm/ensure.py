@@ -15,15 +15,17 @@ from ..._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, 
 from ..plan import Applier, Outcome, Plan, outcome
 from ..power import PowerRequest, bring_into_state
 from ..selection import check_name
-from .birth import plan_birth
+from .birth import Birth, plan_birth
 from .cluster import Cluster, read_cluster
 from .converge import plan_changes
-from .removal import remove_vm
+from .removal import plan_removal, remove_vm
 from .request import VmRequest
 from .state import Origin, VmState, newborn_status, read_state, state_result
-from .unfinished import wait_for_unfinished
+from .unfinished import find_rival, wait_for_unfinished
 
 MOST_CONFLICTS = 1
+# At least so long a run waits for the names of guests that others began before it took a number for its own.
+RIVAL_SECONDS = 10.0
 
 
 def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
@@ -62,16 +64,16 @@ def _find_by_vmid(client: PveClient, request: VmRequest, cluster: Cluster) -> tu
 
 
 def _find_by_name(client: PveClient, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle, VmState] | None:
-    guest = find_guest(client, request.selector, guests=cluster.guests)
+    guest = find_guest(client, request.selector, guests=cluster.guests, offline=cluster.offline)
     guests = cluster.guests
     while guest is None and request.state != "absent" and wait_for_unfinished(client, guests):
         guests = tuple(read_guests(client))
-        guest = find_guest(client, request.selector, fresh=True, guests=guests)
+        guest = find_guest(client, request.selector, fresh=True, guests=guests, offline=cluster.offline)
     found = None if guest is None else _read_unless_gone(client, guest)
     if found is None or _name(found[1]) == request.selector.name:
         return found
     # The statistics still had the old name of a guest that was renamed a moment ago.
-    guest = find_guest(client, request.selector, fresh=True)
+    guest = find_guest(client, request.selector, fresh=True, offline=cluster.offline)
     return None if guest is None else _read_unless_gone(client, guest)
 
 
@@ -100,23 +102,41 @@ def _ensure_absent(applier: Applier, request: VmRequest, found: tuple[GuestHandl
 
 def _give_birth(applier: Applier, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle | None, VmState]:
     """Make the guest; in check mode there is no handle, only the guest as it would be."""
-    while True:
-        birth = plan_birth(applier.client, request, cluster)
-        if not applier.apply(Plan((birth,))):
-            return None, birth.expected
-        handle = birth.handle(applier.client)
-        try:
-            state = read_state(handle, birth.expected.origin, newborn_status(request.selector.name or ""))
-        except NotFound as error:
-            raise Refused(
-                f"guest {birth.vmid} is not there although PVE's task to make it ended well: look at the node's tasks",
-                error.cause,
-            ) from error
-        if birth.is_own(state.values):
-            return handle, state
-        # Somebody else got the number while an answer was lost; that guest is not ours to touch.
-        if birth.vmid_is_given:
-            raise Ambiguous(f"guest {birth.vmid} was made by somebody else in the meantime: it was not touched")
+    client, began = applier.client, applier.client.deadline.remaining
+    birth = plan_birth(client, request, cluster)
+    if not applier.apply(Plan((birth,))):
+        return None, birth.expected
+    handle = birth.handle(client)
+    try:
+        state = read_state(handle, birth.expected.origin, newborn_status(birth.expected.name))
+    except NotFound as error:
+        raise Refused(
+            f"guest {birth.vmid} is not there although PVE's task to make it ended well: look at the node's tasks",
+            error.cause,
+        ) from error
+    known = {guest.vmid for guest in cluster.guests}
+    if request.selector.name is not None and birth.was_overtaken(known):
+        # Another run that makes the same guest takes about as long as this one did.
+        seconds = max(RIVAL_SECONDS, began - client.deadline.remaining)
+        rival = find_rival(client, request.selector.name, handle.guest.vmid, known, seconds)
+        if rival is not None:
+            _give_way(applier, birth, handle, state, rival)
+    return handle, state
+
+
+def _give_way(applier: Applier, birth: Birth, handle: GuestHandle, state: VmState, rival: Guest) -> t.NoReturn:
+    """Remove the guest that was made a moment ago, if it surely was, because another run has made the one of its name.
+
+    Raises Ambiguous.
+    """
+    mine = f"guest {handle.guest.vmid}"
+    if not birth.answer_was_lost:
+        applier.apply(plan_removal(VmRequest(Selector(handle.guest.vmid), purge=True), state, handle), handle)
+    left = f"{mine} may be left over: look at it" if birth.answer_was_lost else f"{mine} was removed again"
+    raise Ambiguous(
+        f"another run made guest {rival.vmid} on node {rival.node} with the name {state.name!r} at the same time, "
+        f"and {left}: run this again to have that guest changed, or give vmid"
+    )
 
 
 def converge(applier: Applier, request: VmRequest, handle: GuestHandle, state: VmState) -> VmState:

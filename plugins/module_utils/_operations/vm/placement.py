@@ -10,60 +10,152 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.client import PveClient
-from ..._pve.errors import NotFound
+from ..._pve.errors import Cause, InvalidRequest, NotFound, PermissionDenied
+from ..._pve.vm_config import DRIVE_KEY
+from .disks import parse_drive
 from .request import VmRequest
+
+# Whoever lacks all of them does not find the thing in PVE's lists (PVE::API2::Cluster, PVE::API2::Network).
+_SEEN_WITH = {"storage": ("Datastore.Audit",), "bridge": ("SDN.Audit", "SDN.Use")}
+_ACL_PATHS = {"storage": "/storage/{}", "bridge": "/sdn/zones/localnetwork/{}"}
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a node must have for a guest to be made on it: storages with the content they must take, and bridges."""
+    """What a node must have for a guest to be made on it.
+
+    storages come with the content that they must take; volumes are the files and disks that the guest is made from.
+    """
 
     storages: frozenset[tuple[str, str]] = frozenset()
     bridges: frozenset[str] = frozenset()
+    volumes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the cluster that is online."""
+    """A node of the cluster that is online. shared are those of its storages that other nodes have as well."""
 
     name: str
     free_memory: int
     storages: frozenset[tuple[str, str]]
+    shared: frozenset[str] = frozenset()
+
+    def has_storage(self, name: str) -> bool:
+        """Whether the caller can see the storage on this node."""
+        return any(storage == name for storage, _content in self.storages)
 
 
 def needs_of(request: VmRequest) -> Needs:
     """What the disks and the network devices of a request need."""
     images = {disk.storage for disk in request.disks if disk.storage}
-    images |= {disk.volume.partition(":")[0] for disk in request.disks if disk.volume}
     images |= {state_disk.storage for state_disk in request.state_disks}
     if request.cloud_init is not None and request.cloud_init.storage:
         images.add(request.cloud_init.storage)
-    isos = {disk.iso.partition(":")[0] for disk in request.disks if disk.iso and ":" in disk.iso}
+    sources = [source for disk in request.disks for source in (disk.volume, disk.import_from, disk.iso)]
+    volumes = {volume for volume in sources if volume and ":" in volume}
     bridges = {network.bridge for network in request.networks if network.bridge}
     return Needs(
-        frozenset({*((storage, "images") for storage in images), *((storage, "iso") for storage in isos)}),
+        frozenset(
+            {
+                *((storage, "images") for storage in images),
+                *((_storage_of(volume), _content_of(volume)) for volume in volumes),
+            }
+        ),
         frozenset(bridges),
+        frozenset(volumes),
     )
+
+
+def _storage_of(volume: str) -> str:
+    return volume.partition(":")[0]
+
+
+def _content_of(volume: str) -> str:
+    """What a storage calls such a volume (PVE::Storage::Plugin, parse_volname)."""
+    kind, slash, _name = volume.partition(":")[2].partition("/")
+    return kind if slash and kind in ("iso", "import") else "images"
 
 
 def choose_node(client: PveClient, needs: Needs, nodes: t.Sequence[Node]) -> str:
     """Choose the online node with the most free memory that has all that is needed.
 
-    One request when bridges are needed, and one more for each node that lacks one. Raises NotFound, saying what is
-    missing where.
+    For each node that has the storages one request when bridges are needed, and, when there are several nodes, one for
+    each storage of its own that must have a volume. Raises NotFound, saying what is missing where, or PermissionDenied.
     """
     if not nodes:
         raise NotFound("no node of the cluster is online, as far as PVE shows: give node, or look at pvecm status")
-    missing = []
+    missing: dict[str, list[str]] = {}
     for node in sorted(nodes, key=lambda item: (-item.free_memory, item.name)):
-        lacks = sorted(f"storage {name} for {content}" for name, content in needs.storages - node.storages)
-        if not lacks and needs.bridges:
-            bridges = {entry["iface"] for entry in client.read("nodes", node.name, "network", type="any_bridge")}
-            lacks = sorted(f"bridge {name}" for name in needs.bridges - bridges)
+        lacks = next(filter(None, _looks(client, needs, node, alone=len(nodes) == 1)), None)
         if not lacks:
             return node.name
-        missing.append(f"{node.name} lacks {', '.join(lacks)}")
-    raise NotFound(f"no online node has all that the guest needs: {'; '.join(missing)}")
+        missing[node.name] = lacks
+    _check_sight(client, needs, nodes, missing)
+    texts = (f"{name} lacks {', '.join(lacks)}" for name, lacks in missing.items())
+    raise NotFound(f"no online node has all that the guest needs: {'; '.join(texts)}")
+
+
+def _looks(client: PveClient, needs: Needs, node: Node, *, alone: bool) -> t.Iterator[list[str]]:
+    """What the node lacks of each kind, the cheapest look first."""
+    yield [f"storage {name} for {content}" for name, content in sorted(needs.storages - node.storages)]
+    if not alone:
+        # On the only node PVE itself tells that a volume is not there.
+        yield [f"volume {volume}" for volume in _missing_volumes(client, needs, node)]
+    if needs.bridges:
+        bridges = {entry["iface"] for entry in client.read("nodes", node.name, "network", type="any_bridge")}
+        yield [f"bridge {name}" for name in sorted(needs.bridges - bridges)]
+
+
+def _missing_volumes(client: PveClient, needs: Needs, node: Node) -> list[str]:
+    """The volumes that this node's own storages do not have; a shared storage is the same for every node."""
+    own = {volume for volume in needs.volumes if _storage_of(volume) not in node.shared}
+    found = {
+        str(entry["volid"])
+        for storage, content in sorted({(_storage_of(volume), _content_of(volume)) for volume in own})
+        for entry in client.read("nodes", node.name, "storage", storage, "content", content=content)
+    }
+    return sorted(own - found)
+
+
+def _check_sight(
+    client: PveClient, needs: Needs, nodes: t.Sequence[Node], missing: t.Mapping[str, t.Sequence[str]]
+) -> None:
+    """Raise PermissionDenied for what is missing everywhere because the caller has no right to see it."""
+    storages = {name for name, _content in needs.storages if not any(node.has_storage(name) for node in nodes)}
+    bridges = {name for name in needs.bridges if all(f"bridge {name}" in lacks for lacks in missing.values())}
+    for kind, names in (("storage", storages), ("bridge", bridges)):
+        for name in sorted(names):
+            path, privileges = _ACL_PATHS[kind].format(name), _SEEN_WITH[kind]
+            held = client.read("access", "permissions", path=path).values()
+            if not any(privilege in granted for granted in held for privilege in privileges):
+                raise PermissionDenied(
+                    f"{client.identity} has no right to see {kind} {name}, so nobody can tell which node has it: "
+                    f"grant {' or '.join(privileges)} on {path}, or give node",
+                    Cause(privilege="|".join(privileges), acl_path=path),
+                )
+
+
+def check_clone_target(
+    source: str, values: t.Mapping[str, str], storage: str | None, target: str, nodes: t.Sequence[Node]
+) -> None:
+    """Raise InvalidRequest when PVE cannot make the clone on another node than its source's.
+
+    It wants all drives on shared storages (PVE::API2::Qemu, clone_vm). What the caller cannot see is left to PVE.
+    """
+    local = {name for node in nodes for name, _content in node.storages if name not in node.shared}
+    if storage in local:
+        raise InvalidRequest(
+            f"clone: storage {storage} is not shared, so PVE cannot clone {source} onto it on node {target}: "
+            f"give a shared storage, or no node"
+        )
+    drives = {key: parse_drive(text) for key, text in values.items() if DRIVE_KEY.fullmatch(key)}
+    held = sorted(f"{key} on {drive.storage}" for key, drive in drives.items() if drive.storage in local)
+    if held:
+        raise InvalidRequest(
+            f"clone: {source} has {', '.join(held)}, which is not shared, so PVE cannot clone it to node {target}: "
+            f"give no node, or move that to a shared storage first"
+        )
 
 
 def parse_nodes(resources: t.Iterable[t.Mapping[str, t.Any]]) -> list[Node]:
@@ -80,14 +172,22 @@ def parse_nodes(resources: t.Iterable[t.Mapping[str, t.Any]]) -> list[Node]:
         Node(
             name=str(entry["node"]),
             free_memory=int(entry.get("maxmem") or 0) - int(entry.get("mem") or 0),
-            storages=frozenset(_contents(entries, entry["node"])),
+            storages=frozenset(_contents(_storages(entries, entry["node"]))),
+            shared=frozenset(str(item["storage"]) for item in _storages(entries, entry["node"]) if _is_shared(item)),
         )
         for entry in by_status["online"] or by_status["unknown"]
     ]
 
 
-def _contents(entries: t.Iterable[t.Mapping[str, t.Any]], node: str) -> t.Iterator[tuple[str, str]]:
-    for entry in entries:
-        if entry.get("type") == "storage" and entry.get("node") == node:
-            for content in str(entry.get("content") or "").split(","):
-                yield str(entry["storage"]), content
+def _storages(entries: t.Iterable[t.Mapping[str, t.Any]], node: str) -> t.Iterator[t.Mapping[str, t.Any]]:
+    return (entry for entry in entries if entry.get("type") == "storage" and entry.get("node") == node)
+
+
+def _is_shared(storage: t.Mapping[str, t.Any]) -> bool:
+    return bool(int(storage.get("shared") or 0))
+
+
+def _contents(storages: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[tuple[str, str]]:
+    for entry in storages:
+        for content in str(entry.get("content") or "").split(","):
+            yield str(entry["storage"]), content

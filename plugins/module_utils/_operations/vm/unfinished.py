@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guests that are still being made and have no name yet: an interrupted run may have begun the one that is meant."""
+"""Guests that are still being made and have no name yet: another run may have begun the one that is meant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typing as t
 
 from ..._pve.client import PveClient
 from ..._pve.errors import PveError
-from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, is_absent
+from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, is_absent, read_guests
 from ..._pve.tasks import parse_upid
 
 BIRTH_TASKS = frozenset({"qmcreate", "qmclone", "qmrestore"})
@@ -29,6 +29,28 @@ def wait_for_unfinished(client: PveClient, guests: t.Iterable[Guest]) -> bool:
         return False
     client.deadline.pause(PAUSE_SECONDS)
     return True
+
+
+def find_rival(client: PveClient, name: str, vmid: int, known: t.Container[int], seconds: float) -> Guest | None:
+    """Find a guest that another run made under the same name before guest vmid, when known were all the guests.
+
+    What is still being made has no name yet, and gets so many seconds for it.
+    """
+    watch = client.deadline.within(seconds)
+    while True:
+        guests = [item for item in read_guests(client) if item.vmid < vmid and item.vmid not in known]
+        if watch.expired or not wait_for_unfinished(client, guests):
+            break
+    return next((guest for guest in guests if guest.kind == QEMU and _name_of(client, guest) == name), None)
+
+
+def _name_of(client: PveClient, guest: Guest) -> str:
+    try:
+        return str(GuestHandle(client, guest).read("config").get("name") or "")
+    except PveError as error:
+        if is_absent(error):
+            return ""
+        raise
 
 
 def _may_be_unnamed(guest: Guest) -> bool:
