@@ -166,22 +166,31 @@ def _by_name(
             asked = [guest for guest in known if guest.node == node]
         found.update({guest.vmid: guest for guest in asked if selector.names(guest)})
     if not found:
-        # A guest without a name on a node that does not answer may be the one that is meant: ask again, with patience.
         doubtful = [node for node in silent if node in nameless]
-        asked = [
-            guest
-            for node in doubtful
-            if node not in (offline or ())
-            for guest in _node_guests(client.read, node, guests)
-        ]
-        found.update({guest.vmid: guest for guest in asked if selector.names(guest)})
-        lost = [node for node in doubtful if node in (offline or ())]
-        if lost and not found:
-            raise Unreachable(
-                f"nobody can tell whether there is a {selector}: PVE has forgotten the names of the guests of "
-                f"{', '.join(lost)}, which is offline: give vmid"
-            )
+        found.update({guest.vmid: guest for guest in _insist(client, guests, selector, doubtful, offline or ())})
     return list(found.values())
+
+
+def _insist(
+    client: PveClient,
+    guests: t.Sequence[Guest],
+    selector: Selector,
+    nodes: t.Sequence[str],
+    offline: t.Collection[str],
+) -> list[Guest]:
+    """Ask silent nodes again, with patience: a guest there without a name may be the one that is meant.
+
+    Raises Unreachable when one of them is offline: waiting does not help then.
+    """
+    asked = [guest for node in nodes if node not in offline for guest in _node_guests(client.read, node, guests)]
+    found = [guest for guest in asked if selector.names(guest)]
+    lost = [node for node in nodes if node in offline]
+    if lost and not found:
+        raise Unreachable(
+            f"nobody can tell whether there is a {selector}: PVE has forgotten the names of the guests of "
+            f"{' and '.join(lost)}, which {'is' if len(lost) == 1 else 'are'} offline: give vmid"
+        )
+    return found
 
 
 def _node_guests(read: t.Callable[..., t.Any], node: str, guests: t.Sequence[Guest]) -> list[Guest]:

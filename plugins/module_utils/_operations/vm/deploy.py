@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from ..._pve.client import PveClient
 from ..._pve.errors import Meaning, NotFound, PveError
-from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, Selector, find_guest, is_absent, read_guests
+from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, Selector, find_guest, is_absent
 from ..._pve.tasks import parse_upid, stop_task
 from ..plan import Applier, Outcome, Plan, outcome
 from ..power import PowerRequest, bring_into_state, plan_power
@@ -72,10 +72,7 @@ def find_source(client: PveClient, template: Selector, node: str) -> Source:
     try:
         if template.vmid is not None:
             return read_source(GuestHandle(client, Guest(template.vmid, node, QEMU)))
-        template = replace(template, template=True)
-        guests = read_guests(client)
-        here = [guest for guest in guests if guest.node == node and template.names(guest)]
-        guest = find_guest(client, template, guests=here if len(here) == 1 else guests)
+        guest = find_guest(client, replace(template, template=True), node=node)
     except PveError as error:
         if not is_absent(error):
             raise
