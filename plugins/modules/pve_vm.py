@@ -122,7 +122,9 @@ options:
     description: Whether the guest is started with its node.
     type: bool
   startup:
-    description: When the guest is started and stopped among the others of its node.
+    description:
+      - When the guest is started and stopped among the others of its node.
+      - As it is about the node, it needs the privilege C(Sys.Modify) on C(/).
     type: dict
     suboptions:
       order:
@@ -167,7 +169,9 @@ options:
     choices: [set, add]
     default: set
   pool:
-    description: The pool of the guest. An empty string takes it out of its pool.
+    description:
+      - The pool of the guest. An empty string takes it out of its pool.
+      - Without the privilege C(Pool.Audit) PVE does not tell the pool of a guest. Then an empty string changes nothing.
     type: str
   disks:
     description:

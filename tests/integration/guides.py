@@ -92,3 +92,10 @@ def privileges(document: Path) -> list[tuple[str, list[str], str]]:
         if len(cells) == 3 and re.fullmatch(r"(`[A-Z]\w+(\.\w+)+` ?)+", cells[1]):
             rows.append((cells[0], re.findall(r"`([^`]+)`", cells[1]), cells[2].strip("`")))
     return rows
+
+
+def role_privileges(document: Path) -> list[set[str]]:
+    """What each role that is made in a guide may do."""
+    consoles = (block for block in blocks(document) if block.language == "console")
+    words = (command.words for block in consoles for command in block.commands())
+    return [set(line[-1].split()) for line in words if line[:3] == ["pveum", "role", "add"]]

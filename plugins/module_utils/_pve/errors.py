@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 HTTP_UNAUTHORIZED = 401
 HTTP_FORBIDDEN = 403
@@ -175,6 +175,12 @@ class TaskFailed(PveError):
     kind = "task_failed"
 
 
+class TaskDenied(TaskFailed, PermissionDenied):
+    """A task that failed because a privilege is missing, which PVE looked for only there."""
+
+    kind = "permission"
+
+
 class TimedOut(PveError):
     kind = "timed_out"
 
@@ -242,7 +248,14 @@ _BY_MEANING: dict[Meaning, type[PveError]] = {
     Meaning.LOCK_TIMEOUT: Locked,
     Meaning.CONFLICT: Conflict,
 }
-_PERMISSION = re.compile(r"Permission check failed \((?P<path>/[^,)]*), (?P<privilege>[^)]+)\)")
+# A tag that is not free for all is named behind the privilege (PVE::GuestHelpers assert_tag_permissions).
+_PERMISSION = re.compile(
+    r"Permission check failed \((?P<path>/[^,)]*), (?P<privilege>[\w.|]+)(?P<purpose> for [^)]*)?\)"
+)
+# PVE::API2::Qemu check_vm_modify_config_perm and check_*_perm, for what no privilege allows.
+_FOR_ROOT = re.compile(
+    r"only root can (set|modify|delete) '[\w-]+' config|Only root can pass arbitrary filesystem paths"
+)
 
 
 def error_from_answer(
@@ -258,15 +271,7 @@ def error_from_answer(
     field_errors = (
         {str(name): str(text).strip() for name, text in raw_errors.items()} if isinstance(raw_errors, dict) else {}
     )
-    permission = _PERMISSION.search(message)
-    cause = Cause(
-        status=status,
-        pve_message=message,
-        field_errors=field_errors,
-        request=request,
-        privilege=permission.group("privilege") if permission else "",
-        acl_path=permission.group("path") if permission else "",
-    )
+    cause = with_denial(Cause(status=status, pve_message=message, field_errors=field_errors, request=request))
     words = one_line("; ".join([message, *("{}: {}".format(*item) for item in sorted(field_errors.items()))]))
     if status == HTTP_UNAUTHORIZED:
         return AuthenticationFailed(
@@ -274,8 +279,9 @@ def error_from_answer(
             f"check api_user, api_token_id and the secret or password",
             cause,
         )
-    if status == HTTP_FORBIDDEN:
-        return PermissionDenied(_permission_sentence(identity, request, words, cause), cause)
+    denial = denial_of(identity, request, cause)
+    if status == HTTP_FORBIDDEN or denial:
+        return PermissionDenied(denial or f"{identity} may not do {request}: {words}", cause)
     if status == NODE_UNREACHABLE:
         return Unreachable(f"PVE could not reach the node for {request}: {words}", cause)
     if status > NODE_UNREACHABLE or status in GATEWAY_ERRORS:
@@ -284,14 +290,26 @@ def error_from_answer(
     return kind(f"PVE refused {request}: {words or status}", cause)
 
 
-def _permission_sentence(identity: str, request: str, words: str, cause: Cause) -> str:
-    if not cause.privilege:
-        return f"{identity} may not do {request}: {words}"
-    return "{} lacks the privilege {} on {} for {}: grant it with a role on that path".format(
+def with_denial(cause: Cause) -> Cause:
+    """Add the privilege that PVE found missing, and its path, when its message names them."""
+    found = _PERMISSION.search(cause.pve_message)
+    return replace(cause, privilege=found["privilege"], acl_path=found["path"]) if found else cause
+
+
+def denial_of(identity: str, what: str, cause: Cause) -> str:
+    """Say which right is missing for what, and what to do; empty when PVE's message speaks of none that it names."""
+    if _FOR_ROOT.search(cause.pve_message):
+        words = one_line(cause.pve_message).rstrip(".")
+        return f"PVE refused {what}: {words}: it takes root@pam with a password, no privilege and no token will do"
+    found = _PERMISSION.search(cause.pve_message)
+    if not found:
+        return ""
+    return "{} lacks the privilege {} on {}{} for {}: grant it with a role on that path".format(
         identity,
-        cause.privilege.replace("|", " or "),
-        cause.acl_path,
-        request,
+        found["privilege"].replace("|", " or "),
+        found["path"],
+        f"{found['purpose']}, and so" if found["purpose"] else "",
+        what,
     )
 
 

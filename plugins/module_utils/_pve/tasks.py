@@ -11,7 +11,19 @@ import typing as t
 from dataclasses import dataclass
 
 from .client import PveClient
-from .errors import Cause, InvalidRequest, PveError, Refused, TaskFailed, TimedOut, TransportError, one_line
+from .errors import (
+    Cause,
+    InvalidRequest,
+    PveError,
+    Refused,
+    TaskDenied,
+    TaskFailed,
+    TimedOut,
+    TransportError,
+    denial_of,
+    one_line,
+    with_denial,
+)
 
 # A node does not know a task yet whose UPID it has only just given out.
 BIRTH_SECONDS = 2.0
@@ -155,10 +167,12 @@ def ended_task(client: PveClient, upid: Upid, task: Task) -> Task:
     tail = tuple(line for line in log if line.strip() and not line.startswith("TASK ERROR"))[-LOG_TAIL:]
     words = one_line(task.exit_status) or "PVE does not say why"
     last = f" (log: {one_line(' | '.join(tail[-3:]))})" if tail else ""
-    raise TaskFailed(
-        f"task {upid.type} of {upid.id or upid.node} on node {upid.node} failed: {words}{last}",
-        Cause(pve_message=task.exit_status, upid=upid.text, log_tail=tail),
-    )
+    what = f"task {upid.type} of {upid.id or upid.node} on node {upid.node}"
+    cause = with_denial(Cause(pve_message=task.exit_status, upid=upid.text, log_tail=tail))
+    denial = denial_of(upid.user, what, cause)
+    if denial:
+        raise TaskDenied(denial, cause)
+    raise TaskFailed(f"{what} failed: {words}{last}", cause)
 
 
 def stop_task(client: PveClient, upid: Upid) -> None:

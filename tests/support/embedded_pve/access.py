@@ -91,6 +91,14 @@ class Access(EmbeddedBase):
         ticket, csrf = self.issue_ticket(user)
         return ok({"ticket": ticket, "CSRFPreventionToken": csrf, "username": user, "cap": {}})
 
+    async def _pool_update(self, values: dict[str, Any], user: str) -> None:
+        """A missing right is a 500 that speaks of a 403 (PVE::AccessControl lock_user_config)."""
+        try:
+            await super()._pool_update(values, user)
+        except PveError as problem:
+            text = problem.message.replace("failed: Permission", "failed: 403 Permission")
+            raise PveError(problem.status, text) from problem
+
     def allowed(self, user: str, path: str, priv: str) -> bool:
         if user not in self.separated_tokens:
             return bool(super().allowed(user, path, priv))

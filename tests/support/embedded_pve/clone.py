@@ -26,7 +26,6 @@ class Clone(Create, Config):
     async def _qm_clone(self, values: dict[str, Any], user: str) -> str:
         node, newid, target = values["node"], int(values["newid"]), values.get("target")
         self._qm_check_pool(values.get("pool"))
-        self._qm_perm(user, newid, values.get("pool"), "VM.Allocate")
         target = None if target in (node, "localhost") else target
         if target and target not in self.nodes:
             raise die(f"no such cluster node '{target}'")
@@ -94,6 +93,8 @@ class Clone(Create, Config):
                 of = "a snapshot of " if snapname else ""
                 raise die(f"Linked clone feature is not supported for {of}'{volume}' ({key})")
             self.require(user, "/storage/" + (storage or sid), "Datastore.AllocateSpace")
+        self.check_mappings(user, old)
+        self.check_bridges(user, old)
 
     @staticmethod
     def _clone_name(values: dict[str, Any], source: Any) -> str:

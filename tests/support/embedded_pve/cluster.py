@@ -86,7 +86,7 @@ class Cluster(Snapshots, Consoles, Vzdump):
         if kind in (None, "vm"):
             items += [self._resource(vm) for vm in self.vms if self.allowed(user, f"/vms/{vm.vmid}", "VM.Audit")]
             items += self.ct_resources(user, "vm")
-            items = [self._remembered(item) for item in items]
+            items = [self._without_hidden_pool(self._remembered(item), user) for item in items]
         if kind in (None, "node"):
             items += [self._node_resource(name) for name in sorted(self.nodes)]
         if kind in (None, "storage"):
@@ -94,7 +94,7 @@ class Cluster(Snapshots, Consoles, Vzdump):
                 found = (self._storage_resource(node, name) for name in self.storages if self._shows(user, name))
                 items += [item for item in found if item]
         if kind is None:
-            items += [{"id": f"/pool/{name}", "pool": name, "type": "pool"} for name in sorted(self.pools)]
+            items += [{"id": f"/pool/{name}", "pool": name, "type": "pool"} for name in self._seen_pools(user)]
         return ok(items)
 
     def _remembered(self, item: dict[str, Any]) -> dict[str, Any]:
@@ -106,6 +106,15 @@ class Cluster(Snapshots, Consoles, Vzdump):
     def _shows(self, user: str, storage: str) -> bool:
         """The list of everything has a storage with Datastore.Audit alone (PVE::API2::Cluster, resources)."""
         return bool(self.allowed(user, f"/storage/{storage}", "Datastore.Audit"))
+
+    def _seen_pools(self, user: str) -> list[str]:
+        return [name for name in sorted(self.pools) if self.allowed(user, f"/pool/{name}", "Pool.Audit")]
+
+    def _without_hidden_pool(self, item: dict[str, Any], user: str) -> dict[str, Any]:
+        """The pool of a guest is in the list for those who may see the pool (PVE::API2::Cluster resources)."""
+        if item.get("pool") and not self.allowed(user, f"/pool/{item['pool']}", "Pool.Audit"):
+            item.pop("pool")
+        return item
 
     def _resource(self, vm: Any) -> dict[str, Any]:
         item: dict[str, Any] = {"id": vm.guest, "type": "qemu", "node": vm.node, "vmid": vm.vmid, "status": "unknown"}

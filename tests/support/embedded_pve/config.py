@@ -19,13 +19,14 @@ from fakepve.qemu import DRIVE_KEY
 from fakepve.server import USER, ok
 
 from .base import is_true, no_quorum_write, parameter_error
-from .options import NOT_OPTIONS, PATH, ROOT_ONLY, check_cpu, in_a_task, normal_options, split_names
+from .options import NOT_OPTIONS, PATH, check_cpu, in_a_task, normal_options, split_names
 from .parameters import request_parameters
 from .pending import ConfigChange, Pending
+from .rights import ROOT, Rights
 from .volumes import UNUSED_KEY
 
 
-class Config(Pending):
+class Config(Pending, Rights):
     # ---- reading
 
     async def _config_get(self, request: Any) -> web.Response:
@@ -114,10 +115,12 @@ class Config(Pending):
             if DRIVE_KEY.match(key):
                 self.check_drive(user, int(values["vmid"]), key, str(changes[key]), None)
         vm = self.find(values["node"], int(values["vmid"]))
-        self._check_privileges(user, vm.vmid, changes, deletes)
-        change = ConfigChange(
-            normal_options(changes), deletes, reverts, is_true(values.get("force", 0)), str(values.get("digest") or "")
-        )
+        self.check_settings(user, vm.vmid, None, [*deletes, *changes])
+        self.check_bridges(user, changes)
+        if changes.get("vmstatestorage"):
+            self.require(user, f"/storage/{changes['vmstatestorage']}", "Datastore.AllocateSpace")
+        force, digest = is_true(values.get("force", 0)), str(values.get("digest") or "")
+        change = ConfigChange(normal_options(changes), deletes, reverts, force, digest, user)
         self._check_digest(vm, change)
         self.refuse_lock_timeout(vm.vmid)
         if not values.get("skiplock"):
@@ -141,15 +144,23 @@ class Config(Pending):
                 if pve_schema._prop(properties, name) is None:
                     raise parameter_error(**{kind: f"unknown option '{name}'"})
 
-    def _check_privileges(self, user: str, vmid: int, changes: dict[str, Any], deletes: list[str]) -> None:
-        for key in [*changes, *deletes]:
-            if key in ROOT_ONLY:
-                if user != "root@pam":
-                    raise PveError(500, f"only root can set '{key}' config")
-            elif key.startswith("ide") and "media=cdrom" in str(changes.get(key, "")):
-                self.require(user, f"/vms/{vmid}", "VM.Config.CDROM")
-            else:
-                self.require(user, f"/vms/{vmid}", self._config_priv(key))
+    def _check_values(self, vm: Any, change: ConfigChange) -> None:
+        """The rights that depend on what is there and what shall be (updatefn): of a POST, the task fails."""
+        user, values, deletes = change.user, change.values, change.deletes
+        if user == ROOT:
+            return
+        there = {**vm.config, **{key: value for key, value in vm.pending.items() if value is not None}}
+        old = {key: there[key] for key in [*values, *deletes] if key in there}
+        for options in (old, values):
+            for key in self.drive_keys(options):
+                self.check_drive_change(user, vm.vmid, str(options[key]))
+        self.check_devices(user, vm.vmid, None, {key: value for key, value in old.items() if key in deletes}, "delete")
+        self.check_devices(user, vm.vmid, None, {k: v for k, v in old.items() if k not in deletes}, "modify")
+        self.check_devices(user, vm.vmid, None, values, "modify")
+        if any(UNUSED_KEY.fullmatch(key) for key in deletes):
+            self.check_vm_perm(user, vm.vmid, None, ("VM.Config.Disk",))
+        if "tags" in values or "tags" in deletes:
+            self.check_tags(user, vm.vmid, str(old.get("tags") or ""), str(values.get("tags") or ""))
 
     @staticmethod
     def _check_protection(vm: Any, deletes: list[str]) -> None:
@@ -161,6 +172,7 @@ class Config(Pending):
         await self.acquire(vm, "config")
         try:
             self._check_digest(vm, change)
+            self._check_values(vm, change)
             if vm.status == "running" and self.knobs.hotplug_seconds:
                 await asyncio.sleep(self.knobs.hotplug_seconds)
             self.change_config(vm, change)

@@ -16,7 +16,8 @@ from fakepve.qemu import DRIVE_KEY, QEMU_VERSION, boot_order, drives_of, split_d
 
 from .base import is_true, missing_config, no_quorum_write, parameter_error
 from .config import Config
-from .options import NOT_OPTIONS_CREATE, check_cpu, normal_options
+from .options import NOT_OPTIONS_CREATE, check_cpu, in_a_task, normal_options
+from .rights import ROOT
 from .volumes import UNUSED_KEY
 
 
@@ -43,7 +44,7 @@ class Create(Config):
         vm = self.new_guest(vmid, node, str(options.get("name") or f"VM {vmid}"), "create")
 
         async def body() -> str | None:
-            return self._fill(vm, normal_options(options), values, prefix)
+            return self._fill(vm, normal_options(options), values, prefix, user)
 
         return await self.task(node, "qmcreate", vmid, user, body, vm=vm)
 
@@ -53,24 +54,23 @@ class Create(Config):
         self._qm_check_pool(pool)
         if default:
             self.require(user, "/storage/" + default, "Datastore.AllocateSpace")
+        if is_true(values.get("ha-managed", 0)):
+            self.require(user, "/", "Sys.Console")
         if values.get("start"):
-            self._qm_perm(user, vmid, pool, "VM.PowerMgmt")
+            self.check_vm_perm(user, vmid, pool, ("VM.PowerMgmt",))
         if not (
             self.allowed(user, f"/vms/{vmid}", "VM.Allocate")
             or (pool and self.allowed(user, "/pool/" + pool, "VM.Allocate"))
         ):
-            raise PveError(403, f"Permission check failed (/vms/{vmid}, VM.Allocate)")
+            # It names neither privilege nor path (10-auth-tokens.json: "no permission: create").
+            raise PveError(403, "Permission check failed")
         if values.get("archive"):
             raise PveError(500, f"unable to restore VM {vmid} - restoring an archive is not supported")
-        for key in sorted(key for key in values if key not in NOT_OPTIONS_CREATE):
-            priv = self._config_priv(key)
-            if priv == "root" or key in ("args", "affinity", "lock"):
-                if user != "root@pam":
-                    raise PveError(500, f"only root can set '{key}' config")
-            elif key.startswith("ide") and "media=cdrom" in str(values[key]):
-                self._qm_perm(user, vmid, pool, "VM.Config.CDROM")
-            else:
-                self._qm_perm(user, vmid, pool, priv)
+        options = {key: values[key] for key in sorted(values) if key not in NOT_OPTIONS_CREATE}
+        self.check_settings(user, vmid, pool, options)
+        self.check_devices(user, vmid, pool, options, "set")
+        if options.get("vmstatestorage"):
+            self.require(user, f"/storage/{options['vmstatestorage']}", "Datastore.AllocateSpace")
 
     def new_guest(self, vmid: int, node: str, name: str, lock: str) -> Any:
         """The half-made guest other clients see while the task runs: nothing but its lock."""
@@ -81,7 +81,7 @@ class Create(Config):
         self.vms.append(vm)
         return vm
 
-    def _fill(self, vm: Any, options: dict[str, Any], values: dict[str, Any], prefix: str) -> str | None:
+    def _fill(self, vm: Any, options: dict[str, Any], values: dict[str, Any], prefix: str, user: str) -> str | None:
         """The work of the create task; the guest is removed when it fails."""
         config = {key: one_line(key, value) for key, value in options.items() if not DRIVE_KEY.match(key)}
         made: list[str] = []
@@ -89,9 +89,11 @@ class Create(Config):
             for key in self.drive_keys(options):
                 config[key] = self.realise_drive(vm, key, str(options[key]), values.get("storage"), made)
                 vm.config[key] = config[key]
+            self.check_new_tags(vm, config, user)
         except (PveError, TaskError) as problem:
             self.discard(vm, made)
-            raise TaskError(f"{prefix} {getattr(problem, 'message', None) or problem}") from problem
+            text = in_a_task(problem) if isinstance(problem, PveError) else problem
+            raise TaskError(f"{prefix} {text}") from problem
         config["meta"] = f"creation-qemu={QEMU_VERSION},ctime={int(time.time())}"
         config["boot"] = config.get("boot") or boot_order(config) or " "
         config.setdefault("smbios1", f"uuid={uuid.uuid4()}")
@@ -105,6 +107,11 @@ class Create(Config):
         if is_true(values.get("ha-managed", 0)):
             vm.ha_state = "started" if values.get("start") else "stopped"
         return self._autostart(vm) if is_true(values.get("start", 0)) else None
+
+    def check_new_tags(self, vm: Any, config: dict[str, Any], user: str) -> None:
+        """Only the task looks at the tags, once the disks are made; the guest is not yet in its pool then."""
+        if config.get("tags") and user != ROOT:
+            self.check_tags(user, vm.vmid, "", str(config["tags"]))
 
     def _autostart(self, vm: Any) -> str:
         """A create ends OK even when the start fails (20-create.json: create start but start fails)."""

@@ -17,7 +17,7 @@ from fakepve.storage import _is_file
 
 from .base import missing_config
 from .config import Config
-from .options import CLOUDINIT_KEYS
+from .options import CLOUDINIT_KEYS, in_a_task
 from .pending import cloudinit_old
 from .volumes import is_cloudinit
 
@@ -49,9 +49,19 @@ class Disks(Config):
             if values.get("digest") and values["digest"] != self.digest_of(vm):
                 raise TaskError("checksum mismatch (file change by other user?)")
             self.fail_locked(vm)
+            self._check_grow(vm, key, user)
             return self._grow(vm, key, str(values["size"]))
 
         return await self.task(node, "resize", vmid, user, body, vm=self.vm(vmid))
+
+    def _check_grow(self, vm: Any, key: str, user: str) -> None:
+        """The storage's privilege is looked at in the task."""
+        storage = volume_ref(split_drive(vm.config.get(key, ""))[0])[0]
+        if storage is not None:
+            try:
+                self.require(user, f"/storage/{storage}", "Datastore.AllocateSpace")
+            except PveError as problem:
+                raise TaskError(in_a_task(problem)) from problem
 
     def _grow(self, vm: Any, key: str, text: str) -> str:
         if key not in vm.config:

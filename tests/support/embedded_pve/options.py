@@ -15,6 +15,7 @@ from fakepve.qemu import with_mac
 
 from .base import parameter_error
 
+FORBIDDEN = 403
 SPLIT = re.compile(r"[,;\s\0]+")
 # $fast_plug_option of PVE::QemuServer, and options a running guest takes through QMP or its cgroup.
 AT_ONCE = re.compile(
@@ -31,7 +32,6 @@ NOT_OPTIONS = frozenset(("node", "vmid", "delete", "revert", "digest", "skiplock
 NOT_OPTIONS_CREATE = NOT_OPTIONS | {
     "archive", "storage", "unique", "live-restore", "pool", "bwlimit", "start", "ha-managed", "import-working-storage",
 }  # fmt: skip
-ROOT_ONLY = ("lock", "args", "affinity", "hookscript")
 DEFAULT_HOTPLUG = "network,disk,usb"
 # What a real node lists (01-basics.json: cpu models).
 CPU_MODELS = frozenset(
@@ -82,8 +82,9 @@ def check_cpu(options: dict[str, Any]) -> None:
 
 
 def in_a_task(problem: PveError) -> str:
-    """A parameter error as the last line of a task shows it (21-config.json: hotplug nic missing bridge POST)."""
+    """An error as the last line of a task shows it (21-config.json: hotplug nic missing bridge POST)."""
     if not problem.errors:
-        return str(problem.message)
+        # What dies without a code of its own is a 500, and the code is not shown (PVE::Exception).
+        return f"403 {problem.message}" if problem.status == FORBIDDEN else str(problem.message)
     fields = "".join(f"{name}: {text}" for name, text in problem.errors.items())
     return f"400 Parameter verification failed. {fields}".rstrip("\n").replace("\n", " ") + " "

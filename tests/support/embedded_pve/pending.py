@@ -48,6 +48,7 @@ class ConfigChange:
     reverts: list[str]
     force: bool = False
     digest: str = ""
+    user: str = "root@pam"
 
 
 class NotLive(Exception):

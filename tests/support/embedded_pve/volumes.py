@@ -162,7 +162,10 @@ class Volumes(EmbeddedBase):
             storage = volume_ref(volume)[0] or default
             if not storage:
                 raise die("no storage ID specified (and no default storage)")
-            self._check_image_store(storage, user)
+            # To make a cloud-init drive takes no privilege on its storage (check_storage_access: "nothing to check").
+            self._check_image_store(storage, "root@pam" if volume.endswith(":cloudinit") else user)
+            if props.get("import-from"):
+                self._check_import(user, vmid, props["import-from"])
             return
         storage, name = volume_ref(volume)
         if storage is None:
@@ -170,11 +173,25 @@ class Volumes(EmbeddedBase):
                 raise PveError(500, f"Only root can pass arbitrary filesystem paths. - {volume}")
             return
         kind, owner, _fmt = self._parse_volname(self._store(storage), name)
-        self._check_access(user, storage, kind, owner, volume)
+        if owner != vmid or kind != "images":
+            # What is the guest's own, it may name (check_volume_access).
+            self._check_access(user, storage, kind, owner, volume)
         if kind not in ("images", "iso"):
             raise parameter_error(**{key: "content type needs to be 'images' or 'iso'"})
         if kind == "iso" and not is_cdrom(volume, props):
             raise parameter_error(**{key: "explicit 'media=cdrom' is required for iso images"})
+
+    def _check_import(self, user: str, vmid: int, source: str) -> None:
+        storage, name = volume_ref(source)
+        if storage is None:
+            if owner_is_not_root(user):
+                raise PveError(500, f"Only root can pass arbitrary filesystem paths. - {source}")
+            return
+        kind, owner, _fmt = self._parse_volname(self._store(storage), name)
+        if owner:
+            self.require(user, f"/vms/{owner}", "VM.Clone")
+        else:
+            self._check_access(user, storage, kind, vmid, source)
 
     def _check_image_store(self, storage: str, user: str) -> None:
         store = self._store(storage)

@@ -20,6 +20,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors im
     PermissionDenied,
     PveError,
     Refused,
+    TaskDenied,
     Unreachable,
     error_from_answer,
     meaning_of,
@@ -65,7 +66,6 @@ REFUSALS = [
     (500, "volume 'local:iso/absent.iso' does not exist", Refused, Meaning.OTHER),
     (500, "disk 'scsi9' does not exist", Refused, Meaning.OTHER),
     (500, "no options specified", Refused, Meaning.OTHER),
-    (500, "only root can set 'args' config", Refused, Meaning.OTHER),
     (500, "can't remove VM 100 - protection mode enabled", Refused, Meaning.OTHER),
     (500, "unable to remove VM 120 - used in HA resources and purge parameter not set.", Refused, Meaning.OTHER),
     (501, "Method 'GET /nope' not implemented", Refused, Meaning.OTHER),
@@ -94,6 +94,7 @@ DENIALS = [
         "Datastore.Audit|Datastore.AllocateSpace",
         "/storage/local",
     ),
+    ("Permission check failed (/, Sys.Modify for modifying tag 'gold')", "Sys.Modify", "/"),
     ("Permission check failed", "", ""),
     ("Permission check failed (, Sys.Audit)", "", ""),
     ("Permission check failed (pool 'nope' does not exist)", "", ""),
@@ -196,9 +197,30 @@ def test_an_answer_without_words_shows_its_status():
     assert str(error_from_answer(WHAT, 500, "", None, WHO)) == f"PVE refused {WHAT}: 500"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "only root can set 'amd-sev' config",
+        "only root can modify 'serial1' config for real devices",
+        "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 652.",
+    ],
+)
+def test_what_only_root_may_do_is_a_matter_of_rights(message):
+    error = answer(500, message)
+    assert error.__class__ is PermissionDenied
+    assert (error.details()["privilege"], error.details()["path"]) == ("", "")
+    assert str(error).startswith(f"PVE refused {WHAT}: {message.rstrip('.')}: it takes root@pam with a password")
+
+
 def test_every_error_has_a_kind_of_its_own():
-    kinds = [item.kind for item in vars(errors).values() if isinstance(item, type) and issubclass(item, PveError)]
-    assert len(kinds) == len(set(kinds))
+    # A task that is denied is both, and a play that looks for a missing right finds it by the one kind.
+    kinds = {
+        name: item.kind
+        for name, item in vars(errors).items()
+        if isinstance(item, type) and issubclass(item, PveError) and item is not TaskDenied
+    }
+    assert len(kinds) == len(set(kinds.values()))
+    assert TaskDenied.kind == PermissionDenied.kind
 
 
 def test_details_are_plain_data():

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
-from ..._pve.errors import AlreadyExists, Ambiguous, InvalidRequest, Meaning, NotFound, PveError
+from ..._pve.errors import AlreadyExists, Ambiguous, InvalidRequest, Meaning, NotFound, PermissionDenied, PveError
 from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, get_guest
 from ..._pve.tasks import Task
 from ..._pve.vm_config import SMBIOS, meaning_of
@@ -62,6 +62,8 @@ class Birth:
             lost_before = client.lost_answers
             try:
                 task = run_command(client, self.command(client, vmid))
+            except PermissionDenied as error:
+                raise self._named(error, vmid) from error
             except PveError as error:
                 if error.meaning is not Meaning.EXISTS:
                     raise
@@ -89,6 +91,15 @@ class Birth:
         PVE gives the lowest free number (PVE::API2::Cluster, nextid), so whoever has a lower one came before.
         """
         return not self.vmid_is_given and any(number not in known for number in range(MIN_VMID, self.vmid or 0))
+
+    def _named(self, error: PermissionDenied, vmid: int) -> PermissionDenied:
+        """The refusal with the privilege that PVE does not name where one of two paths would do."""
+        if error.cause.pve_message.strip() != "Permission check failed":
+            return error
+        pool = self.expected.guest.pool
+        cause = replace(error.cause, privilege="VM.Allocate", acl_path=f"/vms/{vmid}")
+        instead = f" or on /pool/{pool}" if pool else ""
+        return PermissionDenied(f"{error}: it takes VM.Allocate on {cause.acl_path}{instead}", cause)
 
     def handle(self, client: PveClient) -> GuestHandle:
         """The handle of the guest, once it is there."""

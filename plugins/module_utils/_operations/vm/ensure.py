@@ -18,6 +18,7 @@ from ..selection import check_name
 from .birth import Birth, plan_birth
 from .cluster import Cluster, read_cluster
 from .converge import plan_changes
+from .pools import see_pool
 from .removal import plan_removal, remove_vm
 from .request import VmRequest
 from .state import Origin, VmState, newborn_status, read_state, state_result
@@ -41,7 +42,7 @@ def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
     if handle is None:
         applier.apply(plan_changes(request, state))
     else:
-        state = converge(applier, request, handle, state)
+        state = converge(applier, request, handle, see_pool(handle, request, state))
         state = _apply_pending(applier, request, handle, state)
     guest, facts = state_result(state)
     return outcome(applier, guest, **facts)
@@ -156,7 +157,7 @@ def converge(applier: Applier, request: VmRequest, handle: GuestHandle, state: V
         else:
             taken.add(plan.steps[0].title)
             _follow_pool(handle, plan)
-            state = read_state(handle, Origin.WRITTEN, state.status)
+            state = see_pool(handle, request, read_state(handle, Origin.WRITTEN, state.status))
 
 
 def _check_progress(plan: Plan, taken: set[str], state: VmState) -> None:
