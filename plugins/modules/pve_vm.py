@@ -45,8 +45,8 @@ options:
   node:
     description:
       - The node to make a new guest on. A guest that exists stays where it is, since HA may have moved it.
-      - If not set, a new guest goes to the online node with the most free memory that has the storages, the bridges, and
-        the images that its disks name, and a clone goes to the node of its source.
+      - If not set, a new guest goes to the online node with the most free memory that has the storages, the bridges,
+        and the images that its disks name, and a clone goes to the node of its source.
     type: str
   clone:
     description:
