@@ -152,19 +152,53 @@ class TestEnd:
         [
             lambda pve: pve.console(110).close(),
             lambda pve: pve.move_guest(110, "pve2"),
-            lambda pve: pve.set_node_offline("pve1"),
             lambda pve: pve.call(lambda: pve.server.halt_guest(pve.server.guest(110))),
+            lambda pve: pve.call(lambda: pve.server.run_guest(pve.server.guest(110))),
             lambda pve: pve.remove_guest(110),
         ],
-        ids=["closed", "moved", "node down", "stopped", "destroyed"],
+        ids=["closed", "moved", "stopped", "restarted", "destroyed"],
     )
-    def test_the_guest_goes(self, pve, what):
+    def test_the_guest_goes_and_only_a_key_shows_it(self, pve, api, what):
+        """README, "Second look": silent until something is typed, and the task runs on."""
         with opened(pve) as terminal:
+            upid = terminal.answer["upid"]
             what(pve)
+            pve.console(110).wait_for_clients(0)
+            terminal.resize(90, 30)
+            terminal.send("2")
+            assert terminal.read_for(0.1) == b""
+            assert api.status_of(upid)["status"] == "running"
+            terminal.type("\r")
             assert terminal.read_all() == b""
             assert set(terminal.opcodes) == {2}
-        exits = [task["exitstatus"] for task in pve.tasks("vncproxy")]
-        assert exits[0].endswith(f"{COMMAND} 110 -escape 0' failed: exit code 1")
+        exit_status, log = ended(api, upid)
+        assert exit_status.endswith(f"{COMMAND} 110 -escape 0' failed: exit code 1")
+        assert log[1:] == ["error reading from pty: Input/output error (os error 5)"]
+
+    def test_whoever_leaves_a_dead_terminal_ends_its_task(self, pve, api):
+        with opened(pve) as terminal:
+            pve.call(lambda: pve.server.halt_guest(pve.server.guest(110)))
+            pve.console(110).wait_for_clients(0)
+        assert ended(api, terminal.answer["upid"])[0] == "OK"
+
+    @pytest.mark.parametrize(
+        "what",
+        [
+            lambda pve: pve.set_node_offline("pve2"),
+            lambda pve: pve.call(lambda: pve.server.halt_guest(pve.server.guest(110))),
+        ],
+        ids=["node down", "stopped"],
+    )
+    def test_ssh_between_the_nodes_notices(self, pve, what):
+        pve.move_guest(110, "pve2")
+        with opened(pve, "/nodes/pve2/qemu/110") as terminal:
+            what(pve)
+            assert terminal.read_all() == b""
+
+    def test_the_node_itself_goes(self, pve):
+        with opened(pve) as terminal:
+            pve.set_node_offline("pve1")
+            assert terminal.read_all() == b""
 
     def test_somebody_stops_the_task(self, pve, api):
         with opened(pve) as terminal:
@@ -190,10 +224,25 @@ class TestEnd:
     )
     def test_there_is_nothing_to_connect_to(self, pve, api, vmid, form, text, arguments):
         with Terminal(pve, f"/nodes/pve1/qemu/{vmid}", **form) as terminal:
-            assert terminal.read_all() == f"OK{text}\r\n".encode()
+            assert terminal.read_until("\r\n") == f"OK{text}\r\n".encode()
+            assert terminal.read_for(0.05) == b""
+            terminal.type("\n")
+            assert terminal.read_all() == b""
         exit_status, log = ended(api, terminal.answer["upid"])
         assert exit_status.endswith(f"{COMMAND} {vmid} -escape 0{arguments}' failed: exit code 1")
         assert log[1:] == ["error reading from pty: Input/output error (os error 5)"]
+
+
+class TestLateStart:
+    def test_the_terminal_itself_echoes_what_comes_too_soon(self, pve):
+        pve.knobs.console_terminal_seconds = 0.3
+        with Terminal(pve, TERM) as terminal:
+            assert terminal.read_until("OK") == b"OK"
+            terminal.resize(90, 30)
+            terminal.type("a\x03\r")
+            assert terminal.read_until("serial0\r\n") == b"a^C\r\nstarting serial terminal on interface serial0\r\n"
+            assert pve.console(110).sizes == [(90, 30)]
+            pve.console(110).wait_for_typed("a\x03\n")
 
 
 class TestSerialPort:
@@ -234,9 +283,13 @@ class TestContainer:
             for terminal in (first, second):
                 terminal.read_until("30 100\r\n")
             second.type("\x1c")
-            assert second.read_all().endswith(b"\x1b[999H\r\n[detached]\r\n")
+            assert second.read_until("[detached]\r\n").endswith(b"\x1b[999H\r\n[detached]\r\n")
             first.type("exit\r")
-            assert first.read_all().endswith(b"[EOF - dtach terminating]\r\n")
+            first.read_until("[EOF - dtach terminating]\r\n")
+            for terminal in (first, second):
+                assert terminal.read_for(0.05) == b""
+                terminal.type(" ")
+                assert terminal.read_all() == b""
 
     def test_a_tty_asks_for_a_login(self, pve):
         with Terminal(pve, "/nodes/pve1/lxc/211") as terminal:
@@ -247,12 +300,21 @@ class TestContainer:
 
 class TestNode:
     def test_root_gets_a_shell_and_ends_it(self, pve):
+        with Terminal(pve, "/nodes/pve1", cookie(pve)) as terminal:
+            terminal.read_until("root@pve1:~# ")
+            terminal.type("exit\r")
+            terminal.read_until("exit\r\n")
+            assert terminal.read_for(0.05) == b""
+            terminal.type("\r")
+            assert terminal.read_all() == b""
+        assert pve.node_console("pve1").typed == b"exit\r"
+
+    def test_the_end_of_a_shell_on_another_node_shows(self, pve):
         with Terminal(pve, "/nodes/pve2", cookie(pve)) as terminal:
             terminal.read_until("root@pve2:~# ")
             terminal.type("exit\r")
             assert terminal.read_all() == b"exit\r\n"
         assert pve.tasks("vncshell")[0]["node"] == "pve1"
-        assert pve.node_console("pve2").typed == b"exit\r"
 
     def test_a_token_gets_a_login(self, pve):
         with Terminal(pve, "/nodes/pve1") as terminal:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -134,8 +135,10 @@ class SessionReplay:
             wrong = step["how"].get("credentials")
             user = user.partition("!")[0] if wrong == "user without token" else user
             client.send(f"{user}:{ticket + 'x' if wrong == 'another ticket' else ticket}\n")
-        elif received != END_OF_FILE:
-            client.send(sent)
+        else:
+            # What is typed is what shows the end; after that there may be nobody to send it to.
+            with contextlib.suppress(OSError):
+                client.send(sent)
         if received == END_OF_FILE:
             return client.read_all().decode() or END_OF_FILE
         return (client.read_until(received) if received else client.read_for(SILENCE)).decode()

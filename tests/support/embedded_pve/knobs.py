@@ -60,6 +60,8 @@ class Knobs:
     """What a websocket to a port that nobody listens on gets: no answer ("hang") or the end of file ("drop")."""
     console_joined_ok: bool = True
     """termproxy's OK comes in one frame with the first output."""
+    console_terminal_seconds: float = 0.0
+    """Seconds from termproxy's OK to the start of `qm terminal` (a busy node: 3 to 6)."""
     console_frame_bytes: int = 128 * 1024
     """The most that a frame of the server carries: 1 is byte by byte."""
 

@@ -27,10 +27,6 @@ WATCH_SECONDS = 0.02
 LONGEST_IDENTITY = 64
 
 
-class Unopenable(Exception):
-    """What the command in the terminal says instead of connecting."""
-
-
 @dataclass
 class Opening:
     """One console from the call that opens it to the end of its session."""
@@ -186,14 +182,18 @@ class ConsoleCore(Tasks):
         identity, ticket = await session.read_credentials(self.knobs.shortened("console_credentials_seconds"))
         self._check_credentials(opening, identity, ticket)
         await session.say_ok()
-        before = opening.state()
-        try:
-            line = connect()
-        except Unopenable as text:
-            await session.send(f"{text}\r\n".encode())
-            raise TaskError(PTY_ENDED) from None
-        greeting = b"" if line.shared else f"starting serial terminal on interface {line.name}\r\n".encode()
-        if not await session.serve(line, greeting, self._watch(opening, before)):
+        is_serial = opening.privilege == "VM.Console" and not detachable
+        late = self.knobs.console_terminal_seconds if is_serial else 0.0
+
+        def notices() -> bool:
+            # ssh has last words of its own; and whoever asked a node that is down is cut off.
+            remote = opening.node != self.local_node
+            return remote or not self.nodes[self.local_node].get("online", True)
+
+        def watch() -> Awaitable[None]:
+            return self._watch(opening, opening.state())
+
+        if not await session.serve(connect, watch, notices, late):
             raise TaskError(PTY_ENDED)
 
     def _check_credentials(self, opening: Opening, identity: str, ticket: str) -> None:

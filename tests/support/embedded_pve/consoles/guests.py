@@ -19,13 +19,14 @@ from fakepve.model import TaskError
 
 from ..base import is_true
 from ..knobs import Knobs
-from .core import Opening, Unopenable
+from .core import Opening
 from .display import Display, pump
 from .gateway import Gateway
 from .lines import Line
 from .ports import Connection
 from .rfb import RfbServer
 from .shell import Shell
+from .termproxy import Unopenable
 
 VNCTERM_SECONDS = 3600
 SERIALS = ("serial0", "serial1", "serial2", "serial3")

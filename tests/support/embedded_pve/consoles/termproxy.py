@@ -4,7 +4,8 @@
 
 """termproxy: the credentials line, `OK`, and the frames of the client (termproxy/src/main.rs).
 
-The parser has the weaknesses of the original. Whatever triggers one, or would on another day, is a violation.
+The parser has the weaknesses of the original. Whatever triggers one, or would on another day, is a violation. So has
+the terminal: that its program has ended is noticed when something is typed, and not before.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from fakepve.model import TaskError
 
@@ -28,6 +30,11 @@ DTACH_ENDED = b"\r\n[EOF - dtach terminating]\r\n"
 PTY_ENDED = "error reading from pty: Input/output error (os error 5)"
 JOINED_OK_SECONDS = 0.05
 LAST_INPUT_SECONDS = 0.2
+CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f]")
+
+
+class Unopenable(Exception):
+    """What the command in the terminal says instead of connecting."""
 
 
 class Frames:
@@ -109,6 +116,10 @@ class Session:
         self.detachable = detachable
         self._frames = Frames(report)
         self._incoming = bytearray()
+        self._parser = Parser(self._resize, report)
+        self._remaining = 0
+        self._line: Line | None = None
+        self._size: tuple[int, int] | None = None
         self._more = asyncio.Event()
         self._idle = asyncio.Event()
         self._eof = self._detached = False
@@ -157,26 +168,89 @@ class Session:
 
     # ---- the terminal
 
-    async def serve(self, line: Line, greeting: bytes, watch: Awaitable[None]) -> bool:
-        """Until the client goes (True), or the guest, its program or the client's detaching (False)."""
-        works: tuple[Awaitable[object], ...] = (self._receive(), self._type(line), watch, self._hung_up.wait())
+    async def serve(
+        self,
+        connect: Callable[[], Line],
+        watch: Callable[[], Awaitable[None]],
+        notices: Callable[[], bool],
+        late_seconds: float,
+    ) -> bool:
+        """Until the client goes (True), or termproxy says that the terminal has ended (False).
+
+        connect() raises Unopenable, watch() returns when the guest goes; notices() says whether that shows at once.
+        The program starts late_seconds after the terminal.
+        """
+        receiving = asyncio.ensure_future(self._receive())
+        held = asyncio.ensure_future(self._say_held())
+        try:
+            await self._beside(receiving, self._run(connect, watch, late_seconds))
+            if not self._eof and not notices():
+                await self._beside(receiving, self._next())
+        finally:
+            for task in (receiving, held):
+                task.cancel()
+            await asyncio.gather(receiving, held, return_exceptions=True)
+        return self._eof
+
+    @staticmethod
+    async def _beside(receiving: asyncio.Future[None], work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((receiving, task), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(
+        self, connect: Callable[[], Line], watch: Callable[[], Awaitable[None]], late_seconds: float
+    ) -> None:
+        """What runs in the terminal, to its end."""
+        early = await self._echo(late_seconds) if late_seconds else b""
+        try:
+            line = connect()
+        except Unopenable as text:
+            await self.send(f"{text}\r\n".encode())
+            return
         await line.attach(self)
-        ends = [asyncio.ensure_future(work) for work in works]
-        tasks = [*ends, asyncio.ensure_future(self._say_held())]
+        self._line = line
+        if self._size is not None:
+            line.resize(*self._size)
+        works: tuple[Awaitable[object], ...] = (self._type(line, early), watch(), self._hung_up.wait())
+        tasks = [asyncio.ensure_future(work) for work in works]
+        greeting = b"" if line.shared else f"starting serial terminal on interface {line.name}\r\n".encode()
         try:
             await self.send(CLEAR_SCREEN if self.detachable else greeting)
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for task in ends:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
                 if task.done():
                     task.result()
         finally:
+            self._line = None
             line.detach(self)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        if self.detachable and not self._eof:
+        if self.detachable:
             await self.send(END_OF_SCREEN + (b"\r\n[detached]\r\n" if self._detached else DTACH_ENDED))
-        return self._eof
+
+    async def _echo(self, seconds: float) -> bytes:
+        """Until the program has started, the terminal itself echoes what is typed, and keeps it for the program."""
+        early = bytearray()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    data = (await self._next()).replace(b"\r", b"\n")
+                    early += data
+                    shown = CONTROL.sub(lambda key: b"^" + bytes([key.group()[0] + 0x40]), data)
+                    await self.send(shown.replace(b"\n", b"\r\n"))
+        return bytes(early)
+
+    def _resize(self, columns: int, rows: int) -> None:
+        self._size = (columns, rows)
+        if self._line is not None:
+            self._line.resize(columns, rows)
 
     async def _say_held(self) -> None:
         await asyncio.sleep(JOINED_OK_SECONDS)
@@ -200,28 +274,33 @@ class Session:
             self._incoming += data
             self._more.set()
 
-    async def _type(self, line: Line) -> None:
-        """As in the original, the buffer is filled again only when nothing more can be made of it."""
-        parser = Parser(line.resize, self.report)
-        remaining = 0
+    async def _type(self, line: Line, early: bytes) -> None:
+        data = early or await self._next()
+        while not (self.detachable and DETACH in data):
+            await line.type(self, data)
+            data = await self._next()
+        await line.type(self, data.partition(DETACH)[0])
+        self._detached = True
+
+    async def _next(self) -> bytes:
+        """What is typed next; as in the original, the buffer is filled again when nothing more can be made of it."""
+        buffer = self._parser.buffer
         while True:
-            room = BUFFER - len(parser.buffer)
-            parser.buffer += self._incoming[:room]
-            del self._incoming[:room]
-            self._more.set()
-            while parser.buffer:
-                length = remaining or parser.next_length()
+            while buffer:
+                length = self._remaining or self._parser.next_length()
                 if length is None:
                     break
-                data = bytes(parser.buffer[:length])
-                del parser.buffer[:length]
-                remaining = length - len(data)
-                if self.detachable and DETACH in data:
-                    await line.type(self, data.partition(DETACH)[0])
-                    self._detached = True
-                    return
-                await line.type(self, data)
-            while not self._incoming:
+                data = bytes(buffer[:length])
+                del buffer[:length]
+                self._remaining = length - len(data)
+                if data:
+                    return data
+            taken = self._incoming[: BUFFER - len(buffer)]
+            if taken:
+                buffer += taken
+                del self._incoming[: len(taken)]
+                self._more.set()
+            else:
                 self._idle.set()
                 self._more.clear()
                 await self._more.wait()
