@@ -106,6 +106,13 @@ def test_a_long_log_is_read_to_its_end(pve, look, begin):
     assert look(upid=upid)["log"] == lines
 
 
+def test_a_task_that_says_nothing_has_no_log(pve, look, begin):
+    """PVE's log of it is one line, "no content" (50-tasks.json: "running log")."""
+    upid = begin("/nodes/pve1/qemu/100/status/start")
+    pve.call(lambda: pve.server.tasks[upid].update(log=[]))
+    assert look(upid=upid)["log"] == []
+
+
 def test_an_unknown_task(look):
     result = look(upid=UNKNOWN)
     assert result.msg == f"node pve1 knows no task {UNKNOWN}: it may be too old"

@@ -27,6 +27,7 @@ from .collection_tree import REPOSITORY
 from .processes import child_environment
 
 COMMAND = REPOSITORY / "bin" / "pve-console"
+QUICK = Path(__file__).parent / "quick_console.py"
 ESCAPE = "\x1d"
 SIZE = (24, 80)
 PATIENCE = 15
@@ -115,13 +116,22 @@ class Person(Terminal):
     """Runs pve-console, types, and sees what is shown."""
 
     def __init__(
-        self, home: Path, connection: Mapping[str, str | None], *arguments: str, size: tuple[int, int] = SIZE
+        self,
+        home: Path,
+        connection: Mapping[str, str | None],
+        *arguments: str,
+        size: tuple[int, int] = SIZE,
+        look_seconds: float | None = None,
     ) -> None:
+        """look_seconds is how long a session may be silent before the guest is looked at; None is as it comes."""
         self.seen = b""
         self.code: int | None = None
         self.after = ""
-        command = ["/bin/sh", "-c", SHELL, "sh", str(COMMAND), *arguments]
-        super().__init__(command, console_environment(home, connection), home, size)
+        environment = console_environment(home, connection)
+        program = [str(COMMAND)]
+        if look_seconds is not None:
+            program = [environment["PVE_CONSOLE_PYTHON"], str(QUICK), str(look_seconds)]
+        super().__init__(["/bin/sh", "-c", SHELL, "sh", *program, *arguments], environment, home, size)
         self.before = self.expect(rb"before ([0-9a-f:]+)\r\n")[1].decode()
 
     def expect(self, pattern: bytes | str, seconds: float = PATIENCE) -> re.Match[bytes]:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from .._pve.client import PveClient
 from .._pve.errors import InvalidRequest, NotFound, Refused, TaskFailed
-from .._pve.tasks import Task, Upid, ended_task, parse_upid, read_task, wait_for_task
+from .._pve.tasks import Task, Upid, ended_task, parse_upid, read_log, read_task, wait_for_task
 from .plan import Applier, Outcome
 from .selection import check_vmid
 
 # PVE::API2::Tasks: of the states that a task can end in, these two are failures.
 FAILED_STATES = "error,unknown"
-LOG_PAGE = 500
+LIST_PAGE = 500
 _LIST_OPTIONS = ("node", "vmid", "type", "user", "since", "errors_only", "running")
 
 
@@ -88,7 +88,7 @@ def look_at_tasks(applier: Applier, request: TasksRequest) -> Outcome:
         tasks = _read_node(client, request) if request.node else _read_cluster(client, request)
         return Outcome(changed=False, facts={"tasks": tasks})
     task = _look_at(client, request.upid, request)
-    log = _read_whole_log(client, request.upid)
+    log = read_log(client, request.upid)
     end = None if task.running else _read_end(client, request.upid)
     return Outcome(changed=False, facts={"task": {**task.as_result(), "end": end}, "log": log})
 
@@ -109,15 +109,6 @@ def _look_at(client: PveClient, upid: Upid, request: TasksRequest) -> Task:
         raise
 
 
-def _read_whole_log(client: PveClient, upid: Upid) -> list[str]:
-    lines: list[str] = []
-    while True:
-        page = client.read("nodes", upid.node, "tasks", upid.text, "log", start=len(lines), limit=LOG_PAGE)
-        lines += [str(entry.get("t", "")) for entry in page]
-        if len(page) < LOG_PAGE:
-            return lines
-
-
 def _read_end(client: PveClient, upid: Upid) -> int | None:
     """Look up when a task ended, which only lists tell."""
     entries = client.read(
@@ -128,7 +119,7 @@ def _read_end(client: PveClient, upid: Upid) -> int | None:
         since=upid.start,
         until=upid.start,
         source="all",
-        limit=LOG_PAGE,
+        limit=LIST_PAGE,
     )
     return next((_end_of(entry) for entry in entries if entry["upid"] == upid.text), None)
 

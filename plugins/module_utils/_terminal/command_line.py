@@ -104,7 +104,7 @@ def _require_libraries() -> None:
 
 
 def _wish(chosen: argparse.Namespace, parameters: t.Mapping[str, t.Any]) -> Wish:
-    return Wish(parameters, chosen.serial, chosen.start, chosen.wait_running, chosen.force)
+    return Wish(parameters, chosen.serial, chosen.start, chosen.wait_running, chosen.force, chosen.read_only)
 
 
 def _settings(chosen: argparse.Namespace) -> t.Mapping[str, t.Any]:

@@ -41,6 +41,7 @@ class Wish:
     start: bool = False
     wait_running: bool = False
     force: bool = False
+    read_only: bool = False
     replaces: str = ""
 
 
@@ -103,7 +104,7 @@ def _open(login: Login, wish: Wish, say: t.Callable[[str], None]) -> Opened:
     _check(lambda: check_terminal(target, abilities, wish.serial))
     serial = _serial(target, abilities, wish.serial)
     _make_way(target, abilities, serial, wish, say)
-    session = open_session(target, wish.serial)
+    session = open_session(target, wish.serial, wish.read_only)
     return Opened(target, serial, session, tuple(_notes(target, abilities, client.identity)))
 
 

@@ -98,7 +98,7 @@ class Conversation:
         if session.takes_input or ended:
             reading.append(self._screen.keys)
         if not ended:
-            seconds = session.keep_alive()
+            seconds = session.attend()
             reading += [session.fileno()] if len(self._unseen) < MAX_SHOWN_BYTES else []
             writing += [session.fileno()] if session.wants_write else []
         if self._leave_at:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from .._operations.console.sessions import why_silent
 from .._operations.plan import Applier
 from .._pve.deadline import Deadline
 from .._pve.errors import ScriptFailed
@@ -40,7 +41,15 @@ def run_script_command(login: Login, wish: Wish, path: str) -> int:
     applier = Applier(opened.target.client)
     with opened.session:
         try:
-            report = carry_out(applier, opened.session, opened.target.label, script, Deadline(script.total), _note)
+            report = carry_out(
+                applier,
+                opened.session,
+                opened.target.label,
+                script,
+                Deadline(script.total),
+                _note,
+                lambda silent: why_silent(opened.target, opened.session.console.upid, silent),
+            )
         except ScriptFailed as error:
             _show(error.transcript)
             tell(str(error))

@@ -13,7 +13,9 @@ from .._operations.console.opening import OpenConsole, connect, open_terminal
 from .._operations.console.target import ConsoleTarget
 from .._pve.channel import KEEP_ALIVE_SECONDS, MAX_MESSAGE_BYTES, ConsoleChannel
 from .._pve.errors import AuthenticationFailed, Cause, PveError, TimedOut
+from .._pve.guests import QEMU
 from .._pve.tasks import parse_upid, read_log
+from .watch import Watch
 
 GREETING = b"OK"
 # termproxy answers within 10 s, or never.
@@ -22,17 +24,37 @@ GREETING_SECONDS = 15.0
 MAX_INPUT_BYTES = MAX_MESSAGE_BYTES - 16
 # Beyond this, whoever feeds the session waits until PVE has taken some.
 MAX_UNSENT_BYTES = 64 * 1024
+# qm terminal starts some seconds after termproxy's greeting, and later than this never.
+START_SECONDS = 15.0
 
 
 class TerminalSession:
     """What is typed and shown on one terminal. As with the channel below it, nothing waits but wait()."""
 
-    def __init__(self, channel: ConsoleChannel, console: OpenConsole, first: bytes = b"") -> None:
-        """first is what PVE has shown already."""
+    def __init__(
+        self,
+        channel: ConsoleChannel,
+        console: OpenConsole,
+        first: bytes = b"",
+        watch: Watch | None = None,
+        starts_late: bool = False,
+    ) -> None:
+        """first is what PVE has shown already; watch looks after the session while it is silent.
+
+        starts_late is for a virtual machine's: PVE's own terminal would echo, secrets as well, what is typed before
+        `qm terminal` has said its first line.
+        """
         self.console = console
+        # Why the session is over, where that was not PVE's doing.
+        self.why_over = ""
         self._channel = channel
         self._first = first
-        self._last_sent = time.monotonic()
+        self._watch = watch
+        self._last_sent = self._began = time.monotonic()
+        # What was typed before the terminal has started.
+        self._early: bytearray | None = bytearray() if starts_late and b"\n" not in first else None
+        if watch is not None and first:
+            watch.shown(first)
 
     def fileno(self) -> int:
         return self._channel.fileno()
@@ -44,14 +66,24 @@ class TerminalSession:
     @property
     def takes_input(self) -> bool:
         """Whether PVE keeps up with what is typed."""
-        return self._channel.unsent < MAX_UNSENT_BYTES
+        return self._channel.unsent + len(self._early or b"") < MAX_UNSENT_BYTES
+
+    @property
+    def started(self) -> bool:
+        """Whether what is typed reaches the guest."""
+        return self._early is None
 
     @property
     def ended(self) -> bool:
-        return self._channel.ended
+        return self._channel.ended or bool(self.why_over)
 
     def type(self, text: bytes) -> None:
         """Send input, byte for byte."""
+        if self._watch is not None and text:
+            self._watch.typed(text)
+        if self._early is not None:
+            self._early += text
+            return
         for start in range(0, len(text), MAX_INPUT_BYTES):
             part = text[start : start + MAX_INPUT_BYTES]
             self._send(b"0:%d:%s" % (len(part), part))
@@ -60,25 +92,59 @@ class TerminalSession:
         """Tell the terminal's size; a serial line has none, so a virtual machine does not notice."""
         self._send(b"1:%d:%d:" % (columns, rows))
 
-    def keep_alive(self) -> float:
-        """Ping when nothing was sent for a while; returns the seconds until the next time that it is due."""
-        if time.monotonic() - self._last_sent >= KEEP_ALIVE_SECONDS:
+    def attend(self) -> float:
+        """Do what is due in a silent session, a ping or a look at the guest; returns the seconds until the next time.
+
+        When it turns out that the session is over, receive() says so.
+        """
+        if self.ended:
+            return 0.0
+        now = time.monotonic()
+        if now - self._last_sent >= KEEP_ALIVE_SECONDS:
             self._send(b"2")
-        return max(0.0, self._last_sent + KEEP_ALIVE_SECONDS - time.monotonic())
+        pauses = [self._last_sent + KEEP_ALIVE_SECONDS - now]
+        if self._early is not None:
+            pauses.append(self._began + START_SECONDS - now)
+            if pauses[-1] <= 0:
+                self._start()
+        if self._watch is not None:
+            if self._watch.due <= 0:
+                self.why_over = self._watch.over()
+                probe, self._watch.probe = self._watch.probe, b""
+                if probe:
+                    self._send(b"0:%d:%s" % (len(probe), probe))
+            pauses.append(0.0 if self.why_over else self._watch.due)
+        return max(0.0, min(pauses))
 
     def flush(self) -> None:
         self._channel.flush()
 
     def receive(self) -> bytes | None:
         """Return what is shown next, None when there is nothing yet, b"" when the session has ended."""
-        if self._first:
-            first, self._first = self._first, b""
-            return first
-        return self._channel.receive()
+        return self.wait(0.0)
 
     def wait(self, seconds: float) -> bytes | None:
         """Do the same, waiting so many seconds for it."""
-        return self.receive() if self._first else self._channel.wait(seconds)
+        if self._first:
+            first, self._first = self._first, b""
+            return first
+        if self.why_over:
+            return b""
+        data = self._channel.wait(seconds) if seconds > 0 else self._channel.receive()
+        if data:
+            self._heed(data)
+        return data
+
+    def _heed(self, data: bytes) -> None:
+        if self._watch is not None:
+            self._watch.shown(data)
+        if self._early is not None and b"\n" in data:
+            self._start()
+
+    def _start(self) -> None:
+        early, self._early = self._early, None
+        if early:
+            self.type(bytes(early))
 
     def close(self) -> None:
         """End the session: until then nobody else can use a virtual machine's serial line."""
@@ -95,15 +161,17 @@ class TerminalSession:
         self.close()
 
 
-def open_session(target: ConsoleTarget, serial: str | None = None) -> TerminalSession:
-    """Have PVE open a terminal and log in to it; raises a PveError.
+def open_session(target: ConsoleTarget, serial: str | None = None, read_only: bool = False) -> TerminalSession:
+    """Have PVE open a terminal and log in to it; raises a PveError. read_only is for one that nothing is typed on.
 
     PVE lets a terminal be opened on a guest that is stopped or has no serial line: check that before.
     """
     console = open_terminal(target, serial)
     channel = connect(target, console)
     try:
-        return TerminalSession(channel, console, _log_in(channel, console, target))
+        first = _log_in(channel, console, target)
+        watch = Watch(target, console.upid, read_only)
+        return TerminalSession(channel, console, first, watch, starts_late=target.kind == QEMU)
     except BaseException:
         channel.close()
         raise

@@ -107,7 +107,8 @@ class _Talk:
     def _open_again(self, opened: Opened) -> Opened:
         escape = self._manner.escape
         keys = f"{escape.name} or Ctrl-C" if escape else "Ctrl-C"
-        self._note(f"the session with {opened.target.label} broke off", f": opening it again ({keys} gives up)")
+        why = f" ({opened.session.why_over})" if opened.session.why_over else ""
+        self._note(f"the session with {opened.target.label} broke off{why}", f": opening it again ({keys} gives up)")
         opened = open_again(self._login, opened, self._wish, tell)
         self._note(f"opened again, on node {opened.target.node}: what was shown meanwhile is missing")
         return opened

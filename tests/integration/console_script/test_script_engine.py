@@ -6,8 +6,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 
+import pytest
+
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.console import sessions
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._terminal import watch
+from tests.support.api_client import ApiClient
 from tests.support.console_client import Terminal
 from tests.support.embedded_pve.consoles.shell import Shell
 from tests.support.real_shell import RealShell
@@ -192,9 +199,135 @@ def test_a_guest_that_restarts_in_the_middle_of_a_command(guest, script, pve):
 
 def test_a_session_that_ends_in_the_middle(script, pve):
     pve.console(110).run(Shell())
-    timer = threading.Timer(0, lambda: (pve.console(110).wait_for_typed("sleep 60\r"), pve.console(110).close()))
+    timer = threading.Timer(0, lambda: (pve.console(110).wait_for_typed("sleep 60\r"), end_sessions_of(pve)))
     timer.start()
     result = script({"send": "sleep 60", "expect": "never"})
     timer.join()
     assert result["error"]["reason"] == "ended"
     assert "failed, waiting for 'never': PVE ended the session" in result.msg
+
+
+def end_sessions_of(pve):
+    """As somebody with --force does."""
+    api = ApiClient(pve)
+    for task in pve.tasks("vncproxy"):
+        api.data("DELETE", f"/nodes/pve1/tasks/{task['upid']}")
+
+
+# ---- what PVE keeps to itself
+
+
+def test_a_guest_that_stops_ends_the_script(script, pve, monkeypatch):
+    monkeypatch.setattr(watch, "LOOK_SECONDS", (0.3,))
+    pve.add_guest(120, "stops", status="running", config={"serial0": "socket"})
+    stop = threading.Timer(
+        0,
+        lambda: (pve.console(120).wait_for_typed("sleep 60\r"), pve.call(lambda: pve.server.halt_guest(guest_of(pve)))),
+    )
+    stop.start()
+    result = script({"send": "sleep 60", "expect": "never", "timeout": 30}, vmid=120)
+    stop.join()
+    pve.remove_guest(120)
+    assert result["error"]["reason"] == "ended"
+    assert "failed, waiting for 'never': guest 120 (stops) is stopped; the console shows" in result.msg
+
+
+def guest_of(pve, vmid=120):
+    return pve.server.guest(vmid)
+
+
+@pytest.fixture
+def late(pve):
+    """PVE's own terminal takes its time to start."""
+    pve.knobs.console_terminal_seconds = 0.8
+    yield
+    pve.knobs.console_terminal_seconds = 0.0
+
+
+def test_a_line_that_somebody_else_holds_is_told_from_a_time_out(script, pve, late):
+    """The one who asks must not see the other's task, and so finds out on the line."""
+    pve.add_guest(121, "two", status="running", config={"serial0": "socket", "serial1": "socket"})
+    with Terminal(pve, "/nodes/pve1/qemu/121") as other:
+        other.read_until("serial0\r\n")
+        result = script({"run": "true", "timeout": 2}, vmid=121, step_timeout=2)
+    pve.console(121).wait_for_clients(0)
+    pve.remove_guest(121)
+    assert result["error"]["reason"] == "silent"
+    assert "the console says nothing at all; another session may have the serial line in use, that of " in result.msg
+    assert "not within 10 s" in result.msg
+    # Nothing was typed before the terminal had started, which would have shown it.
+    assert result["error"]["transcript"].startswith("starting serial terminal on interface serial0\n")
+
+
+def test_a_guest_that_is_paused_is_told_from_a_time_out(script, pve, late):
+    async def silence(terminal):
+        while True:
+            await terminal.read()
+
+    pve.console(110).run(silence)
+    pve.call(lambda: setattr(pve.server.guest(110), "qmpstatus", "paused"))
+    try:
+        result = script({"expect": "login: ", "timeout": 1})
+    finally:
+        pve.call(lambda: setattr(pve.server.guest(110), "qmpstatus", "running"))
+    assert result["error"]["reason"] == "silent"
+    assert "says nothing at all; guest 110 (term) is paused, and shows nothing until it is resumed" in result.msg
+
+
+def test_a_guest_that_was_paused_in_the_middle(script, pve):
+    pve.console(110).run(Shell())
+    timer = threading.Timer(
+        0,
+        lambda: (
+            pve.console(110).wait_for_typed("sleep 61\r"),
+            pve.call(lambda: setattr(pve.server.guest(110), "qmpstatus", "paused")),
+        ),
+    )
+    timer.start()
+    try:
+        result = script({"send": "sleep 61", "expect": "never", "timeout": 2})
+        timer.join()
+    finally:
+        pve.call(lambda: setattr(pve.server.guest(110), "qmpstatus", "running"))
+    assert result["error"]["reason"] == "timeout"
+    assert "guest 110 (term) is paused, and shows nothing until it is resumed" in result.msg
+
+
+def test_a_session_from_before_the_start_of_the_guest_holds_no_line(script, pve, monkeypatch):
+    monkeypatch.setattr(sessions, "CLOCK_SLACK_SECONDS", 0)
+    pve.add_guest(122, "again", status="running", config={"serial0": "socket"})
+    with Terminal(pve, "/nodes/pve1/qemu/122") as forgotten:
+        forgotten.read_until("serial0\r\n")
+        pve.call(lambda: pve.server.halt_guest(guest_of(pve, 122)))
+        # In seconds, as PVE counts.
+        time.sleep(2.1)
+        pve.call(lambda: pve.server.run_guest(guest_of(pve, 122)))
+        time.sleep(1.1)
+        result = script({"send": "echo free", "expect": "^free$"}, vmid=122)
+        assert not result.failed, result.msg
+        assert ApiClient(pve).status_of(forgotten.answer["upid"])["status"] == "running"
+    pve.console(122).wait_for_clients(0)
+    pve.remove_guest(122)
+
+
+def test_a_login_works_where_the_terminal_starts_late(guest, script, pve, late):
+    guest(*DASH)
+    result = script({"run": "echo done"}, login=LOGIN)
+    assert result["answers"][0]["output"] == "done\n", result.msg
+    assert result["transcript"].startswith("starting serial terminal")
+
+
+def test_the_message_names_the_whole_time(script, pve):
+    async def chatters(terminal):
+        while True:
+            await terminal.write("not yet\r\n")
+            await asyncio.sleep(0.3)
+
+    pve.console(110).run(chatters)
+    try:
+        result = script({"run": "true"}, login={**LOGIN, "timeout": 2})
+        assert "not within 2 s" in result.msg
+        result = script({"send": "x", "expect": "nobody", "timeout": 1.5})
+        assert "not within 1.5 s" in result.msg
+    finally:
+        pve.console(110).run(Shell())

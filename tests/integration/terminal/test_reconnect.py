@@ -92,6 +92,9 @@ def test_a_guest_that_moves_is_followed_and_a_network_that_breaks_is_waited_for(
         live_long_enough(person)
 
         cluster.move_guest(110, "pve2")
+        # PVE says nothing of it until something is typed, which then is lost.
+        console.wait_for_clients(0)
+        person.type("x")
         person.expect(rb"broke off: opening it again \(Ctrl-\] or Ctrl-C gives up\)")
         person.type("echo lost\r")
         person.expect(rb"opened again, on node pve2")

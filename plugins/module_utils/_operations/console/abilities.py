@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest, PermissionDenied
@@ -32,6 +32,7 @@ class Abilities:
     """What a guest shows itself by. display and serials are a virtual machine's only.
 
     condition is running, paused, hibernated or stopped, serials are those of its serial lines that PVE can connect to.
+    started is when it was started, by the server's clock; 0 is not known.
     """
 
     condition: str
@@ -39,6 +40,7 @@ class Abilities:
     serials: tuple[str, ...] = ()
     spice: bool = False
     agent: bool = False
+    started: int = 0
 
     @property
     def runs(self) -> bool:
@@ -52,11 +54,13 @@ def read_abilities(target: ConsoleTarget, status: Status | None = None) -> Abili
     """
     if target.handle is None:
         return Abilities(RUNNING, spice=True)
-    condition = (status or read_status(target.handle)).condition
+    status = status or read_status(target.handle)
     if target.kind == LXC:
-        return Abilities(condition, spice=True)
+        return Abilities(status.condition, spice=True)
+    started = target.client.server_time - status.uptime if status.uptime else 0
     # Without current, there would be the settings of the next start.
-    return machine_abilities(condition, target.handle.read("config", current=1))
+    found = machine_abilities(status.condition, target.handle.read("config", current=1))
+    return replace(found, started=started)
 
 
 def machine_abilities(condition: str, config: t.Mapping[str, t.Any]) -> Abilities:

@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from ..._pve.errors import PveError
 from ..._pve.guests import QEMU
 from ..._pve.tasks import Upid, parse_upid, read_log, read_task, stop_task
-from .abilities import Abilities
+from ..facts import PAUSED
+from .abilities import Abilities, read_abilities
 from .target import ConsoleTarget
 
 _TASK = "vncproxy"
 # The first line of a terminal's log (termproxy main.rs); a display's vncproxy says nothing.
 _TERMINAL_LOG = "client connection"
+# Whoever waits for an answer in vain does not wait long for the reason.
+_REASON_SECONDS = 5.0
+# What the clocks of nodes, and uptimes in whole seconds, may differ by.
+CLOCK_SLACK_SECONDS = 5
 _SERIAL_DISPLAY = re.compile(r"serial[0-3]")
 
 
@@ -38,7 +43,8 @@ def open_sessions(target: ConsoleTarget, abilities: Abilities) -> tuple[OpenSess
     """Find the terminal sessions on a virtual machine, as far as the caller may see their tasks.
 
     One request, and two for each console of the machine. Which of several serial lines a session is on, PVE does not
-    say. Raises a PveError.
+    say. One from before the machine was started has no line any more, though its task runs on until somebody types in
+    it or leaves (termproxy main.rs). Raises a PveError.
     """
     if target.kind != QEMU:
         return ()
@@ -46,7 +52,8 @@ def open_sessions(target: ConsoleTarget, abilities: Abilities) -> tuple[OpenSess
     upids = [parse_upid(str(entry["upid"])) for entry in entries if "endtime" not in entry and _concerns(target, entry)]
     # Where the display is a serial line, VNC shows it as a terminal (PVE::API2::Qemu vncproxy).
     any_console = _SERIAL_DISPLAY.fullmatch(abilities.display) is not None
-    return tuple(OpenSession(upid) for upid in upids if _is_session(target, upid, any_console))
+    alive = [upid for upid in upids if upid.start + CLOCK_SLACK_SECONDS >= abilities.started]
+    return tuple(OpenSession(upid) for upid in alive if _is_session(target, upid, any_console))
 
 
 def _concerns(target: ConsoleTarget, entry: t.Mapping[str, t.Any]) -> bool:
@@ -67,3 +74,21 @@ def end_sessions(target: ConsoleTarget, sessions: t.Iterable[OpenSession]) -> No
     """Stop the tasks that serve sessions, and wait until they have ended; raises a PveError."""
     for session in sessions:
         stop_task(target.client, session.task)
+
+
+def why_silent(target: ConsoleTarget, upid: str, silent: bool) -> str:
+    """Say why the session of this task shows nothing, or, unless silent, nothing more; nothing when nobody knows."""
+    try:
+        with target.looking(_REASON_SECONDS):
+            abilities = read_abilities(target)
+            if abilities.condition == PAUSED:
+                return f"{target.label} is paused, and shows nothing until it is resumed"
+            sessions = open_sessions(target, abilities) if silent else ()
+    except PveError:
+        return ""
+    others = [session for session in sessions if session.task.text != upid]
+    if not others:
+        return ""
+    if len(abilities.serials) == 1:
+        return f"{abilities.serials[0]} is in use by {others[0]}, and serves one session at a time: close that first"
+    return f"another session may have the serial line in use, that of {others[0]}"

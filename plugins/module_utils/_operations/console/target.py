@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import dataclass
 
 from ..._pve.client import PveClient
+from ..._pve.deadline import Deadline
 from ..._pve.errors import InvalidRequest, NotFound, PveError
 from ..._pve.guests import GuestHandle, Selector, is_absent
 from ..facts import Status
@@ -61,6 +63,15 @@ class ConsoleTarget:
     def acl_path(self) -> str:
         """The path that privileges are granted on."""
         return f"/vms/{self.vmid}" if self.handle else f"/nodes/{self._node}"
+
+    @contextlib.contextmanager
+    def looking(self, seconds: float) -> t.Iterator[None]:
+        """Give what is asked meanwhile so many seconds of its own: for a look that fails rather than lasts."""
+        kept, self.client.deadline = self.client.deadline, Deadline(seconds)
+        try:
+            yield
+        finally:
+            self.client.deadline = kept
 
     def following(self, call: t.Callable[[], Answer]) -> Answer:
         """Make a call; when the guest has left its node, follow it there and call once more."""

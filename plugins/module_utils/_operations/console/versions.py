@@ -97,6 +97,9 @@ def read_release(client: PveClient) -> Release:
         # The port is opened by the server that is asked; it knows itself by this name (PVE::HTTPServer rest_handler).
         packages = client.read("nodes", "localhost", "apt", "versions")
     except (PermissionDenied, NotFound, Refused):
-        return Release({MANAGER: parse_version(str(client.read("version").get("version") or ""))})
-    installed = {str(entry.get("Package")): str(entry.get("OldVersion") or "") for entry in packages}
-    return Release({name: parse_version(version) for name, version in installed.items() if version})
+        packages = []
+    installed = {str(entry.get("Package")): str(entry.get("OldVersion") or "") for entry in packages or ()}
+    known = {name: parsed for name, version in installed.items() if (parsed := parse_version(version))}
+    if MANAGER not in known:
+        known[MANAGER] = parse_version(str(client.read("version").get("version") or ""))
+    return Release(known)

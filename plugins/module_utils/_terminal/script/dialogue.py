@@ -64,13 +64,19 @@ class Dialogue:
 
     @property
     def silent(self) -> bool:
-        """Whether the guest has said nothing at all."""
-        first, dummy, rest = self.transcript.partition("\n")
-        return (first.startswith(_OPENING) or _OPENING.startswith(first)) and not rest.strip()
+        """Whether the guest has said nothing at all: what comes before PVE's own first line is PVE's, too."""
+        before, opening, rest = self.transcript.partition(_OPENING)
+        shown = rest.partition("\n")[2] if opening else before
+        return not shown.strip() or (not opening and _OPENING.startswith(shown.strip()))
 
     def type(self, text: str) -> None:
         """Type it."""
         self._session.type(text.encode())
+
+    def begin(self) -> None:
+        """Wait until what is typed reaches the guest, and is not shown by PVE's own terminal."""
+        while not (self._session.started or self.ended or self._deadline.expired):
+            self._receive(min(self._session.attend(), self._deadline.remaining))
 
     def wake(self) -> None:
         """Press Enter if the console shows nothing of itself."""
@@ -81,9 +87,16 @@ class Dialogue:
             self.type(ENTER)
 
     def expect(
-        self, patterns: Patterns, seconds: float, at_rest: Patterns | None = None, marks: Patterns | None = None
+        self,
+        patterns: Patterns,
+        seconds: float,
+        at_rest: Patterns | None = None,
+        marks: Patterns | None = None,
+        waited: float = 0.0,
     ) -> Found:
         """Wait until one of the patterns is shown. The one that begins first wins. Raises Unanswered.
+
+        waited is how long that has been waited for before.
 
         A match that reaches to the end of what is shown counts when nothing more comes, as more might make it another
         one; those at_rest count only then, and marks count at once.
@@ -103,13 +116,13 @@ class Dialogue:
                 if found is not None:
                     return found
             if self.ended:
-                raise Unanswered("ended", "PVE ended the session")
+                raise Unanswered("ended", self._session.why_over or "PVE ended the session")
             if left <= 0:
                 over = self._deadline.expired
                 why = (
                     f"the time of {self._deadline.seconds:g} s was over"
                     if over
-                    else f"not within {round(seconds, 1):g} s"
+                    else f"not within {round(waited + seconds, 1):g} s"
                 )
                 raise Unanswered("silent" if self.silent else "timeout", why)
             restless = self._receive(left)
@@ -131,7 +144,7 @@ class Dialogue:
         """Take what is shown next; False when nothing came in that time."""
         end = time.monotonic() + seconds
         while not self.ended:
-            pause = min(self._session.keep_alive(), max(0.0, end - time.monotonic()))
+            pause = min(self._session.attend(), max(0.0, end - time.monotonic()))
             message = self._session.wait(pause)
             if message:
                 self._take(self._plain.feed(message))

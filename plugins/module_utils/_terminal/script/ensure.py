@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._operations.console.abilities import Abilities, check_identity, check_terminal, read_abilities
-from ..._operations.console.sessions import open_sessions
+from ..._operations.console.sessions import open_sessions, why_silent
 from ..._operations.console.target import ConsoleTarget, console_target
 from ..._operations.console.versions import TERMINAL
 from ..._operations.plan import Applier, Outcome, outcome
@@ -51,7 +51,14 @@ def ensure_script(applier: Applier, request: ScriptRequest) -> Outcome:
         return _outcome(applier, target, Report((), ""), [UNSENT] if guarded else [])
     _check_free(target, abilities)
     with open_session(target, request.serial) as session:
-        report = carry_out(applier, session, target.label, request.script, applier.client.deadline)
+        report = carry_out(
+            applier,
+            session,
+            target.label,
+            request.script,
+            applier.client.deadline,
+            explain=lambda silent: why_silent(target, session.console.upid, silent),
+        )
     return _outcome(applier, target, report)
 
 

@@ -81,20 +81,31 @@ def carry_out(
     script: Script,
     deadline: Deadline,
     note: Note | None = None,
+    explain: t.Callable[[bool], str] = lambda _silent: "",
 ) -> Report:
     """Take the steps; note gets each answer as it comes. Raises ScriptFailed at the first that fails.
 
+    explain is asked when an answer has not come: why the console shows nothing, or, with False, nothing more.
     Whoever was logged in by the script is logged out, after a failure as well.
     """
-    return _Run(applier, Dialogue(session, deadline), label, script, note).run()
+    return _Run(applier, Dialogue(session, deadline), label, script, note, explain).run()
 
 
 class _Run:
-    def __init__(self, applier: Applier, dialogue: Dialogue, label: str, script: Script, note: Note | None) -> None:
+    def __init__(
+        self,
+        applier: Applier,
+        dialogue: Dialogue,
+        label: str,
+        script: Script,
+        note: Note | None,
+        explain: t.Callable[[bool], str],
+    ) -> None:
         self._applier = applier
         self._label = label
         self._script = script
         self._note = note
+        self._explain = explain
         self._mask = Masker(script.all_secrets())
         self._dialogue = dialogue
         self._shell = Shell(dialogue, script)
@@ -103,6 +114,7 @@ class _Run:
         step: Step | None = None
         answers = []
         try:
+            self._dialogue.begin()
             if self._script.needs_shell:
                 self._shell.reach()
             elif self._script.wake:
@@ -115,8 +127,9 @@ class _Run:
                     self._note(answer)
         except Unanswered as error:
             transcript = self._mask(self._dialogue.transcript)
+            why = self._explain(error.reason == "silent") if error.reason in ("silent", "timeout") else ""
             left = self._leave(interrupt=error.reason == "timeout")
-            raise self._failure(step, error, transcript, left) from error
+            raise self._failure(step, error, transcript, why, left) from error
         self._leave(interrupt=False)
         return Report(tuple(answers), self._mask(self._dialogue.transcript), skipped)
 
@@ -162,7 +175,7 @@ class _Run:
     def _leave(self, interrupt: bool) -> bool:
         return not self._script.logout or self._shell.leave(interrupt)
 
-    def _failure(self, step: Step | None, error: Unanswered, transcript: str, left: bool) -> ScriptFailed:
+    def _failure(self, step: Step | None, error: Unanswered, transcript: str, why: str, left: bool) -> ScriptFailed:
         where = f"step {step.number} ({step.title})" if step else "the way to a prompt"
         awaited = ""
         if error.reason in ("timeout", "ended") and step and step.expect:
@@ -170,10 +183,13 @@ class _Run:
         screen = [line for line in transcript.splitlines() if line.strip()]
         shown = f"; the console shows {screen[-1]!r}" if screen and error.reason != "pattern" else ""
         if error.reason == "silent":
-            shown = (
-                "; the console says nothing at all: it may be in use elsewhere, or nothing in the guest uses it "
+            shown = "; the console says nothing at all" + (
+                ""
+                if why
+                else ": it may be in use elsewhere, or nothing in the guest uses it "
                 "(kernel option console=ttyS0, a getty on it)"
             )
+        reason = f"; {why}" if why else ""
         open_still = "" if left else "; the script's login on the console is still open"
-        sentence = f"{where} on the console of {self._label} failed{awaited}: {error}{shown}{open_still}"
+        sentence = f"{where} on the console of {self._label} failed{awaited}: {error}{shown}{reason}{open_still}"
         return ScriptFailed(self._mask(sentence), error.reason, step.number if step else 0, transcript)

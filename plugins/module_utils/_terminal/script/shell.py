@@ -13,7 +13,7 @@ import shlex
 import time
 import typing as t
 
-from .dialogue import WAKE_SECONDS, Dialogue, Found, Unanswered
+from .dialogue import WAKE_SECONDS, Dialogue, Found, Patterns, Unanswered
 from .steps import ENTER, Script
 
 INTERRUPT = "\x03"
@@ -45,10 +45,10 @@ class Shell:
     def reach(self) -> None:
         """Get to a shell, logging in if that is asked for. Raises Unanswered."""
         login = self._script.login
-        end = time.monotonic() + (login.seconds if login else max(self._script.seconds, PROMPT_SECONDS))
-        found = self._wake(end)
+        began, seconds = time.monotonic(), login.seconds if login else max(self._script.seconds, PROMPT_SECONDS)
+        found = self._wake(began, seconds)
         if found == "login":
-            self._log_in(end)
+            self._log_in(began, seconds)
         elif login is not None:
             # Whoever it belongs to, it is not for this script.
             user = self.run("id -un", self._script.seconds).output.strip()
@@ -64,9 +64,9 @@ class Shell:
         # the line out of the history of most shells.
         line = f' echo "<""{mark}>"; eval {shlex.quote(command)}; echo "<{mark}:""$?>"'
         self._dialogue.type(line.replace("\n", ENTER) + ENTER)
-        end = time.monotonic() + seconds
-        self._await(rf"<{mark}>\n", seconds)
-        found = self._await(rf"<{mark}:(\d+)>", max(0.0, end - time.monotonic()))
+        began = time.monotonic()
+        self._await(rf"<{mark}>\n", began, seconds)
+        found = self._await(rf"<{mark}:(\d+)>", began, seconds)
         return Completed(int(found.match[1]), found.shown[: found.match.start()])
 
     def leave(self, interrupt: bool) -> bool:
@@ -83,21 +83,29 @@ class Shell:
             return True
         return self._dialogue.ended
 
-    def _await(self, pattern: str, seconds: float) -> Found:
-        found = self._dialogue.expect({}, seconds, at_rest={"login": _LOGIN}, marks={"mark": re.compile(pattern)})
+    def _await(self, pattern: str, began: float, seconds: float) -> Found:
+        """Wait for it until so many seconds after the beginning."""
+        found = self._until(began, seconds, {}, at_rest={"login": _LOGIN}, marks={"mark": re.compile(pattern)})
         if found.name == "login":
             self.logged_in = False
             raise Unanswered("login", "there is no shell any more, but a login prompt")
         return found
 
-    def _wake(self, end: float) -> str:
+    def _until(self, began: float, seconds: float, patterns: Patterns, **more: Patterns) -> Found:
+        """Expect it until so many seconds after the beginning, and name all of them when it does not come."""
+        waited = min(seconds, time.monotonic() - began)
+        return self._dialogue.expect(patterns, seconds - waited, waited=waited, **more)
+
+    def _wake(self, began: float, seconds: float) -> str:
         """Wait for a prompt, pressing Enter when none comes; returns which one it is."""
         prompts = {"login": _LOGIN, "password": _PASSWORD, "shell": self._script.prompt}
         patience = WAKE_SECONDS
         while True:
-            left = max(0.0, end - time.monotonic())
+            waited = min(seconds, time.monotonic() - began)
+            left = seconds - waited
+            pause = min(patience, left) if self._script.wake else left
             try:
-                name = self._dialogue.expect({}, min(patience, left) if self._script.wake else left, prompts).name
+                name = self._dialogue.expect({}, pause, prompts, waited=waited).name
                 if name == "login" and self._script.login is None:
                     raise Unanswered("login", "the console asks for a login: give login")
                 if name != "password":
@@ -109,18 +117,17 @@ class Shell:
             self._dialogue.type(ENTER)
             patience = WAKE_AGAIN_SECONDS
 
-    def _log_in(self, end: float) -> None:
+    def _log_in(self, began: float, seconds: float) -> None:
         login = self._script.login
         if login is None:
             raise TypeError("the script has no login")
         prompts = {"login": _LOGIN, "password": _PASSWORD, "shell": self._script.prompt}
         self._dialogue.type(login.user + ENTER)
         # What is shown by then is the name itself.
-        name = self._dialogue.expect({}, max(0.0, end - time.monotonic()), prompts).name
+        name = self._until(began, seconds, {}, at_rest=prompts).name
         if name == "password":
             self._dialogue.type(login.password + ENTER)
-            left = max(0.0, end - time.monotonic())
-            name = self._dialogue.expect({"incorrect": _INCORRECT}, left, prompts).name
+            name = self._until(began, seconds, {"incorrect": _INCORRECT}, at_rest=prompts).name
         if name != "shell":
             asks = "asks for another password" if name == "password" else "refused the login"
             raise Unanswered("login", f"the guest {asks} of {login.user!r}: check the user and the password")

@@ -30,6 +30,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.co
     Since,
     parse_version,
     reaches,
+    read_release,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest, PermissionDenied
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import Guest, GuestHandle
@@ -174,3 +175,23 @@ def test_the_guide_tells_the_rules():
     told = set(re.findall(r"from ([a-z-]+ [0-9.]+) on", table))
     known = {rule for rule in TOKEN_RULES.values() if isinstance(rule, Since)}
     assert told == {f"{rule.package} {'.'.join(map(str, version))}" for rule in known for version in rule.versions}
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        [],
+        None,
+        [{"Package": "proxmox-ve", "OldVersion": "9.1.0"}],
+        [{"Package": "pve-manager", "Version": "99.0.0"}],
+        [{"Package": "pve-manager", "OldVersion": "not installed"}],
+    ],
+)
+def test_a_release_that_the_packages_do_not_tell_is_asked_for(listed):
+    answers = {"versions": listed, "version": {"version": "9.2.11", "release": "9.2"}}
+    release = read_release(SimpleNamespace(read=lambda *path: answers[path[-1]]))
+    assert release.packages[MANAGER] == (9, 2, 11)
+    # Of qemu-server nothing is known, and so pve-manager's version is the hint.
+    rule = TOKEN_RULES["qemu", "terminal"]
+    assert isinstance(rule, Since)
+    assert release.has(rule)
