@@ -234,6 +234,14 @@ class PveHandle:
     def set_bridges(self, node: str, *bridges: str) -> None:
         self.call(lambda: self.server.bridges.__setitem__(node, list(bridges)))
 
+    def add_vnet(self, name: str, zone: str) -> None:
+        """A vnet of SDN, on every node."""
+        self.call(lambda: self.server.vnets.__setitem__(name, zone))
+
+    def set_mtu(self, interface: str, mtu: int) -> None:
+        """What the configuration of a bridge, of a vnet's zone or of the port eno1 says."""
+        self.call(lambda: self.server.mtus.__setitem__(interface, mtu))
+
     def set_agent_interfaces(self, vmid: int, interfaces: list[dict[str, Any]]) -> None:
         self.call(lambda: setattr(self.server.guest(vmid), "agent", {"interfaces": interfaces}))
 

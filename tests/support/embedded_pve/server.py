@@ -9,11 +9,11 @@ from __future__ import annotations
 from .access import Access
 from .agent import Agent
 from .clone import Clone
-from .cluster import Cluster
 from .disks import Disks
 from .ha import HighAvailability
+from .networks import Networks
 from .strict_http import StrictHttp
 
 
-class EmbeddedPve(StrictHttp, Access, Agent, HighAvailability, Clone, Disks, Cluster):
+class EmbeddedPve(StrictHttp, Access, Agent, HighAvailability, Clone, Disks, Networks):
     """One cluster; see the parts for what each corrects."""

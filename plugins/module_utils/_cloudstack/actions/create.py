@@ -12,13 +12,16 @@ import uuid
 from ..._operations.ha import Place, find_place, plan_ha
 from ..._operations.plan import Plan
 from ..._operations.selection import check_vmid
+from ..._operations.vm.birth import Source
 from ..._operations.vm.deploy import Deployment, deploy_clone, deploy_new, take_down
 from ..._operations.vm.names import check_name
+from ..._operations.vm.request import VmRequest
 from ..._pve.errors import AlreadyExists, PveError, Refused, TimedOut
 from ..._pve.guests import QEMU, Selector
 from ..._pve.tasks import parse_upid
 from ..guest_names import check_guest_name
 from ..guests import is_free
+from ..places import bridges_of, check_networks
 from ..run import Run
 from ..translate import ISO, Order, clone_request, install_request
 
@@ -32,6 +35,9 @@ def create(run: Run) -> dict[str, t.Any]:
     is_iso = (details.text("template_type") or "").lower() == ISO
     request = install_request(order) if is_iso else None
     check_guest_name(run)
+    if request is not None:
+        # To ask for the one bridge that doctor has looked at would be a request more for each instance.
+        check_networks(run, {run.details.text("network_bridge")})
     applier = run.applier()
     if run.dry_run and not is_free(run, run.vmid):
         raise AlreadyExists(f"guest {run.vmid} is there already")
@@ -40,7 +46,7 @@ def create(run: Run) -> dict[str, t.Any]:
             deploy_new(applier, deployment, request)
         else:
             template, node = _template(run)
-            deploy_clone(applier, deployment, template, node, lambda source: clone_request(order, source))
+            deploy_clone(applier, deployment, template, node, lambda source: _clone(run, order, source))
     except BaseException as error:
         run.enter_margin()
         run.left_behind = take_down(run.client, deployment, error)
@@ -49,6 +55,14 @@ def create(run: Run) -> dict[str, t.Any]:
             raise
         raise explained from error
     return {"message": f"Instance created as {run.vmid} on node {run.node}"}
+
+
+def _clone(run: Run, order: Order, source: Source) -> VmRequest:
+    """The guest as a clone of what was read; raises a PveError when there is no place for it on the node."""
+    request = clone_request(order, source)
+    # A template on this node was made with bridges of this node.
+    check_networks(run, bridges_of(source.values) if source.handle.guest.node == run.node else ())
+    return request
 
 
 def _explained(run: Run, deployment: Deployment, error: BaseException) -> PveError | None:
