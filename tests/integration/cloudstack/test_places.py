@@ -72,6 +72,24 @@ class TestNetworks:
         refused(pve_cluster, calls, data, flags, "net0 has no place on node pve2: there is no bridge vmbr0")
 
 
+@BOTH
+class TestTemplatesOfAnotherNode:
+    @pytest.mark.parametrize("template", ["9001", "local-template"])
+    def test_on_local_storage(self, pve_cluster, calls, flags, template):
+        data = payload("create_template", pve_cluster, host={"node": "pve2"}, virtualmachine={"template_id": template})
+        answer = refused(pve_cluster, calls, data, flags, f"the template {template} is on local storage of another")
+        assert f"set template_map, as in {template}@pve2=<vmid>" in answer.error
+
+    def test_onto_local_storage(self, pve_cluster, calls, flags):
+        wanted = {"template_id": "9000", "storage": "local-lvm", "is_full_clone": "true"}
+        data = payload("create_template", pve_cluster, host={"node": "pve2"}, virtualmachine=wanted)
+        refused(pve_cluster, calls, data, flags, "storage local-lvm is not shared")
+
+    def test_to_a_node_that_is_none(self, pve_cluster, calls, flags):
+        data = payload("create_template", pve_cluster, host={"node": "pve7"})
+        refused(pve_cluster, calls, data, flags, "pve7")
+
+
 def test_the_dry_run_assumes_no_bridge(pve, calls):
     pve.set_bridges("pve1", "vmbr1")
     refused(pve, calls, payload("create_template", pve), ["--dry-run"], "there is no bridge vmbr0")

@@ -13,10 +13,12 @@ from ..._operations.ha import Place, find_place, plan_ha
 from ..._operations.plan import Plan
 from ..._operations.selection import check_vmid
 from ..._operations.vm.birth import Source
+from ..._operations.vm.cluster import read_cluster
 from ..._operations.vm.deploy import Deployment, deploy_clone, deploy_new, take_down
 from ..._operations.vm.names import check_name
+from ..._operations.vm.placement import check_clone_target
 from ..._operations.vm.request import VmRequest
-from ..._pve.errors import AlreadyExists, PveError, Refused, TimedOut
+from ..._pve.errors import AlreadyExists, InvalidRequest, PveError, Refused, TimedOut
 from ..._pve.guests import QEMU, Selector
 from ..._pve.tasks import parse_upid
 from ..guest_names import check_guest_name
@@ -60,19 +62,38 @@ def create(run: Run) -> dict[str, t.Any]:
 def _clone(run: Run, order: Order, source: Source) -> VmRequest:
     """The guest as a clone of what was read; raises a PveError when there is no place for it on the node."""
     request = clone_request(order, source)
-    # A template on this node was made with bridges of this node.
-    check_networks(run, bridges_of(source.values) if source.handle.guest.node == run.node else ())
+    if source.handle.guest.node == run.node:
+        # The template was made with bridges of this node.
+        check_networks(run, bridges_of(source.values))
+    else:
+        _check_distance(run, source, request.clone.storage if request.clone else None)
+        check_networks(run, ())
     return request
+
+
+def _check_distance(run: Run, source: Source, storage: str | None) -> None:
+    """Raise a PveError when PVE cannot clone from the template's node to this one; one request."""
+    label, cluster = source.handle.guest.label, read_cluster(run.client)
+    cluster.check_node(run.node)
+    check_clone_target(label, {}, storage, run.node, cluster.nodes)
+    try:
+        check_clone_target(label, source.values, storage, run.node, cluster.nodes)
+    except InvalidRequest as error:
+        raise _too_far(run) from error
+
+
+def _too_far(run: Run) -> InvalidRequest:
+    template = run.details.text("template_id")
+    return InvalidRequest(
+        f"the template {template} is on local storage of another node than {run.node}: copy it to {run.node} and "
+        f"set template_map, as in {template}@{run.node}=<vmid>, or put it on shared storage",
+    )
 
 
 def _explained(run: Run, deployment: Deployment, error: BaseException) -> PveError | None:
     """The failure in the words of somebody who knows what was wanted; None when it is clear as it is."""
     if isinstance(error, Refused) and "uses local storage" in error.cause.pve_message:
-        template = run.details.text("template_id")
-        return Refused(
-            f"the template {template} is on local storage of another node than {run.node}: copy it to {run.node} and "
-            f"set template_map, as in {template}@{run.node}=<vmid>, or put it on shared storage",
-        )
+        return _too_far(run)
     if isinstance(error, TimedOut) and deployment.ordered and not run.left_behind:
         upid = f" during {parse_upid(error.cause.upid).type}" if error.cause.upid else ""
         return TimedOut(
