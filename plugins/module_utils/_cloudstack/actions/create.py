@@ -39,7 +39,7 @@ def create(run: Run) -> dict[str, t.Any]:
     check_guest_name(run)
     if request is not None:
         # To ask for the one bridge that doctor has looked at would be a request more for each instance.
-        check_networks(run, {run.details.text("network_bridge")})
+        check_networks(run, {run.details.text("network_bridge") or ""})
     applier = run.applier()
     if run.dry_run and not is_free(run, run.vmid):
         raise AlreadyExists(f"guest {run.vmid} is there already")
