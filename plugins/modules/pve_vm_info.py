@@ -55,6 +55,7 @@ options:
       - V(pending) is the list of those changes.
       - V(snapshots) is the list of snapshots, as M(cloudbridge.proxmox.pve_snapshot_info) returns it.
       - V(agent) is the guest's addresses. An agent that is missing or silent is a warning and not a failure.
+      - In a list, all of it is null for the guests of a node that does not answer, which is one warning for each node.
     type: list
     elements: str
     choices: [config, pending, snapshots, agent]

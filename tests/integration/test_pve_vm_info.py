@@ -158,6 +158,44 @@ def test_gather_everything(pve, look, run_module):
     assert pve.connection_count == 1
 
 
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_the_guests_of_a_lost_node_are_listed_without_more(pve_cluster, look, forgotten: bool):
+    pve_cluster.add_guest(102, "other", node="pve2")
+    pve_cluster.set_node_offline("pve2", forgotten=forgotten)
+    result = look(gather=["config", "snapshots", "agent"])
+    assert not result.failed, result.msg
+    configs = {guest["vmid"]: guest["config"] for guest in result["guests"]}
+    assert [vmid for vmid, config in configs.items() if config is None] == [101, 102]
+    assert configs[100]["name"] == "web"
+    lost = next(guest for guest in result["guests"] if guest["vmid"] == 101)
+    assert (lost["status"], lost["snapshots"], lost["addresses"]) == (None, None, None)
+    assert result.warnings == [
+        "node pve2 is offline: 2 guests there were returned without config, snapshots, addresses"
+    ]
+    assert not any("/nodes/pve2" in line for line in pve_cluster.summary())
+
+
+def test_a_node_that_stops_to_answer_is_asked_once(pve_cluster, look):
+    pve_cluster.add_guest(102, "other", node="pve2")
+    pve_cluster.before("GET", "/nodes/pve2/qemu/101/config$", lambda: pve_cluster.set_node_offline("pve2"))
+    result = look(gather=["config"])
+    assert not result.failed, result.msg
+    assert [guest["vmid"] for guest in result["guests"] if guest["config"] is None] == [101, 102]
+    (warning,) = result.warnings
+    assert "node pve2 is offline: 2 guests there were returned without config" in warning
+    assert len([line for line in pve_cluster.summary() if "/nodes/pve2" in line]) == 1
+
+
+def test_guests_of_a_lost_node_that_may_fit_are_one_warning(pve_cluster, look):
+    pve_cluster.add_guest(102, "other", node="pve2")
+    pve_cluster.set_node_offline("pve2")
+    result = look(status="running")
+    assert vmids(result) == []
+    assert result.warnings == [
+        "node pve2 is offline: 2 guests there were left out, because PVE does not know the status now"
+    ]
+
+
 def test_what_is_not_gathered_is_not_returned(look):
     assert {"config", "pending", "snapshots", "addresses"}.isdisjoint(look(vmid=101)["guests"][0])
 

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
-from .._pve.client import PveClient
-from .._pve.errors import PermissionDenied, PveError, Refused, TransportError
-from .._pve.guests import GuestHandle, Selector, find_guest, is_absent, read_guests
+from .._pve.client import PveClient, offline_in
+from .._pve.errors import AnswerLost, PermissionDenied, PveError, Refused, TransportError
+from .._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, parse_guests
 from .facts import (
     HIBERNATED,
     PAUSED,
@@ -29,7 +30,8 @@ from .snapshots.facts import read_snapshots, select_snapshots
 from .waiting import read_addresses
 
 STATUSES = (RUNNING, HIBERNATED, STOPPED)
-GATHER = ("config", "pending", "snapshots", "agent")
+# What can be read of each guest, and what results call it.
+GATHER = {"config": "config", "pending": "pending", "snapshots": "snapshots", "agent": "addresses"}
 
 GuestFacts = dict[str, t.Any]
 
@@ -93,20 +95,74 @@ def look_at_guests(applier: Applier, request: GuestsRequest) -> Outcome:
     """
     client = applier.client
     guests: list[GuestFacts] = []
-    warnings: list[str] = []
     if request.selector is None:
-        listed = sorted(read_guests(client), key=lambda guest: guest.vmid)
-        found = [(GuestHandle(client, guest), listed_result(guest)) for guest in listed]
+        found, silent = _listed(client, request)
     else:
         selected = _selected(client, request.selector)
-        found = [selected] if selected else []
+        found, silent = ([selected] if selected else []), {}
+    gatherer = _Gatherer(request.gather, silent)
     for handle, facts in found:
         unknown = request.unknown_of(facts)
         if unknown:
-            warnings.append(f"{handle.guest.label} was left out: PVE does not know its {' and '.join(unknown)} now")
+            gatherer.leave_out(handle.guest, unknown)
         elif request.fits(facts):
-            guests += _gathered(handle, facts, request.gather, warnings)
-    return Outcome(changed=False, warnings=tuple(warnings), facts={"guests": guests})
+            guests += gatherer.gather_of(handle, facts)
+    return Outcome(changed=False, warnings=tuple(gatherer.all_warnings()), facts={"guests": guests})
+
+
+def _listed(client: PveClient, request: GuestsRequest) -> tuple[list[tuple[GuestHandle, GuestFacts]], dict[str, str]]:
+    """All guests by vmid, and the nodes that are offline, each with these words; one request."""
+    # The nodes matter only to who asks for more than the list of guests holds.
+    more = request.gather or request.status is not None or request.template is not None
+    resources = client.read("cluster", "resources", **({} if more else {"type": "vm"}))
+    guests = sorted(parse_guests(resources), key=lambda guest: guest.vmid)
+    found = [(GuestHandle(client, guest), listed_result(guest)) for guest in guests]
+    return found, {node: f"node {node} is offline" for node in offline_in(resources)}
+
+
+@dataclass
+class _Gatherer:
+    """Reads more of guests, one after the other, and asks no node again that does not answer."""
+
+    gather: tuple[str, ...]
+    # Why a node does not answer.
+    silent: dict[str, str]
+    warnings: list[str] = field(default_factory=list)
+    unread: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def leave_out(self, guest: Guest, unknown: t.Sequence[str]) -> None:
+        """Note a guest of which PVE cannot say whether it fits."""
+        what = " and ".join(unknown)
+        if guest.node in self.silent:
+            self.left_out[guest.node, what] += 1
+        else:
+            self.warnings.append(f"{guest.label} was left out: PVE does not know its {what} now")
+
+    def gather_of(self, handle: GuestHandle, facts: GuestFacts) -> list[GuestFacts]:
+        """The guest with what was asked for besides; none when it is gone meanwhile."""
+        if not self.gather or handle.guest.node not in self.silent:
+            try:
+                return list(_gathered(handle, facts, self.gather, self.warnings))
+            except TransportError as error:
+                if error.cause.status is None:
+                    raise  # PVE itself is out of reach, not one of its nodes.
+                self.silent[handle.guest.node] = str(error)
+        self.unread[handle.guest.node] += 1
+        return [{**facts, **{GATHER[name]: None for name in self.gather}}]
+
+    def all_warnings(self) -> t.Iterator[str]:
+        """The warnings, of a node that does not answer one for all of its guests."""
+        yield from self.warnings
+        for (node, what), count in sorted(self.left_out.items()):
+            yield f"{self.silent[node]}: {_guests(count)} left out, because PVE does not know the {what} now"
+        for node, count in sorted(self.unread.items()):
+            what = ", ".join(GATHER[name] for name in self.gather)
+            yield f"{self.silent[node]}: {_guests(count)} returned without {what}"
+
+
+def _guests(count: int) -> str:
+    return "1 guest there was" if count == 1 else f"{count} guests there were"
 
 
 def _selected(client: PveClient, selector: Selector) -> tuple[GuestHandle, GuestFacts] | None:
@@ -156,7 +212,7 @@ def _addresses(handle: GuestHandle, facts: GuestFacts, warnings: list[str]) -> d
         return None
     try:
         return read_addresses(handle).as_result()
-    except (Refused, PermissionDenied, TransportError) as error:
+    except (Refused, PermissionDenied, AnswerLost) as error:
         why = error.cause.pve_message or str(error)
         warnings.append(f"the addresses of {handle.guest.label} on node {handle.guest.node} are not known: {why}")
         return None
