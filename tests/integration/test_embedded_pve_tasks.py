@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+
+from tests.support.api_client import ApiClient
 
 WEB = "/nodes/pve1/qemu/100"
 TEMPLATE = "/nodes/pve1/qemu/9000"
@@ -119,3 +122,54 @@ def test_lists_are_filtered(pve, api):
 def test_a_guest_that_vanishes_before_its_start(pve, api):
     pve.before("POST", "/status/start$", lambda: pve.remove_guest(100))
     assert api.task("POST", WEB + "/status/start") == GONE
+
+
+def stub_of(api, vmid):
+    return {key: value for key, value in api.data("GET", f"/nodes/pve1/qemu/{vmid}/config").items() if key != "digest"}
+
+
+def stop_at_once(pve, upid, *pauses):
+    """DELETE the task after each of these pauses, whether the one before was answered or not."""
+    with ThreadPoolExecutor() as pool:
+        for pause in pauses:
+            time.sleep(pause)
+            pool.submit(ApiClient(pve).data, "DELETE", f"/nodes/pve1/tasks/{upid}")
+
+
+class TestStopping:
+    """97-tasks-stop.json and 97b-tasks-stop-twice.json."""
+
+    @pytest.fixture
+    def clone(self, pve, api):
+        pve.task_seconds["qmclone"] = 30
+        upid = api.data("POST", TEMPLATE + "/clone", newid=102, full=1)
+        assert stub_of(api, 102) == {"lock": "clone", "description": " qmclone temporary file"}
+        return upid
+
+    def test_one_delete_cleans_up_and_answers_after_its_first_look(self, pve, api, clone):
+        began = time.monotonic()
+        assert api.data("DELETE", f"/nodes/pve1/tasks/{clone}") is None
+        assert time.monotonic() - began >= 1.0
+        assert api.status_of(clone)["exitstatus"] == "received interrupt"
+        assert 102 not in pve.vmids()
+        assert not [volume for volume in pve.volumes("local-lvm") if "-102-" in volume]
+        assert api.data("DELETE", f"/nodes/pve1/tasks/{clone}") is None
+
+    @pytest.mark.parametrize("pause", [0.0, 0.3])
+    def test_two_soon_after_one_another_leave_a_locked_stub(self, pve, api, clone, pause):
+        stop_at_once(pve, clone, 0, pause)
+        assert api.status_of(clone)["exitstatus"] == "received interrupt"
+        assert stub_of(api, 102) == {"lock": "clone", "description": " qmclone temporary file"}
+        assert [volume for volume in pve.volumes("local-lvm") if "-102-" in volume]
+        assert api.finish(api.data("DELETE", "/nodes/pve1/qemu/102")) == "VM is locked (clone)"
+
+    def test_two_with_a_pause_are_clean(self, pve, api, clone):
+        stop_at_once(pve, clone, 0, 0.9)
+        assert 102 not in pve.vmids()
+
+    def test_a_term_that_is_lost_is_followed_by_a_kill(self, pve, api, clone):
+        pve.knobs.lost_terms = 1
+        pve.knobs.stop_look_seconds = 0.05
+        api.data("DELETE", f"/nodes/pve1/tasks/{clone}")
+        assert api.status_of(clone)["exitstatus"] == "unexpected status"
+        assert stub_of(api, 102)["lock"] == "clone"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .._operations.facts import Status, parse_status, read_status
+from .._operations.vm.stub import UNSETTLED_LOCKS, is_stub
 from .._pve.errors import (
     AnswerLost,
     InvalidRequest,
@@ -19,13 +20,18 @@ from .._pve.errors import (
     TransportError,
     Unreachable,
 )
-from .._pve.guests import BIRTH_LOCKS, KIND_NAMES, QEMU, Guest, GuestHandle, parse_guests
+from .._pve.guests import KIND_NAMES, QEMU, Guest, GuestHandle, parse_guests
 from .ownership import Mark, Verdict, foreign, judge, read_mark
 
 if t.TYPE_CHECKING:
     from .run import Run
 
 Found = t.Tuple[GuestHandle, Status]  # noqa: UP006 - Python 3.9 evaluates it
+
+
+def find(run: Run) -> Found | None:
+    """Find the guest by its number, or by its mark when CloudStack does not know that."""
+    return locate(run) if run.instance.vmid is not None else find_by_mark(run)
 
 
 def locate(run: Run) -> Found | None:
@@ -109,7 +115,12 @@ def find_by_mark(run: Run) -> Found | None:
 
 
 def check_owner(run: Run, handle: GuestHandle, status: Status, config: t.Mapping[str, t.Any]) -> tuple[Verdict, Mark]:
-    """Say that the guest is the instance's, or could be adopted; raises PermissionDenied for any other."""
+    """Say that the guest is the instance's, could be adopted, or is unfinished; raises PermissionDenied for any other.
+
+    A stub is nobody's: it is the instance's by its number alone.
+    """
+    if is_stub(config):
+        return Verdict.UNFINISHED, Mark()
     details, mark = run.details, read_mark(config)
     custom = details.text("vm_name") if details.flag("adopt_custom_names") else None
     ownership = details.required("ownership")
@@ -122,5 +133,5 @@ def check_owner(run: Run, handle: GuestHandle, status: Status, config: t.Mapping
 
 
 def is_half_made(status: Status) -> bool:
-    """The guest is only being made, so it has no mark yet."""
-    return status.lock in BIRTH_LOCKS
+    """The guest is only being made, or is as good as gone, so it has no mark."""
+    return status.lock in UNSETTLED_LOCKS

@@ -7,6 +7,9 @@
 The mark is a tag, the UUID of the instance as the UUID of the firmware, and lines in the notes. A guest that was there
 before keeps the firmware's UUID, which its system may be licensed by; the notes say then which one that is. A copy
 that somebody makes of a guest inherits notes and tags, but not that UUID, so it is told from the original.
+
+A clone has another UUID, too, until its deployment has configured it. Till then its notes say that it is unfinished,
+which those of a finished guest, and so of a copy of one, never do.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from .._operations.facts import split_tags
 from .._pve.errors import PermissionDenied
 from .payload import Instance
 
-_LINE = re.compile(r"^CloudStack (instance|UUID|adopted guest|deployment): *(\S+) *$", re.MULTILINE)
-_ANY_LINE = re.compile(r"^CloudStack (instance|UUID|adopted guest|deployment):.*(\n|$)", re.MULTILINE)
+_NAMES = "instance|UUID|adopted guest|deployment|unfinished deployment"
+_LINE = re.compile(rf"^CloudStack ({_NAMES}): *(\S+) *$", re.MULTILINE)
+_ANY_LINE = re.compile(rf"^CloudStack ({_NAMES}):.*(\n|$)", re.MULTILINE)
 _INSTANCE_NAME = re.compile(r"[a-z]+-\d+-\d+-[A-Za-z0-9]+")
 _SMBIOS_UUID = re.compile(r"(?:^|,)uuid=([0-9A-Fa-f-]{36})(?:,|$)")
 NO_UUID = "none"
@@ -31,6 +35,7 @@ class Verdict(enum.Enum):
     OURS = "ours"
     ADOPTABLE = "adoptable"
     FOREIGN = "foreign"
+    UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Mark:
     uuid: str = ""
     adopted_guest: str = ""
     deployment: str = ""
+    unfinished: bool = False
     firmware_uuid: str = NO_UUID
     tags: tuple[str, ...] = ()
 
@@ -62,7 +68,8 @@ def read_mark(config: t.Mapping[str, t.Any]) -> Mark:
         instance=lines.get("instance", ""),
         uuid=lines.get("UUID", "").lower(),
         adopted_guest=lines.get("adopted guest", "").lower(),
-        deployment=lines.get("deployment", ""),
+        deployment=lines.get("deployment", "") or lines.get("unfinished deployment", ""),
+        unfinished="unfinished deployment" in lines,
         firmware_uuid=firmware[1].lower() if firmware else NO_UUID,
         tags=split_tags(config.get("tags")),
     )
@@ -74,6 +81,8 @@ def judge(mark: Mark, name: str, instance: Instance, ownership: str, custom_name
         return Verdict.OURS
     if mark.uuid == instance.uuid and mark.genuine:
         return Verdict.OURS
+    if mark.unfinished and (mark.uuid, mark.instance) == (instance.uuid, instance.name):
+        return Verdict.UNFINISHED
     if ownership == "ignore":
         return Verdict.OURS
     if ownership == "adopt" and not mark.present and name in (instance.name, custom_name):
@@ -90,11 +99,10 @@ def foreign(label: str, node: str, mark: Mark, instance: Instance, ownership: st
     return PermissionDenied(f"{label} on node {node} is not {instance.name}: {whose}, so it was not touched{hint}")
 
 
-def new_notes(instance: Instance, deployment: str) -> str:
+def new_notes(instance: Instance, deployment: str, finished: bool = True) -> str:
     """The notes of a guest that is made for the instance by this deployment."""
-    return (
-        f"CloudStack instance: {instance.name}\nCloudStack UUID: {instance.uuid}\nCloudStack deployment: {deployment}"
-    )
+    name = "deployment" if finished else "unfinished deployment"
+    return f"CloudStack instance: {instance.name}\nCloudStack UUID: {instance.uuid}\nCloudStack {name}: {deployment}"
 
 
 def adopted_notes(notes: str, mark: Mark, instance: Instance) -> str:

@@ -60,6 +60,11 @@ class Order:
     def notes(self) -> str:
         return new_notes(self.instance, self.deployment)
 
+    @property
+    def unfinished_notes(self) -> str:
+        """Those of a clone until it has been configured."""
+        return new_notes(self.instance, self.deployment, finished=False)
+
 
 def request_of(options: t.Mapping[str, t.Any]) -> VmRequest:
     """Go through the one door of virtual machines; raises InvalidRequest."""
@@ -83,6 +88,7 @@ def clone_request(order: Order, source: Source) -> VmRequest:
     options = {
         **_common_options(order),
         **firmware_disks(instance, details, template, storage or home),
+        "description": order.notes,
         "clone": {
             "source": str(source.handle.guest.vmid),
             "full": full,
@@ -182,7 +188,7 @@ def _with_identity(request: VmRequest, order: Order) -> VmRequest:
     """Give the firmware the instance's UUID; the rest of what it says of the machine stays as in the template."""
     identity = Wish("smbios1", parts={"uuid": order.instance.uuid})
     if request.clone is not None:
-        request = replace(request, clone=replace(request.clone, description=order.notes))
+        request = replace(request, clone=replace(request.clone, description=order.unfinished_notes))
     return replace(request, settings=(*request.settings, identity))
 
 

@@ -14,9 +14,10 @@ from .._pve.client import PveClient
 from .._pve.commands import Command, run_command
 from .._pve.errors import InvalidRequest, Locked, PveError, Refused, TaskFailed, one_line
 from .._pve.guests import Guest, GuestHandle
-from .._pve.tasks import Task, find_own_task, parse_upid, read_log, read_task, stop_task
+from .._pve.tasks import Task, parse_upid, read_log, stop_task
 from .facts import Status
 from .plan import Applier, Change, Plan, Step
+from .undo import Moment, own_tasks
 
 TASK = "vzdump"
 MODES = ("snapshot", "suspend", "stop")
@@ -188,21 +189,15 @@ def archive_in(log: t.Iterable[str], storage: str) -> str:
     return ""
 
 
-def abandon_backup(handle: GuestHandle, storage: str, since: int) -> Archive | None:
+def abandon_backup(handle: GuestHandle, storage: str, before: Moment) -> Archive | None:
     """Stop the backup that this run has begun, within the client's deadline; PVE removes what there is of the archive.
 
-    since is the server's time (PveClient.server_time) before it was asked for. Returns the archive when it was
-    complete before it could be stopped, and stays. Raises a PveError when nobody knows what has become of it.
+    before is the moment before it was asked for. Returns the archive when it was complete before it could be stopped,
+    and stays. Raises a PveError when nobody knows what has become of it.
     """
-    client, guest = handle.client, handle.guest
-    upids = [upid for upid in map(parse_upid, client.own_upids) if upid.type == TASK]
-    if not upids:
-        lost = find_own_task(client, guest.node, TASK, str(guest.vmid), since)
-        upids = [lost] if lost else []
     archive = None
-    for upid in upids:
-        stop_task(client, upid)
-        task = read_task(client, upid)
+    for upid in own_tasks(handle, TASK, before):
+        task = stop_task(handle.client, upid)
         if task.exit_status == "OK" or task.exit_status.startswith("WARNINGS"):
             archive = find_archive(handle, storage, task)
     return archive

@@ -35,6 +35,8 @@ class PveClient:
         self.own_upids: set[str] = set()
         # How many changes had to be looked up, because the answer to them did not arrive.
         self.lost_answers = 0
+        # How many changes it has sent, or tried to.
+        self.changes_sent = 0
 
     @property
     def identity(self) -> str:
@@ -136,6 +138,7 @@ class PveClient:
 
         Raises Unreachable when PVE did nothing, AnswerLost when it may have done it, or another PveError.
         """
+        self.changes_sent += 1
         return self._send(method, path, form)
 
     def channel(self, *path: str | int, port: int, ticket: str) -> ConsoleChannel:

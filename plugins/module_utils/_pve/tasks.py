@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import typing as t
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from .client import PveClient
 from .errors import (
     Cause,
     InvalidRequest,
+    PermissionDenied,
     PveError,
     Refused,
     TaskDenied,
@@ -27,6 +29,9 @@ from .errors import (
 
 # A node does not know a task yet whose UPID it has only just given out.
 BIRTH_SECONDS = 2.0
+# PVE gives a task five seconds from its TERM to its KILL. A second TERM ends what the task cleans up after the first
+# (PVE::RESTEnvironment kill_process_group, PVE::API2::Qemu clone_vm).
+STOP_PAUSE_SECONDS = 6.0
 EMPTY_LOG = "no content"  # PVE::Tools::dump_logfile
 LOG_TAIL = 10
 
@@ -175,22 +180,46 @@ def ended_task(client: PveClient, upid: Upid, task: Task) -> Task:
     raise TaskFailed(f"{what} failed: {words}{last}", cause)
 
 
-def stop_task(client: PveClient, upid: Upid) -> None:
-    """Stop a task and wait until it has ended, within the client's deadline; raises a PveError when nobody can tell."""
-    tries = client.deadline.tries(client.deadline.remaining)
-    while read_task(client, upid).running:
-        # Stopping a task that has ended, or is stopped already, does no harm.
-        client.write("DELETE", "nodes", upid.node, "tasks", upid.text)
-        if not tries.again():
-            return
+def stop_task(client: PveClient, upid: Upid, asked_before: bool = False) -> Task:
+    """Stop a task and return it once it has ended, however it did; raises TimedOut when it runs on till the deadline.
+
+    asked_before says that somebody else may have asked PVE for it a moment ago.
+    """
+    left, asked = client.deadline.remaining, asked_before
+    try:
+        while True:
+            task = _watch(client, upid, left, STOP_PAUSE_SECONDS if asked else 0.0)
+            if not task.running:
+                return task
+            asked = True
+            # Whether it got there, or was carried out, only the task itself can tell.
+            with contextlib.suppress(TransportError):
+                client.write("DELETE", "nodes", upid.node, "tasks", upid.text)
+    except TimedOut as error:
+        raise TimedOut(
+            f"task {upid.type} of {upid.id or upid.node} was told to stop and has not ended within {left:.0f} s, "
+            f"look at {upid.text}",
+            Cause(upid=upid.text),
+        ) from error
+
+
+def _watch(client: PveClient, upid: Upid, left: float, seconds: float) -> Task:
+    """Look at a task until it has ended, for so many seconds; raises TimedOut at the client's deadline."""
+    watch = client.deadline.within(seconds)
+    while True:
+        task = _read_visible_task(client, upid, left)
+        if task is not None and (not task.running or watch.expired):
+            return task
+        client.deadline.pause(pause_after(watch.seconds - watch.remaining))
 
 
 def find_own_task(client: PveClient, node: str, task_type: str, task_id: str, since: int) -> Upid | None:
     """Find a task of this type and guest that the caller has started since that second and does not know yet.
 
-    since is in the server's seconds since 1970 (PveClient.server_time). Of several, which only other runs with the
-    same token can have started, it is the newest.
+    since is in the seconds since 1970 of the server that answers (PveClient.server_time), whose clock may differ from
+    that of the node. Of several, which only other runs with the same token can have started, it is the newest.
     """
+    since += _clock_difference(client, node)
     vmid = task_id if task_id.isdigit() else None
     entries = client.read("nodes", node, "tasks", typefilter=task_type, vmid=vmid, since=since, source="all")
     upids = (parse_upid(entry["upid"]) for entry in entries)
@@ -202,3 +231,14 @@ def find_own_task(client: PveClient, node: str, task_type: str, task_id: str, si
         and upid.text not in client.own_upids
     ]
     return max(mine, key=lambda upid: upid.start, default=None)
+
+
+def _clock_difference(client: PveClient, node: str) -> int:
+    """How many seconds the node's clock is ahead of the server's; 0 when the node does not say."""
+    try:
+        now = int(client.read("nodes", node, "time")["time"])
+    except (Refused, PermissionDenied):
+        return 0
+    # Both are cut to whole seconds, and neither is read at the very same moment.
+    difference = now - client.server_time
+    return difference - 1 if difference else 0

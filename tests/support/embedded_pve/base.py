@@ -61,6 +61,7 @@ class EmbeddedBase(FakePve):  # type: ignore[misc]
         self.knobs = knobs
         self.lock_timeouts: dict[int, int] = {}
         self.background: set[asyncio.Task[Any]] = set()
+        self.stopping = False
         # Mistakes of the embedded PVE or of a test's hook; running_embedded_pve raises the first at its end.
         self.internal_errors: list[BaseException] = []
         self.max_requests = 0

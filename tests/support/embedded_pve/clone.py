@@ -21,6 +21,8 @@ from .config import Config
 from .create import Create
 from .volumes import CLOUDINIT_SIZE, UNUSED_KEY, is_cloudinit
 
+TEMPORARY = " qmclone temporary file"
+
 
 class Clone(Create, Config):
     async def _qm_clone(self, values: dict[str, Any], user: str) -> str:
@@ -46,6 +48,10 @@ class Clone(Create, Config):
             raise die(f"unable to create VM {newid}: config file already exists")
         self._check_drives(old, full, snapname, values.get("storage"), user)
         new = None if taken else self.new_guest(newid, node, self._clone_name(values, source), "clone")
+        if new is not None:
+            # '# qmclone temporary file' is all that there is of it till the end (PVE::API2::Qemu, clone_vm).
+            new.config["description"] = TEMPORARY
+            new.being_copied = self._first_copy(old, values, full)
 
         async def body() -> None:
             if new is None:
@@ -56,6 +62,18 @@ class Clone(Create, Config):
 
         log = [f"creating a clone of VM {source.vmid} with ID {newid}"]
         return await self.task(node, "qmclone", source.vmid, user, body, vm=new, lock=False, log=log)
+
+    def _first_copy(
+        self, old: dict[str, Any], values: dict[str, Any], full: bool
+    ) -> tuple[str, int, str | None] | None:
+        """The storage, size and format of the first volume that a full clone makes."""
+        if not full:
+            return None
+        for _key, volume, props in drives_of(old, skip_cdrom=True):
+            storage = volume_ref(volume)[0]
+            if storage is not None:
+                return str(values.get("storage") or storage), self.volume_size(volume, props), values.get("format")
+        return None
 
     def _check_clone_storage(self, storage: str | None, target: str | None) -> None:
         if not storage:

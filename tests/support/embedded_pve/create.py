@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -143,6 +144,13 @@ class Create(Config):
             raise PveError(500, f"VM {vm.vmid} is running - destroy failed")
 
         async def body() -> str | None:
+            if self.knobs.destroyed_seconds and vm in self.vms and not vm.lock:
+                # The disks are gone, and this keeps the number (PVE::API2::Qemu, destroy_vm).
+                config, vm.config = vm.config, {}
+                self.set_lock(vm, "destroyed")
+                await asyncio.sleep(self.knobs.destroyed_seconds)
+                self.set_lock(vm, None)
+                vm.config = config
             return self._destroy(vm, values)
 
         return await self.task(vm.node, "qmdestroy", vm.vmid, user, body, vm=vm)

@@ -19,6 +19,16 @@ class Knobs:
     """Seconds after which an idle connection is closed (90-transport.json: 5)."""
     default_task_seconds: float = 0.0
     task_seconds: dict[str, float] = field(default_factory=dict)
+    clock_ahead: dict[str, float] = field(default_factory=dict)
+    """By how many seconds a node's clock is ahead of that which answers; it dates the node's tasks."""
+    clean_up_seconds: float = 0.6
+    """Seconds a create or clone needs to take its guest away after a TERM (97b-tasks-stop-twice.json)."""
+    destroyed_seconds: float = 0.0
+    """Seconds that a guest shows the lock destroyed, and nothing else, before it is gone."""
+    stop_look_seconds: float = 1.0
+    """Seconds between the looks of a DELETE of a task, which answers when the task has ended, or after five of them."""
+    lost_terms: int = 0
+    """How many of the next TERMs have no effect."""
     resources_lag: float = 0.0
     """Seconds /cluster/resources needs to know a new guest, name or status (pvestatd broadcasts every 10 s)."""
     lock_wait: float = 10.0

@@ -84,6 +84,7 @@ class StrictHttp(EmbeddedBase):
             self.port = self.runner.addresses[0][1]
 
     async def stop(self) -> None:
+        self.stopping = True
         tasks = list(self.background)
         for task in tasks:
             task.cancel()

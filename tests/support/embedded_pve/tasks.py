@@ -35,6 +35,9 @@ TASK_LOCKS = {
     "vzrollback": "rollback",
 }
 LIST_LIMIT = 50
+# What takes its half-made guest away when it is interrupted, and takes a moment for it (PVE::API2::Qemu clone_vm).
+MAKING_TASKS = ("qmcreate", "qmclone")
+LOOKS_AFTER_TERM = 5
 
 TASK_STATUSES = ("ok", "error", "warning", "unknown")
 
@@ -67,6 +70,9 @@ class Tasks(EmbeddedBase):
         self.running_tasks: dict[str, asyncio.Task[Any]] = {}
         # Set, it ends the time that tasks take.
         self.hurry = asyncio.Event()
+        # How often a task got TERM, and the tasks that got KILL.
+        self.terms: dict[str, int] = {}
+        self.killed: set[str] = set()
 
     async def task(
         self,
@@ -130,19 +136,37 @@ class Tasks(EmbeddedBase):
             finally:
                 if lock_guest is not None:
                     self.release(lock_guest, record["upid"])
-                self.running_tasks.pop(record["upid"], None)
         except TaskError as problem:
             status = str(problem)
         except PveError as problem:
             status = problem.message
         except asyncio.CancelledError:
-            # clone_vm and create_vm clean up behind themselves also when their worker is interrupted (PVE::API2::Qemu).
-            self._abandon(record, guest)
-            status = "received interrupt"
+            status = await self._interrupted(record, guest)
         except Exception as problem:  # noqa: BLE001 - a mistake of ours must not leave the task running
             self.internal_errors.append(problem)
             status = f"internal error of the embedded PVE: {problem!r}"
+        self.running_tasks.pop(record["upid"], None)
         self._end(record, status)
+
+    async def _interrupted(self, record: dict[str, Any], guest: Any) -> str:
+        """What a worker does after a TERM; another one, or a KILL, leaves a stub (97b-tasks-stop-twice.json)."""
+        upid = record["upid"]
+        makes_guest = guest is not None and record["type"] in MAKING_TASKS
+        if makes_guest and upid not in self.killed and not self.stopping:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(self.knobs.clean_up_seconds)
+        if makes_guest and (upid in self.killed or self.terms.get(upid, 0) > 1):
+            self._leave_stub(guest)
+        else:
+            self._abandon(record, guest)
+        return "unexpected status" if upid in self.killed else "received interrupt"
+
+    def _leave_stub(self, guest: Any) -> None:
+        """The locked guest stays, and the volume that its first disk was being copied to."""
+        copied = getattr(guest, "being_copied", None)
+        if copied is not None:
+            storage, size, volume_format = copied
+            self.allocate(storage, guest.vmid, size, guest.node, volume_format)
 
     @staticmethod
     def _end(record: dict[str, Any], status: str) -> None:
@@ -169,7 +193,7 @@ class Tasks(EmbeddedBase):
 
     def _abandon(self, record: dict[str, Any], guest: Any) -> None:
         """A create or clone that fails takes its half-made guest away."""
-        if guest is not None and record["type"] in ("qmcreate", "qmclone"):
+        if guest is not None and record["type"] in MAKING_TASKS:
             self.forget_guest(guest)
 
     def _take_outcome(self, record: dict[str, Any]) -> Outcome | None:
@@ -184,12 +208,14 @@ class Tasks(EmbeddedBase):
     def cancel_task(self, upid: str) -> None:
         running = self.running_tasks.get(upid)
         if running is not None:
+            self.terms[upid] = self.terms.get(upid, 0) + 1
             running.cancel()
 
     def _routes_embedded_tasks(self) -> list[tuple[str, str, Any]]:
         return [
             ("DELETE", "/nodes/{node}/tasks/{upid}", self._task_stop),
             ("GET", "/cluster/tasks", self._cluster_tasks),
+            ("GET", "/nodes/{node}/time", self._node_time),
         ]
 
     def _task_view(self, task: dict[str, Any], listing: bool = False) -> dict[str, Any]:
@@ -275,6 +301,17 @@ class Tasks(EmbeddedBase):
     def _audits(self, user: str, task: dict[str, Any]) -> bool:
         return bool(self.allowed(user, "/nodes/" + task["node"], "Sys.Audit"))
 
+    def _upid(self, node: str, ttype: str, tid: Any, user: str) -> tuple[str, int, int]:
+        """A task is dated by the clock of its node."""
+        upid, pid, start = super()._upid(node, ttype, tid, user)
+        ahead = int(self.knobs.clock_ahead.get(node, 0))
+        return upid.replace(f":{start:08X}:", f":{start + ahead:08X}:"), pid, start + ahead
+
+    async def _node_time(self, values: dict[str, Any], user: str) -> dict[str, Any]:
+        self.require(user, "/nodes/" + values["node"], "Sys.Audit")
+        now = int(time.time() + self.knobs.clock_ahead.get(values["node"], 0))
+        return {"time": now, "localtime": now, "timezone": "UTC"}
+
     async def _task_stop(self, values: dict[str, Any], user: str) -> None:
         if not UPID.fullmatch(values["upid"]):
             raise parameter_error(upid="unable to parse worker upid")
@@ -283,4 +320,22 @@ class Tasks(EmbeddedBase):
             raise parameter_error(upid="no such task")
         if owner_of(user) != owner_of(task["user"]):
             self.require(user, "/nodes/" + task["node"], "Sys.Modify")
-        self.cancel_task(values["upid"])
+        await self._stop_worker(task)
+
+    async def _stop_worker(self, task: dict[str, Any]) -> None:
+        """TERM, a look each second for five seconds, then KILL (PVE::RESTEnvironment, kill_process_group)."""
+        if task["status"] != "running":
+            return
+        if self.knobs.lost_terms:
+            self.knobs.lost_terms -= 1
+        else:
+            self.cancel_task(task["upid"])
+            # A worker that has nothing to clean up is gone before the first look.
+            await asyncio.sleep(0)
+        for _look in range(LOOKS_AFTER_TERM):
+            if task["status"] != "running":
+                return
+            await asyncio.sleep(self.knobs.stop_look_seconds)
+        if task["status"] == "running":
+            self.killed.add(task["upid"])
+            self.cancel_task(task["upid"])

@@ -103,6 +103,8 @@ class Pve:
         if path[-1] == "tasks":
             assert query["source"] == "all"
             return [{"upid": upid} for upid in self.tasks]
+        if path[-1] == "time":
+            return {"time": self.server_time}
         if path[-1] == "log":
             return [{"n": 1, "t": "TASK ERROR"}]
         ends = self.tasks[path[3]]

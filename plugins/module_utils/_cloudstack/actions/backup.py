@@ -18,6 +18,7 @@ from ..._operations.backup import (
     back_up_guest,
     backup_request,
 )
+from ..._operations.undo import Moment
 from ..._pve.errors import InvalidRequest, PveError, TimedOut, TransportError
 from ..._pve.guests import GuestHandle
 from ..details import STORAGE, Detail
@@ -43,11 +44,11 @@ def backup(run: Run) -> dict[str, t.Any]:
     if state.status is None:
         raise TypeError("the status of the guest has not been read")
     _check_number(run, handle, request.storage)
-    since = applier.client.server_time
+    before = Moment.now(applier.client)
     try:
         archive = back_up_guest(applier, handle, state.status, request)
     except BaseException as error:  # noqa: BLE001 - whatever ends the wait
-        archive = _call_off(run, handle, request.storage, since, error)
+        archive = _call_off(run, handle, request.storage, before, error)
     return _answer(archive)
 
 
@@ -79,13 +80,13 @@ def _check_number(run: Run, handle: GuestHandle, storage: str) -> None:
         )
 
 
-def _call_off(run: Run, handle: GuestHandle, storage: str, since: int, error: BaseException) -> Archive | None:
+def _call_off(run: Run, handle: GuestHandle, storage: str, before: Moment, error: BaseException) -> Archive | None:
     """Stop a backup that nobody waits for any longer; returns it when it came to its end all the same."""
     if run.dry_run or (isinstance(error, PveError) and not isinstance(error, (TimedOut, TransportError))):
         raise error
     run.enter_margin()
     try:
-        archive = abandon_backup(handle, storage, since)
+        archive = abandon_backup(handle, storage, before)
     except PveError as problem:
         run.left_behind = f"the backup may still come into being: {problem}"
         raise error from None

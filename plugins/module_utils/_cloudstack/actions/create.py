@@ -14,10 +14,11 @@ from ..._operations.plan import Plan
 from ..._operations.selection import check_vmid
 from ..._operations.vm.birth import Source
 from ..._operations.vm.cluster import read_cluster
-from ..._operations.vm.deploy import Deployment, deploy_clone, deploy_new, take_down
+from ..._operations.vm.deploy import Deployment, deploy_clone, deploy_new
 from ..._operations.vm.names import check_name
 from ..._operations.vm.placement import check_clone_target
 from ..._operations.vm.request import VmRequest
+from ..._operations.vm.undo import take_down
 from ..._pve.errors import AlreadyExists, InvalidRequest, PveError, Refused, TimedOut
 from ..._pve.guests import QEMU, Selector
 from ..._pve.tasks import parse_upid

@@ -14,11 +14,14 @@ from ..._operations.vm.ensure import converge
 from ..._operations.vm.removal import remove_vm
 from ..._operations.vm.request import VmRequest
 from ..._operations.vm.state import read_state
-from ..._pve.errors import TaskFailed
+from ..._pve.errors import PveError, TaskFailed
 from ..._pve.guests import QEMU, Selector
-from ..owned import condition_of, find_own_guest, own_guest, power
+from ..owned import Own, condition_of, find_own_guest, is_gone, own_guest, power
 from ..run import Run
 from ..translate import start_request
+
+if t.TYPE_CHECKING:
+    from ..._operations.plan import Applier
 
 # What is left of the time for PVE to kill a guest that did not shut down by itself, and for the answer.
 AFTER_SHUTDOWN_SECONDS = 10
@@ -39,10 +42,10 @@ def start(run: Run) -> dict[str, t.Any]:
 
 def stop(run: Run) -> dict[str, t.Any]:
     """Stop the instance by the method that the operator chose; one that is gone or stopped is left alone."""
-    applier = run.applier()
-    own = find_own_guest(run, applier)
-    if own is None:
-        return {"message": NOT_THERE}
+    return _unless_gone(run, _stop)
+
+
+def _stop(run: Run, applier: Applier, own: Own) -> dict[str, t.Any]:
     handle, state = own
     request = PowerRequest(
         Selector(handle.guest.vmid),
@@ -72,10 +75,10 @@ def reboot(run: Run) -> dict[str, t.Any]:
 
 def delete(run: Run) -> dict[str, t.Any]:
     """Stop and destroy the instance with all its disks; one that is gone is a success."""
-    applier = run.applier()
-    own = find_own_guest(run, applier, adopt=False)
-    if own is None:
-        return {"message": NOT_THERE}
+    return _unless_gone(run, _delete, adopt=False)
+
+
+def _delete(_run: Run, applier: Applier, own: Own) -> dict[str, t.Any]:
     handle, state = own
     request = VmRequest(
         Selector(handle.guest.vmid, kind=QEMU),
@@ -86,6 +89,21 @@ def delete(run: Run) -> dict[str, t.Any]:
     )
     remove_vm(applier, handle, request, state)
     return {"message": "Instance deleted"}
+
+
+def _unless_gone(
+    run: Run, act: t.Callable[[Run, Applier, Own], dict[str, t.Any]], adopt: bool = True
+) -> dict[str, t.Any]:
+    """Find the guest and do something to it, for an action that has nothing to do when it is, or comes to be, gone."""
+    applier = run.applier()
+    try:
+        own = find_own_guest(run, applier, adopt)
+        return {"message": NOT_THERE} if own is None else act(run, applier, own)
+    except PveError as error:
+        # Somebody else may be at the same, as CloudStack itself when it tries again.
+        if not is_gone(run, error):
+            raise
+        return {"message": NOT_THERE}
 
 
 def shutdown_timeout(run: Run) -> int:

@@ -21,6 +21,9 @@ VMID_TRIES = 20
 def prepare(run: Run) -> dict[str, t.Any]:
     """Choose the number of the guest: nothing that create does can be told to CloudStack any more."""
     check_guest_name(run)
+    if run.instance.vmid is not None:
+        # It was prepared before, and CloudStack tries again.
+        _clear(run, run.instance.vmid)
     return {"details": {"proxmox_vmid": str(_choose_vmid(run))}}
 
 
@@ -31,7 +34,7 @@ def _choose_vmid(run: Run) -> int:
             raise InvalidRequest("vmid_offset needs cloudstack.vm.details.id, which is missing")
         vmid = offset + run.instance.id
         check_vmid("vmid_offset", vmid)
-        if not is_free(run, vmid):
+        if not is_free(run, vmid) and not _clear(run, vmid):
             raise AlreadyExists(
                 f"guest {vmid} (vmid_offset {offset} and CloudStack's id {run.instance.id}) is there already"
             )
@@ -47,3 +50,10 @@ def _choose_vmid(run: Run) -> int:
         if is_free(run, vmid):
             return vmid
     raise AlreadyExists(f"{VMID_TRIES} numbers from {lowest} to {highest} were taken: give a wider vmid_range")
+
+
+def _clear(run: Run, vmid: int) -> bool:
+    """Remove what an earlier deployment of the instance has left under this number; False when it is none."""
+    from ..owned import remove_unfinished
+
+    return remove_unfinished(run, vmid)

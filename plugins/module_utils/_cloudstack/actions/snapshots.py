@@ -73,6 +73,7 @@ def list_snapshots(run: Run) -> dict[str, t.Any]:
 def create_snapshot(run: Run) -> dict[str, t.Any]:
     """Take a snapshot. When that takes too long it is called off, and nothing is left of it."""
     from ..._operations.snapshots.undo import abandon_snapshot
+    from ..._operations.undo import Moment
 
     name = required(run, NAME)
     request = _request(run, "present", name, vmstate=parameter(run, SAVE_MEMORY) or None, description=_description(run))
@@ -85,7 +86,7 @@ def create_snapshot(run: Run) -> dict[str, t.Any]:
         raise InvalidRequest(
             f"{target.label} has {len(target.held.entries)} snapshots, and the site policy allows {most}: delete one"
         )
-    since = applier.client.server_time
+    before = Moment.now(applier.client)
     try:
         warnings = target.apply(applier, request)
     except BaseException as error:
@@ -93,7 +94,7 @@ def create_snapshot(run: Run) -> dict[str, t.Any]:
             raise
         run.enter_margin()
         try:
-            called_off = abandon_snapshot(target.handle, name, since)
+            called_off = abandon_snapshot(target.handle, name, before)
         except PveError as problem:
             run.left_behind = f"the snapshot may still come into being: {problem}"
             raise error from None

@@ -15,7 +15,7 @@ from ..._pve.deadline import Deadline
 from ..._pve.direct import DirectTransport
 from ..host import Host, Interrupted
 from ..registry import DROP, GO_ON, find_action
-from .journal import ANSWERED, Entry
+from .journal import ANSWERED, Entry, NotedUpids
 
 if t.TYPE_CHECKING:
     from ..._operations.vm.deploy import Deployment
@@ -32,18 +32,6 @@ TAKE_BACK_SECONDS = 600.0
 INTERNAL = "internal"
 # These are to find nothing left of an earlier attempt.
 FRESH_STARTS = ("prepare", "create")
-
-
-class _Upids(set):  # type: ignore[type-arg]
-    """The run's own tasks; each is written to the journal as soon as it is known."""
-
-    def __init__(self, call: Call) -> None:
-        super().__init__()
-        self._call = call
-
-    def add(self, upid: str) -> None:
-        super().add(upid)
-        self._call.note_upid(upid)
 
 
 class Call(Host):
@@ -138,13 +126,11 @@ class Call(Host):
         return self._resources.turns.turn(options.endpoints if options else (), deadline, self._check)
 
     def own_upids(self) -> set[str]:
-        return _Upids(self)
+        return NotedUpids(self._note_task)
 
-    def note_upid(self, upid: str) -> None:
+    def _note_task(self, upid: str) -> None:
         if self.entry is not None:
-            # A full disk must not spoil the deployment.
-            with contextlib.suppress(OSError):
-                self.entry.note(upid=upid)
+            self.entry.note_task(upid)
 
     def ordered(self, run: Run, deployment: Deployment) -> None:
         options, template = run.connection(), deployment.template

@@ -45,6 +45,11 @@ class Entry:
             os.write(self._stream, json.dumps(facts).encode() + b"\n")
             os.fdatasync(self._stream)
 
+    def note_task(self, upid: str) -> None:
+        """Add a task of the deployment; a full disk must not spoil that."""
+        with contextlib.suppress(OSError):
+            self.note(upid=upid)
+
     def settle(self) -> None:
         """Whoever finds the file is not to remove the guest: CloudStack may be told next that it is there."""
         try:
@@ -71,6 +76,19 @@ class Entry:
     @property
     def age(self) -> float:
         return time.time() - float(self.facts.get("began") or time.time())
+
+
+class NotedUpids(set[str]):
+    """The tasks of a deployment; each is written down as soon as it is known."""
+
+    def __init__(self, note: t.Callable[[str], None], known: t.Iterable[str] = ()) -> None:
+        super().__init__(known)
+        self._note = note
+
+    def add(self, upid: str) -> None:
+        if upid not in self:
+            super().add(upid)
+            self._note(upid)
 
 
 class Journal:

@@ -18,13 +18,15 @@ import typing as t
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from ..._operations.vm.deploy import Deployment, take_down
+from ..._operations.vm.deploy import Deployment
+from ..._operations.vm.undo import take_down
 from ..._pve.client import PveClient
 from ..._pve.connection import ConnectionOptions
 from ..._pve.deadline import Deadline
 from ..._pve.errors import PveError
+from ..._pve.guests import QEMU, Guest
 from ..host import Host
-from .journal import OLDEST_SECONDS, Entry
+from .journal import OLDEST_SECONDS, Entry, NotedUpids
 from .resources import Resources
 from .say import say
 
@@ -197,8 +199,15 @@ class Recovery:
         transport = self._resources.sessions.borrow(options)
         try:
             client = PveClient(options, Deadline(CLEAN_UP_SECONDS), transport)
-            client.own_upids.update(facts.get("upids") or ())
-            deployment = Deployment(int(facts["vmid"]), facts["node"], facts["deployment"], ordered=True)
-            return take_down(client, deployment, PveError("the deployment was broken off"))
+            client.own_upids = NotedUpids(entry.note_task, facts.get("upids") or ())
+            template = facts.get("template")
+            deployment = Deployment(
+                int(facts["vmid"]),
+                facts["node"],
+                facts["deployment"],
+                ordered=True,
+                template=Guest(int(template[0]), str(template[1]), QEMU) if template else None,
+            )
+            return take_down(client, deployment, None, age=entry.age)
         finally:
             self._resources.sessions.give_back(transport)

@@ -7,25 +7,22 @@
 from __future__ import annotations
 
 from ..._pve.guests import LXC, GuestHandle, Selector
-from ..._pve.tasks import find_own_task, parse_upid, stop_task
+from ..._pve.tasks import stop_task
 from ..plan import Applier
+from ..undo import Moment, own_tasks
 from .facts import read_snapshots
 from .planning import plan_snapshots
 from .request import SnapshotRequest
 
 
-def abandon_snapshot(handle: GuestHandle, name: str, since: int) -> bool:
+def abandon_snapshot(handle: GuestHandle, name: str, before: Moment) -> bool:
     """Stop the task that takes the snapshot, and delete what it leaves, within the client's deadline.
 
-    since is the server's time (PveClient.server_time) before the snapshot was asked for. False when the snapshot was
-    complete before it could be stopped, and stays. Raises a PveError when nobody knows what has become of it.
+    before is the moment before the snapshot was asked for. False when the snapshot was complete before it could be
+    stopped, and stays. Raises a PveError when nobody knows what has become of it.
     """
     client, guest = handle.client, handle.guest
-    task_type = ("vz" if guest.kind == LXC else "qm") + "snapshot"
-    upids = [upid for upid in map(parse_upid, client.own_upids) if upid.type == task_type]
-    if not upids:
-        lost = find_own_task(client, guest.node, task_type, str(guest.vmid), since)
-        upids = [lost] if lost else []
+    upids = own_tasks(handle, ("vz" if guest.kind == LXC else "qm") + "snapshot", before)
     for upid in upids:
         stop_task(client, upid)
     held = read_snapshots(handle)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make a virtual machine, configure it and start it, in few requests; and take it down again when that fails.
+"""Make a virtual machine, configure it and start it, in few requests; undo.py takes it down again when that fails.
 
 Other than ensure_vm it makes a new guest always, and believes that PVE made what was asked for: what a clone will look
 like is known from its source, so it need not be read again.
@@ -14,17 +14,15 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ..._pve.client import PveClient
-from ..._pve.errors import Meaning, NotFound, PveError
-from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, Selector, find_guest, is_absent
-from ..._pve.tasks import parse_upid, stop_task
+from ..._pve.errors import NotFound, PveError
+from ..._pve.guests import QEMU, Guest, GuestHandle, Selector, find_guest, is_absent
 from ..plan import Applier, Outcome, Plan, outcome
-from ..power import PowerRequest, bring_into_state, plan_power
+from ..power import PowerRequest, plan_power
 from .birth import Birth, Source, plan_birth_of_clone, plan_creation, read_source
 from .cluster import Cluster
 from .converge import plan_changes
-from .removal import plan_removal
 from .request import VmRequest
-from .state import Origin, VmState, newborn_status, read_state, state_result
+from .state import Origin, newborn_status, read_state, state_result
 
 BIRTH_TASKS = ("qmcreate", "qmclone")
 RequestFrom = t.Callable[[Source], VmRequest]
@@ -104,82 +102,3 @@ def _deploy(applier: Applier, deployment: Deployment, request: VmRequest, birth:
         applier.apply(plan, handle)
     guest, _facts = state_result(state)
     return outcome(applier, guest)
-
-
-def take_down(client: PveClient, deployment: Deployment, error: BaseException) -> str:
-    """Remove what a deployment has made, within the client's deadline; says what could not be removed.
-
-    Only the guest whose notes have the deployment's own text is removed: no other that has the number by now.
-    """
-    if not deployment.ordered:
-        return ""
-    label = f"guest {deployment.vmid} on node {deployment.node}"
-    try:
-        if not _stop_tasks(client):
-            if isinstance(error, PveError) and error.meaning is Meaning.EXISTS:
-                return ""
-            _stop_lost_clone(client, deployment)
-        _remove(client, deployment)
-    except PveError as problem:
-        return f"{label} could not be removed: {problem}"
-    return ""
-
-
-def _stop_tasks(client: PveClient) -> bool:
-    """Stop what still runs of this deployment; True when PVE is known to have begun to make the guest."""
-    upids = [parse_upid(text) for text in client.own_upids]
-    for upid in upids:
-        stop_task(client, upid)
-    return any(upid.type in BIRTH_TASKS for upid in upids)
-
-
-def _stop_lost_clone(client: PveClient, deployment: Deployment) -> None:
-    """Stop the clone whose UPID was lost on the way, if there is only one that it can be."""
-    guest = Guest(deployment.vmid, deployment.node, QEMU)
-    if deployment.template is None or _lock_of(GuestHandle(client, guest)) not in BIRTH_LOCKS:
-        return
-    node, vmid = deployment.template.node, deployment.template.vmid
-    entries = client.read("nodes", node, "tasks", source="active", typefilter="qmclone", vmid=vmid)
-    upids = [parse_upid(str(entry["upid"])) for entry in entries]
-    mine = [upid for upid in upids if upid.user == client.identity]
-    if len(mine) == 1:
-        stop_task(client, mine[0])
-
-
-def _lock_of(handle: GuestHandle) -> str:
-    try:
-        return str(handle.read("config").get("lock") or "")
-    except PveError as error:
-        if is_absent(error):
-            return ""
-        raise
-
-
-def _remove(client: PveClient, deployment: Deployment) -> None:
-    handle = GuestHandle(client, Guest(deployment.vmid, deployment.node, QEMU))
-    state = _made(handle, deployment)
-    if state is None:
-        return
-    applier = Applier(client)
-    selector = Selector(deployment.vmid, kind=QEMU)
-    if state.running and state.status is not None:
-        bring_into_state(applier, handle, state.status, PowerRequest(selector, "stopped", stop_method="stop"))
-    request = VmRequest(selector, state="absent", purge=True, destroy_unreferenced_disks=True)
-    applier.apply(plan_removal(request, state, handle), handle)
-
-
-def _made(handle: GuestHandle, deployment: Deployment) -> VmState | None:
-    """The guest as it is, once it is made; None when it is gone, or when it is not the deployment's."""
-    try:
-        config = handle.read("config")
-        lock = str(config.get("lock") or "")
-        if lock in BIRTH_LOCKS:
-            handle.wait_until_born(lock)
-            config = handle.read("config")
-        if deployment.deployment not in str(config.get("description") or ""):
-            return None
-        return read_state(handle)
-    except PveError as error:
-        if is_absent(error):
-            return None
-        raise
