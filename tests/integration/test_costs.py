@@ -17,7 +17,7 @@ from tests.support.embedded_pve import running_embedded_pve
 
 # Requests and connections.
 BRIDGE = {
-    "prepare": (1, 1),
+    "prepare": (2, 1),
     "create, full clone": (6, 1),
     "create, linked clone (default)": (6, 1),
     "create, from an ISO image": (4, 1),

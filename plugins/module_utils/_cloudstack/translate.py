@@ -23,6 +23,7 @@ from .networks import address_options, network_options
 from .ownership import new_notes
 from .payload import Instance
 from .policy import check_source, disk_size_of, iso_of, storage_of
+from .tags import wanted_tags
 
 ISO = "iso"
 DEFAULT_STORAGE = "local-lvm"
@@ -177,7 +178,7 @@ def _common_options(order: Order) -> dict[str, t.Any]:
         "name": order.name,
         "node": order.node,
         "pool": details.text("pool"),
-        "tags": [details.required("tag"), *details.words("tags")],
+        "tags": wanted_tags(details),
         "networks": network_options(instance.nics, details),
         **hardware_options(instance, details),
         **offering,

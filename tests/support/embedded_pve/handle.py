@@ -302,6 +302,17 @@ class PveHandle:
     def grant(self, user: str, path: str, *privileges: str) -> None:
         self.call(lambda: self.server.grant(user, path, *privileges))
 
+    def restrict_tags(
+        self, user_allow: str = "free", allow_list: Iterable[str] = (), registered: Iterable[str] = ()
+    ) -> None:
+        """The datacenter's options user-tag-access and registered-tags."""
+
+        def restrict() -> None:
+            self.server.user_allow = user_allow
+            self.server.user_allow_list, self.server.registered_tags = set(allow_list), set(registered)
+
+        self.call(restrict)
+
     # ---- consoles
 
     def console(self, vmid: int, serial: str = "serial0") -> ConsoleHandle:

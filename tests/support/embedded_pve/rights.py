@@ -47,6 +47,7 @@ class Rights(EmbeddedBase):
         super().__init__(*arguments)
         # `user-tag-access` and `registered-tags` of the datacenter's options.
         self.user_allow = "free"
+        self.user_allow_list: set[str] = set()
         self.registered_tags: set[str] = set()
 
     def check_vm_perm(
@@ -155,11 +156,26 @@ class Rights(EmbeddedBase):
                 raise PveError(403, f"Permission check failed (/, Sys.Modify for modifying tag '{tag}')")
 
     def allowed_tags(self, user: str) -> set[str]:
-        """get_allowed_tags: those of the guests that the user sees, without those that are registered."""
-        if self.user_allow not in ("free", "existing"):
-            return set()
-        seen = [guest for guest in [*self.vms, *self.cts] if self.allowed(user, f"/vms/{guest.vmid}", "VM.Audit")]
-        tags = {tag for guest in seen for tag in re.split(r"[;, ]+", str(guest.config.get("tags") or "")) if tag}
-        if self.allowed(user, "/", "Sys.Modify"):
-            return tags | self.registered_tags
-        return tags - self.registered_tags
+        """get_allowed_tags: the list's, and those of the guests that the user sees, without registered ones."""
+        privileged = self.allowed(user, "/", "Sys.Modify")
+        tags = set(self.user_allow_list) if self.user_allow != "none" or privileged else set()
+        if self.user_allow in ("free", "existing") or privileged:
+            seen = [guest for guest in [*self.vms, *self.cts] if self.allowed(user, f"/vms/{guest.vmid}", "VM.Audit")]
+            found = (re.split(r"[;, ]+", str(guest.config.get("tags") or "")) for guest in seen)
+            tags |= {tag for names in found for tag in names if tag}
+        return tags | self.registered_tags if privileged else tags - self.registered_tags
+
+    def _routes_embedded_rights(self) -> list[tuple[str, str, Any]]:
+        return [("GET", "/cluster/options", self._datacenter_options)]
+
+    async def _datacenter_options(self, values: dict[str, Any], user: str) -> dict[str, Any]:
+        """Everybody is told allowed-tags; all else only with Sys.Audit (01-basics.json: cluster options)."""
+        options: dict[str, Any] = {}
+        if self.allowed(user, "/", "Sys.Audit"):
+            options = {"description": "", "mac_prefix": "BC:24:11"}
+            access = {"user-allow": self.user_allow, "user-allow-list": sorted(self.user_allow_list)}
+            if self.user_allow != "free" or self.user_allow_list:
+                options["user-tag-access"] = {name: value for name, value in access.items() if value}
+            if self.registered_tags:
+                options["registered-tags"] = sorted(self.registered_tags)
+        return {**options, "allowed-tags": sorted(self.allowed_tags(user))}

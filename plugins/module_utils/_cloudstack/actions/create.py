@@ -9,12 +9,13 @@ from __future__ import annotations
 import typing as t
 import uuid
 
+from ..._operations.facts import split_tags
 from ..._operations.ha import Place, find_place, plan_ha
 from ..._operations.plan import Plan
 from ..._operations.selection import check_vmid
 from ..._operations.vm.birth import Source
 from ..._operations.vm.cluster import read_cluster
-from ..._operations.vm.deploy import Deployment, deploy_clone, deploy_new
+from ..._operations.vm.deploy import Deployment, deploy_clone, deploy_new, find_source
 from ..._operations.vm.names import check_name
 from ..._operations.vm.placement import check_clone_target
 from ..._operations.vm.request import VmRequest
@@ -26,6 +27,7 @@ from ..guest_names import check_guest_name
 from ..guests import is_free
 from ..places import bridges_of, check_networks
 from ..run import Run
+from ..tags import check_tags
 from ..translate import ISO, Order, clone_request, install_request
 
 
@@ -35,12 +37,12 @@ def create(run: Run) -> dict[str, t.Any]:
     check_vmid("proxmox_vmid", run.vmid)
     order = Order(instance, details, run.vmid, uuid.uuid4().hex, run.node)
     deployment = Deployment(run.vmid, run.node, order.deployment, finish=_after_start(run), on_order=run.ordered)
-    is_iso = (details.text("template_type") or "").lower() == ISO
-    request = install_request(order) if is_iso else None
+    request = install_request(order) if _is_iso(run) else None
     check_guest_name(run)
     if request is not None:
         # To ask for the one bridge that doctor has looked at would be a request more for each instance.
         check_networks(run, {run.details.text("network_bridge") or ""})
+        _check_tags(run, ())
     applier = run.applier()
     if run.dry_run and not is_free(run, run.vmid):
         raise AlreadyExists(f"guest {run.vmid} is there already")
@@ -69,7 +71,25 @@ def _clone(run: Run, order: Order, source: Source) -> VmRequest:
     else:
         _check_distance(run, source, request.clone.storage if request.clone else None)
         check_networks(run, ())
+    _check_tags(run, split_tags(source.values.get("tags")))
     return request
+
+
+def _check_tags(run: Run, there: t.Iterable[str]) -> None:
+    """Raise PermissionDenied for a tag that PVE would refuse; prepare has asked for the one of the mark."""
+    if run.dry_run or run.details.words("tags"):
+        check_tags(run, lambda: there)
+
+
+def tags_of_template(run: Run) -> tuple[str, ...]:
+    """The tags that the instance has without being given any; raises a PveError."""
+    if _is_iso(run):
+        return ()
+    return split_tags(find_source(run.client, *_template(run)).values.get("tags"))
+
+
+def _is_iso(run: Run) -> bool:
+    return (run.details.text("template_type") or "").lower() == ISO
 
 
 def _check_distance(run: Run, source: Source, storage: str | None) -> None:

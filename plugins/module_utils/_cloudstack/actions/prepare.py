@@ -14,6 +14,7 @@ from ..._pve.errors import AlreadyExists, InvalidRequest
 from ..guest_names import check_guest_name
 from ..guests import is_free
 from ..run import Run
+from ..tags import check_tags
 
 VMID_TRIES = 20
 
@@ -24,7 +25,15 @@ def prepare(run: Run) -> dict[str, t.Any]:
     if run.instance.vmid is not None:
         # It was prepared before, and CloudStack tries again.
         _clear(run, run.instance.vmid)
+    # CloudStack always prepares what it creates, so that create need not ask.
+    check_tags(run, lambda: _tags_of_template(run))
     return {"details": {"proxmox_vmid": str(_choose_vmid(run))}}
+
+
+def _tags_of_template(run: Run) -> t.Iterable[str]:
+    from .create import tags_of_template
+
+    return tags_of_template(run)
 
 
 def _choose_vmid(run: Run) -> int:
