@@ -115,7 +115,7 @@ options:
     type: str
     choices: [lsi, lsi53c810, virtio-scsi-pci, virtio-scsi-single, megasas, pvscsi]
   boot:
-    description: The devices to boot from, in order.
+    description: The devices to boot from, in order. An empty list leaves the order to PVE.
     type: list
     elements: str
   onboot:
@@ -124,6 +124,7 @@ options:
   startup:
     description:
       - When the guest is started and stopped among the others of its node.
+      - What is not given stays as it is. An empty dictionary unsets all of it.
       - As it is about the node, it needs the privilege C(Sys.Modify) on C(/).
     type: dict
     suboptions:
@@ -152,7 +153,7 @@ options:
     description: Whether the pointer is a tablet, which keeps it where the viewer's is.
     type: bool
   description:
-    description: The notes on the guest.
+    description: The notes on the guest. PVE cannot store the text V(0), which is refused.
     type: str
   hotplug:
     description: What can be changed while the guest runs. An empty list is nothing.
@@ -160,7 +161,9 @@ options:
     elements: str
     choices: [network, disk, usb, memory, cpu, cloudinit]
   tags:
-    description: The guest's tags. Their order and case do not matter.
+    description:
+      - The guest's tags. Their order does not matter.
+      - Their case matters where the datacenter's C(tag-style) has C(case-sensitive), and nowhere else.
     type: list
     elements: str
   tags_mode:
@@ -180,7 +183,10 @@ options:
     elements: dict
     suboptions:
       slot:
-        description: The bus and number, as in V(scsi0), V(virtio1), V(sata2) or V(ide2).
+        description:
+          - The bus and number, as in V(scsi0), V(virtio1), V(sata2) or V(ide2).
+          - With O(disks[].state=absent) also V(unused0) to V(unused255), V(efidisk0) and V(tpmstate0), and with
+            O(disks[].state=detached) the last two.
         type: str
         required: true
       state:
@@ -195,7 +201,7 @@ options:
         type: str
       size:
         description:
-          - The size, as in V(32G). A number alone is GiB.
+          - The size, as in V(32G), rounded up to whole KiB. A number alone is GiB.
           - A smaller disk is grown. A larger one is an error, since PVE cannot shrink disks.
         type: str
       format:
@@ -203,13 +209,19 @@ options:
         type: str
         choices: [raw, qcow2, vmdk]
       import_from:
-        description: The volume that a new disk is filled with, as in V(local:import/debian.qcow2).
+        description:
+          - The volume that a new disk is filled with, as in V(local:import/debian.qcow2).
+          - The user C(root@pam), with a password and not with a token, may also give the path of a file of the node.
         type: str
       volume:
-        description: An existing volume to attach, as in V(local-lvm:vm-100-disk-2).
+        description:
+          - An existing volume to attach, as in V(local-lvm:vm-100-disk-2).
+          - The user C(root@pam), with a password and not with a token, may also give a device as in V(/dev/sdb).
         type: str
       iso:
-        description: The image in a CD-ROM drive, as in V(local:iso/debian.iso). V(none) empties the drive.
+        description:
+          - The image in a CD-ROM drive, as in V(local:iso/debian.iso).
+          - V(none) empties the drive, and V(cdrom) is the drive of the node.
         type: str
       aio:
         description: How the disk is read and written.
@@ -218,46 +230,126 @@ options:
       backup:
         description: Whether backups take the disk in.
         type: bool
+      bps:
+        description: The most bytes per second. PVE stores it as O(disks[].mbps).
+        type: int
+      bps_max_length:
+        description: How many seconds O(disks[].mbps_max) may last. V(0) is QEMU's default.
+        type: int
+      bps_rd:
+        description: The most bytes per second to read. PVE stores it as O(disks[].mbps_rd).
+        type: int
+      bps_rd_max_length:
+        description: How many seconds O(disks[].mbps_rd_max) may last. V(0) is QEMU's default.
+        type: int
+      bps_wr:
+        description: The most bytes per second to write. PVE stores it as O(disks[].mbps_wr).
+        type: int
+      bps_wr_max_length:
+        description: How many seconds O(disks[].mbps_wr_max) may last. V(0) is QEMU's default.
+        type: int
       cache:
         description: How the node caches the disk.
         type: str
         choices: [none, writethrough, writeback, unsafe, directsync]
+      detect_zeroes:
+        description: Whether writes of zeroes are turned into holes.
+        type: bool
       discard:
         description: Whether the guest can give blocks back.
         type: bool
+      iops:
+        description: The most operations per second. V(0) is no limit.
+        type: int
+      iops_max:
+        description: The most operations per second for a short time. V(0) is no such limit.
+        type: int
+      iops_max_length:
+        description: How many seconds O(disks[].iops_max) may last. V(0) is QEMU's default.
+        type: int
+      iops_rd:
+        description: The most reads per second. V(0) is no limit.
+        type: int
+      iops_rd_max:
+        description: The most reads per second for a short time. V(0) is no such limit.
+        type: int
+      iops_rd_max_length:
+        description: How many seconds O(disks[].iops_rd_max) may last. V(0) is QEMU's default.
+        type: int
+      iops_wr:
+        description: The most writes per second. V(0) is no limit.
+        type: int
+      iops_wr_max:
+        description: The most writes per second for a short time. V(0) is no such limit.
+        type: int
+      iops_wr_max_length:
+        description: How many seconds O(disks[].iops_wr_max) may last. V(0) is QEMU's default.
+        type: int
       iothread:
         description: Whether the disk has a thread of its own. Only for C(scsi) and C(virtio) disks.
-        type: bool
-      replicate:
-        description: Whether replication takes the disk in.
-        type: bool
-      ro:
-        description: Whether the disk can only be read. Only for C(scsi) and C(virtio) disks.
-        type: bool
-      serial:
-        description: The serial number that the guest sees.
-        type: str
-      ssd:
-        description: Whether the guest takes the disk for an SSD. Not for C(virtio) disks.
         type: bool
       mbps:
         description: The most MB per second. V(0) is no limit.
         type: float
+      mbps_max:
+        description: The most MB per second for a short time. Needs O(disks[].mbps). V(0) is no such limit.
+        type: float
       mbps_rd:
         description: The most MB per second to read. V(0) is no limit.
+        type: float
+      mbps_rd_max:
+        description: The most MB per second to read for a short time. Needs O(disks[].mbps_rd). V(0) is no such limit.
         type: float
       mbps_wr:
         description: The most MB per second to write. V(0) is no limit.
         type: float
-      iops:
-        description: The most operations per second. V(0) is no limit.
+      mbps_wr_max:
+        description: The most MB per second to write for a short time. Needs O(disks[].mbps_wr). V(0) is no such limit.
         type: float
-      iops_rd:
-        description: The most reads per second. V(0) is no limit.
-        type: float
-      iops_wr:
-        description: The most writes per second. V(0) is no limit.
-        type: float
+      model:
+        description: The model that the guest sees, up to 40 bytes. Only for C(ide) disks.
+        type: str
+      product:
+        description: The name of the product that the guest sees. Only for C(scsi) disks.
+        type: str
+      queues:
+        description: The number of queues, V(2) and more. V(0) is the default. Only for C(scsi) disks.
+        type: int
+      replicate:
+        description: Whether replication takes the disk in.
+        type: bool
+      rerror:
+        description: What QEMU does when a read fails.
+        type: str
+        choices: [ignore, report, stop]
+      ro:
+        description: Whether the disk can only be read. Only for C(scsi) and C(virtio) disks.
+        type: bool
+      scsiblock:
+        description: Whether a block device of the node is passed through whole. Only for C(scsi) disks.
+        type: bool
+      serial:
+        description: The serial number that the guest sees, up to 20 bytes, in plain text.
+        type: str
+      shared:
+        description: Whether the volume is on all nodes although its storage is not marked as shared.
+        type: bool
+      snapshot:
+        description: Whether what the guest writes is thrown away at its stop.
+        type: bool
+      ssd:
+        description: Whether the guest takes the disk for an SSD. Not for C(virtio) disks.
+        type: bool
+      vendor:
+        description: The name of the vendor that the guest sees. Only for C(scsi) disks.
+        type: str
+      werror:
+        description: What QEMU does when a write fails.
+        type: str
+        choices: [enospc, ignore, report, stop]
+      wwn:
+        description: The worldwide name, as in V(0x5000c500a0b1c2d3). Not for C(virtio) disks.
+        type: str
   networks:
     description:
       - Network devices, by slot. Slots that are not named stay as they are, as do options that are not given.
@@ -320,39 +412,45 @@ options:
         description: The number of queues. V(0) is the default.
         type: int
   efi_disk:
-    description: The disk that UEFI keeps its variables on. It is made once, and only its storage can be changed.
+    description:
+      - The disk that UEFI keeps its variables on. It is made once, and then O(efi_disk.storage) and O(efi_disk.ms_cert)
+        can be changed.
+      - What is not given stays as it is.
     type: dict
     suboptions:
       storage:
-        description: The storage.
+        description: The storage. A new disk needs it; a disk that is on another one is moved.
         type: str
-        required: true
       type:
-        description: The size of the variable store.
+        description: The size of the variable store. A new disk has V(4m) unless this is given.
         type: str
         choices: [2m, 4m]
-        default: 4m
       pre_enrolled_keys:
-        description: Whether the keys for Secure Boot are there from the start.
+        description: Whether the keys for Secure Boot are there from the start. If not set, a new disk has none.
         type: bool
-        default: false
+      ms_cert:
+        description:
+          - The newest certificates of Microsoft that PVE has enrolled. V(2023k) enrols those of 2023.
+          - A new disk with keys has those that the node knows. A disk without keys cannot have any.
+        type: str
+        choices: ["2011", 2023k]
       format:
         description: The format of a new disk.
         type: str
         choices: [raw, qcow2, vmdk]
   tpm:
-    description: The state of a TPM. It is made once, and only its storage can be changed.
+    description:
+      - The state of a TPM. It is made once, and only its storage can be changed.
+      - What is not given stays as it is.
     type: dict
     suboptions:
       storage:
-        description: The storage.
+        description: The storage. A new TPM needs it; one that is on another storage is moved.
         type: str
-        required: true
       version:
-        description: The version of the TPM.
+        description: The version of the TPM. A new one is V(v2.0) unless this is given.
         type: str
         choices: [v1.2, v2.0]
-        default: v2.0
   cloud_init:
     description: What cloud-init configures in the guest at its next start.
     type: dict
@@ -364,10 +462,10 @@ options:
         description: The slot of a new drive, V(ide2) unless this is given.
         type: str
       user:
-        description: The user who may log in.
+        description: The user who may log in. An empty text leaves it to the image.
         type: str
       password:
-        description: The user's password. PVE never tells it, so it cannot be compared.
+        description: The user's password. PVE never tells it, so it cannot be compared. An empty text unsets it.
         type: str
       update_password:
         description:
@@ -377,7 +475,10 @@ options:
         choices: [on_create, always]
         default: on_create
       ssh_keys:
-        description: The public keys that may log in.
+        description:
+          - The public keys that may log in. An entry may be the text of a whole C(authorized_keys) file; its comments
+            and blank lines are left out.
+          - A line that is no key fails the task before anything is changed, since PVE would refuse all of them.
         type: list
         elements: str
       ipconfig:
@@ -390,7 +491,7 @@ options:
             type: str
             required: true
           ip:
-            description: V(dhcp), or an address as in V(192.0.2.10/24).
+            description: V(dhcp), or an address with the length of its prefix, V(8) or more, as in V(192.0.2.10/24).
             type: str
           gateway:
             description: The gateway for O(cloud_init.ipconfig[].ip).
@@ -412,7 +513,9 @@ options:
         description: Whether the guest's packages are upgraded at its first start.
         type: bool
       custom:
-        description: Files of your own, as volumes, in place of what PVE generates.
+        description:
+          - Files of your own, as volumes, in place of what PVE generates. What is not given stays as it is.
+          - An empty text unsets one of them, and an empty dictionary all.
         type: dict
         suboptions:
           user:
@@ -489,6 +592,7 @@ options:
     description:
       - Any other setting, by PVE's own name and in PVE's own words.
       - Disks, network devices, name, tags, passwords and SSH keys are not, since they have options that take care.
+      - The names C(cdrom) and C(smp) are refused, since PVE changes C(ide2) and C(sockets) under them.
     type: dict
   remove:
     description: Settings and network devices to unset, by PVE's own names. Those that are not set are no change.
@@ -545,7 +649,7 @@ EXAMPLES = r"""
     cloud_init:
       user: admin
       ssh_keys:
-        - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExampleEx admin@example
+        - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIC38DhfpeGoKwux2QHXdduzEAmz37mI/3UQurlmNWJ06 admin@example
       ipconfig:
         - slot: net0
           ip: 192.0.2.10/24

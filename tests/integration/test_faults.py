@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.integration.guides import role_privileges
+from tests.support.embedded_pve import PveHandle, seed
+from tests.support.playbooks import TaskResult
 
 FAULTS = Path(__file__).parent / "faults"
 FIRST_VM = Path(__file__).parents[2] / "docs" / "first-vm.md"
@@ -27,3 +31,63 @@ def test_a_guest_in_a_pool_with_the_role_of_the_guide(pve, play):
     result = play(FAULTS / "06-pool-with-the-guide-s-role.yml", env=token, extra_vars={"ansible_connection": "local"})
     assert not result.failed, result.stdout
     assert result.changed == [True, False, True]
+
+
+@pytest.fixture
+def run(pve, play):
+    """Run a playbook of this directory, on a node whose storage `local` takes everything, and return its tasks."""
+    pve.server.storages["local"]["content"] += ",images"
+
+    def _run(name: str) -> list[TaskResult]:
+        result = play(FAULTS / name, "-c", "local", diff=True)
+        assert not result.failed, result.stdout
+        return result.tasks
+
+    return _run
+
+
+def test_what_a_task_does_not_name_stays(pve, run) -> None:
+    _made, changed, _deleted = run("08-what-a-task-does-not-name-stays.yml")
+    config = changed.result["config"]
+    assert config["startup"] == "order=5,down=60,up=30"
+    assert config["cicustom"] == "user=local:snippets/user.yaml,vendor=local:snippets/vendor.yaml"
+    assert set(changed.diff["after"]) == {"startup", "cicustom"}
+
+
+def test_a_clone_of_an_uefi_template_is_moved_with_its_keys(pve: PveHandle, run, play) -> None:
+    firmware = {
+        "bios": "ovmf",
+        "efidisk0": "vmstore:9002/base-9002-disk-1.qcow2,efitype=4m,pre-enrolled-keys=1,size=528K",
+        "tpmstate0": "vmstore:9002/base-9002-disk-2.raw,size=4M,version=v1.2",
+    }
+    pve.call(lambda: seed.add_template(pve.server, 9002, "uefi-template", storage="vmstore", config=firmware))
+    name = "09-clone-of-an-uefi-template-made-by-hand.yml"
+    (made,) = run(name)
+    config = made.result["config"]
+    assert config["efidisk0"].startswith("local-lvm:")
+    assert "efitype=4m,pre-enrolled-keys=1" in config["efidisk0"].replace("ms-cert=2023k,", "")
+    assert config["tpmstate0"].startswith("local-lvm:")
+    assert config["tpmstate0"].endswith("version=v1.2")
+    (again,) = run(name)
+    assert not again.changed
+
+
+def test_values_are_taken_or_refused_with_the_option_s_name(pve, run) -> None:
+    pve.call(lambda: pve.server.store_file("local", "a name with blanks.iso", 1024**2))
+    made, again, raw, cdrom, keys, mask, iso, _deleted = run("10-values.yml")
+    assert "iops=1000000,mbps=1234.567,serial=50%25%20x%2Fy,size=10485764K" in made.result["config"]["scsi0"]
+    assert not again.changed
+    assert raw.result["config"]["smbios1"] == "uuid=11111111-2222-4333-8444-555555555555"
+    assert raw.result["config"]["acpi"] == "0"
+    assert cdrom.msg == "config: cdrom is PVE's other name of the drive ide2: use disks"
+    assert keys.result["config"]["sshkeys"].startswith("ssh-ed25519%20")
+    assert mask.msg.startswith("cloud_init: ipconfig: net0: ip '10.0.0.1/255.255.255.0' needs the length of its prefix")
+    assert iso.result["config"]["ide2"].startswith("local:iso/a name with blanks.iso,media=cdrom")
+
+
+def test_unused_firmware_and_tpm_disks_can_be_deleted(pve, run) -> None:
+    _made, detached, unused, efi, _deleted = run("11-unused-firmware-and-tpm-disks.yml")
+    assert "unused0" in detached.result["config"]
+    assert "unused0" not in unused.result["config"]
+    assert "efidisk0" not in efi.result["config"]
+    assert efi.changed

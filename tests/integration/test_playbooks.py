@@ -15,6 +15,7 @@ from tests.support import canaries
 from tests.support.api_client import ApiClient
 from tests.support.collection_tree import REPOSITORY
 from tests.support.playbooks import as_playbook
+from tests.support.ssh_keys import ED25519
 
 pytestmark = pytest.mark.smoke
 
@@ -80,7 +81,7 @@ def test_provision_makes_a_guest_once(answering, run, tmp_path):
     pve = answering
     pve.add_pool("web")
     keys = tmp_path / "keys.pub"
-    keys.write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExample one@example\n", encoding="utf-8")
+    keys.write_text(f"# of the admins\n{ED25519} one@example\n", encoding="utf-8")
     variables = {**NEW_VM, "ssh_key_file": keys}
 
     foretold = run("provision", check=True, diff=True, **variables)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.ssh_keys import ED25519
+
 NEW_VM: dict[str, Any] = {
     "name": "installer",
     "memory": 4096,
@@ -20,7 +22,7 @@ NEW_VM: dict[str, Any] = {
     "agent": True,
     "bios": "ovmf",
     "machine": "q35",
-    "tags": ["Web", "prod"],
+    "tags": ["web", "prod"],
     "disks": [
         {"slot": "scsi0", "storage": "local-lvm", "size": "32G", "discard": True, "ssd": True},
         {"slot": "scsi1", "storage": "vmstore", "import_from": "local:import/debian-13.qcow2", "size": "10G"},
@@ -43,7 +45,7 @@ CLONE: dict[str, Any] = {
     "cloud_init": {
         "user": "admin",
         "password": "correct horse",
-        "ssh_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExample admin@example"],
+        "ssh_keys": [f"{ED25519} admin@example"],
         "ipconfig": [{"slot": "net0", "ip": "192.0.2.10/24", "gateway": "192.0.2.1"}],
         "nameservers": ["192.0.2.53"],
         "search_domain": "example.org",

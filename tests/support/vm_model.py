@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.spec import vm_spec
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.sizes import GIBIBYTE, format_size
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.sizes import format_size
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DRIVE, DRIVE_KEY, NIC, NIC_KEY
 
 _ALLOCATION = re.compile(r"([^:]+):(\d+(?:\.\d+)?)")
@@ -103,7 +105,9 @@ class VmModel:
             return NIC.write(nic)
         if key == "tags":
             return ";".join(sorted({tag.lower() for tag in text.split(";") if tag}))
-        return "**********" if key == "cipassword" else text
+        if key == "vmgenid" and text == "1":
+            return str(uuid.uuid4())
+        return "**********" if key == "cipassword" else text.strip()
 
     def _stored_drive(self, key: str, text: str) -> str:
         drive = DRIVE.parse(text)
@@ -116,10 +120,12 @@ class VmModel:
             return text
         suffix = f".{image_format}" if image_format else ""
         imported = drive.pop("import-from", None)
-        size = format_size(int(float(allocation[2]) * GIBIBYTE)) if not imported else IMPORTED_SIZE
+        size = format_size(math.ceil(float(allocation[2]) * 2**20) * 1024) if not imported else IMPORTED_SIZE
         drive.update(file=f"{allocation[1]}:vm-{self.vmid}-disk-{next(self._numbers)}{suffix}", size=size)
         if key in ("efidisk0", "tpmstate0"):
             drive["size"] = "528K" if key == "efidisk0" else "4M"
+        if drive.get("pre-enrolled-keys") == "1":
+            drive["ms-cert"] = "2023k"
         return DRIVE.write(drive)
 
     def _unlink(self, form: dict[str, Any]) -> None:

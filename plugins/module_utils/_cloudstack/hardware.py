@@ -30,7 +30,7 @@ def offering_options(instance: Instance, details: Details) -> dict[str, t.Any]:
         "sockets": 1,
         "memory": memory,
         "balloon": floor if details.flag("balloon") else 0,
-        "config": {"cpulimit": f"{_cpu_limit(instance, details):g}"},
+        "config": {"cpulimit": _cpu_limit(instance, details)},
         "remove": ["vcpus"],
     }
 

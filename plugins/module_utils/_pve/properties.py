@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass, field
+from decimal import Decimal
+from urllib.parse import unquote
 
 from .errors import InvalidRequest
 from .sizes import parse_size
@@ -33,11 +35,22 @@ def number(text: str) -> t.Hashable:
         return text
 
 
+def write_number(value: float) -> str:
+    """Write a number in full: PVE takes no exponents, and no fraction where it wants an integer."""
+    number_in_full = Decimal(str(value))
+    if not number_in_full.is_finite():
+        raise InvalidRequest(f"{value} is not a number that PVE can store")
+    text = f"{number_in_full:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 @dataclass(frozen=True)
 class PropertyFormat:
     """How one kind of property string is written, and what its values mean."""
 
     default_key: str = ""
+    # Whether the default key is written with its name, as in order=1.
+    names_default_key: bool = False
     defaults: Values = field(default_factory=dict)
     aliases: Values = field(default_factory=dict)
     # Keys that name a model and carry the address, as in virtio=BC:24:11:00:00:01 (PVE::QemuServer::Network).
@@ -47,6 +60,8 @@ class PropertyFormat:
     sizes: frozenset[str] = frozenset()
     caseless: frozenset[str] = frozenset()
     sets: frozenset[str] = frozenset()
+    # Values that PVE takes URL-encoded only (PVE::JSONSchema::pve_verify_urlencoded).
+    urlencoded: frozenset[str] = frozenset()
 
     def parse(self, text: str) -> dict[str, str]:
         """Take a property string apart; unknown keys are kept."""
@@ -63,7 +78,7 @@ class PropertyFormat:
         return values
 
     def write(self, values: Values) -> str:
-        """Put a property string together, its default key first and bare, as PVE does; raises InvalidRequest."""
+        """Put a property string together as PVE does, its default key first; raises InvalidRequest."""
         for name, value in values.items():
             if _UNSAFE.intersection(value) or (name != self.default_key and not value):
                 raise InvalidRequest(f"{name} cannot be {value!r}: PVE separates settings with commas and lines")
@@ -72,9 +87,10 @@ class PropertyFormat:
         if self.models and "model" in rest:
             model, address = rest.pop("model"), rest.pop("macaddr", "")
             parts.append(f"{model}={address}" if address else model)
-        elif self.default_key in rest:
+        elif self.default_key in rest and not self.names_default_key:
             parts.append(rest.pop(self.default_key))
-        parts.extend(f"{name}={rest[name]}" for name in sorted(rest))
+        names = sorted(rest, key=lambda name: (name != self.default_key, name))
+        parts.extend(f"{name}={rest[name]}" for name in names)
         return ",".join(parts)
 
     def merge(self, text: str | None, parts: t.Mapping[str, str | None]) -> str:
@@ -104,6 +120,8 @@ class PropertyFormat:
             return number(value)
         if name in self.caseless:
             return value.upper()
+        if name in self.urlencoded:
+            return unquote(value)
         if name in self.sets:
             return frozenset(item for item in value.split(";") if item)
         return value

@@ -36,6 +36,11 @@ def format_size(size: int) -> str:
     return str(size)
 
 
+def whole_kibibytes(size: int) -> int:
+    """Round bytes up as PVE does when it makes a volume (PVE::Tools::convert_size)."""
+    return -(-size // KIBIBYTE) * KIBIBYTE
+
+
 def gibibytes(size: int) -> str:
     """Write bytes as the number that allocates a volume, which PVE reads as GiB (PVE::QemuServer::Drive)."""
     whole = Decimal(size) / GIBIBYTE

@@ -14,7 +14,9 @@ import typing as t
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from .properties import PropertyFormat, number, truth
+from .errors import InvalidRequest
+from .properties import PropertyFormat, number, truth, write_number
+from .ssh_keys import key_lines
 
 DISK_BUSES = {"ide": 4, "sata": 6, "scsi": 31, "virtio": 16}
 DRIVE_KEY = re.compile(r"(ide|sata|scsi|virtio)(\d+)|efidisk0|tpmstate0")
@@ -22,28 +24,41 @@ NIC_KEY = re.compile(r"net(\d+)")
 MAX_NICS = 32
 
 _DRIVE_BOOLEANS = ("backup", "detect_zeroes", "iothread", "replicate", "ro", "scsiblock", "shared", "snapshot", "ssd")
-_LIMITS = ("mbps", "mbps_rd", "mbps_wr", "mbps_max", "mbps_rd_max", "mbps_wr_max")
-_IOPS = ("iops", "iops_rd", "iops_wr", "iops_max", "iops_rd_max", "iops_wr_max")
+_DIRECTIONS = ("", "_rd", "_wr")
+LIMITS = tuple(f"{unit}{way}{end}" for unit in ("mbps", "iops") for way in _DIRECTIONS for end in ("", "_max"))
+LENGTHS = tuple(f"{unit}{way}_max_length" for unit in ("bps", "iops") for way in _DIRECTIONS)
 
 DRIVE = PropertyFormat(
     default_key="file",
-    aliases={"volume": "file"},
+    # The short names are spellings of old releases.
+    aliases={
+        "volume": "file",
+        **{f"{unit}{way}_length": f"{unit}{way}_max_length" for unit in ("bps", "iops") for way in ("_rd", "_wr")},
+    },
     defaults={
         "media": "disk",
         "backup": "1",
         "replicate": "1",
+        "detect_zeroes": "1",
         "iothread": "0",
         "ssd": "0",
         "ro": "0",
+        "scsiblock": "0",
         "shared": "0",
+        "snapshot": "0",
         "discard": "ignore",
         "cache": "none",
+        "efitype": "2m",
         "pre-enrolled-keys": "0",
-        **dict.fromkeys((*_LIMITS, *_IOPS), "0"),
+        "ms-cert": "2011",
+        "version": "v1.2",
+        **dict.fromkeys(LIMITS, "0"),
     },
     booleans=frozenset({*_DRIVE_BOOLEANS, "pre-enrolled-keys"}),
-    numbers=frozenset({*_LIMITS, *_IOPS}),
+    numbers=frozenset({*LIMITS, *LENGTHS, "queues"}),
     sizes=frozenset({"size"}),
+    caseless=frozenset({"wwn"}),
+    urlencoded=frozenset({"serial", "model"}),
 )
 NIC = PropertyFormat(
     models=frozenset(
@@ -66,7 +81,7 @@ AGENT = PropertyFormat(
     booleans=frozenset({"enabled", "fstrim_cloned_disks", "freeze-fs"}),
 )
 CPU = PropertyFormat(default_key="cputype", defaults={"cputype": "kvm64", "hidden": "0"}, sets=frozenset({"flags"}))
-STARTUP = PropertyFormat(default_key="order", numbers=frozenset({"order", "up", "down"}))
+STARTUP = PropertyFormat(default_key="order", names_default_key=True, numbers=frozenset({"order", "up", "down"}))
 IPCONFIG = PropertyFormat()
 USB = PropertyFormat(default_key="host", defaults={"usb3": "0"}, booleans=frozenset({"usb3"}))
 HOSTPCI = PropertyFormat(
@@ -88,6 +103,8 @@ class Meaning:
     of: t.Callable[[str], t.Hashable]
     absent: str | None = None
     write: PropertyFormat | None = None
+    # How PVE takes a value that somebody wrote in words of his own; raises InvalidRequest.
+    form: t.Callable[[str], str] = str.strip
 
     def same(self, current: str | None, wanted: str | None) -> bool:
         """Whether nothing would differ for the guest if current were replaced by wanted."""
@@ -110,38 +127,89 @@ class _MachineMeaning(Meaning):
         return super().same(current, wanted)
 
 
+class _GenerationMeaning(Meaning):
+    """PVE makes a UUID of 1, so that any UUID is what was asked for (PVE::API2::Qemu, vmgenid)."""
+
+    def same(self, current: str | None, wanted: str | None) -> bool:
+        if wanted == "1":
+            return current not in (None, "0")
+        return super().same(current, wanted)
+
+
+class _WeightMeaning(Meaning):
+    """PVE stores the highest weight that the kernel knows for a higher one (PVE::CGroup::clamp_cpu_shares)."""
+
+    def same(self, current: str | None, wanted: str | None) -> bool:
+        return super().same(current, wanted) or (
+            current == _HIGHEST_WEIGHT and wanted is not None and wanted.isdigit() and int(wanted) > int(current)
+        )
+
+
+_HIGHEST_WEIGHT = "10000"
+
+
+def _unquoted(text: str) -> str:
+    """A text as it is read back: without blanks around it, and without quotation marks around the whole.
+
+    The configuration has a line for each key (PVE::QemuServer, parse_vm_config and check_type).
+    """
+    text = text.strip()
+    while len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].strip()
+    return text
+
+
+def _boolean_form(text: str) -> str:
+    word = truth(text)
+    if word not in ("0", "1"):
+        raise InvalidRequest(f"must be a boolean, not {text!r}")
+    return word
+
+
+def _number_form(text: str) -> str:
+    try:
+        return write_number(float(text))
+    except ValueError:
+        raise InvalidRequest(f"must be a number, not {text!r}") from None
+
+
 def _text(absent: str | None = None) -> Meaning:
-    return Meaning(str.rstrip, absent)
+    return Meaning(str.strip, absent)
 
 
-def _boolean(absent: str) -> Meaning:
-    return Meaning(truth, absent)
+def _boolean(absent: str | None) -> Meaning:
+    return Meaning(truth, absent, form=_boolean_form)
 
 
 def _number(absent: str | None) -> Meaning:
-    return Meaning(number, absent)
+    return Meaning(number, absent, form=_number_form)
 
 
 def _properties(form: PropertyFormat) -> Meaning:
     return Meaning(form.meaning, "", form)
 
 
-def _list(separators: str, *, ordered: bool, absent: str = "") -> Meaning:
+def _list(separators: str, *, ordered: bool, absent: str | None = "") -> Meaning:
     collect: t.Callable[[t.Iterable[str]], t.Hashable] = tuple if ordered else frozenset
     return Meaning(lambda text: collect(item for item in re.split(f"[{separators}]+", text) if item), absent)
 
 
 def split_ssh_keys(text: str) -> tuple[str, ...]:
     """Read the public keys of cloud-init, which PVE keeps URL-encoded."""
-    lines = (" ".join(line.split()) for line in unquote(text).splitlines())
-    return tuple(line for line in lines if line)
+    return tuple(line for _number, line in key_lines(unquote(text)))
 
 
 def join_ssh_keys(keys: t.Iterable[str]) -> str:
     """Write public keys as PVE wants them: one a line, URL-encoded (PVE::API2::Qemu, sshkeys)."""
-    return quote("\n".join(key for text in keys for key in split_ssh_keys(quote(text))), safe="")
+    return quote("\n".join(line for text in keys for _number, line in key_lines(text)), safe="")
 
 
+def _tags(text: str) -> frozenset[str]:
+    return frozenset(tag for tag in re.split(r"[;,\s]+", text) if tag)
+
+
+# Of a datacenter whose tag-style tells upper from lower case; elsewhere PVE stores tags in lower case.
+CASE_SENSITIVE_TAGS = Meaning(_tags, "")
 _DEFAULT_HOTPLUG = "network,disk,usb"
 
 
@@ -158,15 +226,16 @@ _MEANINGS: dict[str, Meaning] = {
     "agent": _properties(AGENT),
     "balloon": _number(None),
     "bios": _text("seabios"),
-    "boot": _list(r"=;,\s", ordered=True),
+    # A blank is what PVE leaves of an order whose devices are gone; unset, PVE chooses the devices itself.
+    "boot": _list(r"=;,\s", ordered=True, absent=None),
     "cicustom": _properties(CICUSTOM),
     "cores": _number("1"),
     "cpu": _properties(CPU),
     "cpulimit": _number("0"),
-    "cpuunits": _number(None),
-    "description": _text(""),
+    "cpuunits": _WeightMeaning(number, form=_number_form),
+    "description": Meaning(str.rstrip, "", form=str.rstrip),
     "hotplug": Meaning(_hotplug, _DEFAULT_HOTPLUG),
-    "localtime": Meaning(truth),
+    "localtime": _boolean(None),
     "machine": _MachineMeaning(_MACHINE.meaning, "pc", _MACHINE),
     "memory": _properties(
         PropertyFormat(default_key="current", defaults={"current": "512"}, numbers=frozenset({"current"}))
@@ -181,8 +250,9 @@ _MEANINGS: dict[str, Meaning] = {
     "sockets": _number("1"),
     "sshkeys": Meaning(lambda text: frozenset(split_ssh_keys(text)), ""),
     "startup": _properties(STARTUP),
-    "tags": Meaning(lambda text: frozenset(tag.lower() for tag in re.split(r"[;,\s]+", text) if tag), ""),
+    "tags": Meaning(lambda text: _tags(text.lower()), ""),
     "vcpus": _number("0"),
+    "vmgenid": _GenerationMeaning(str.lower),
     "vga": _properties(PropertyFormat(default_key="type", defaults={"type": "std"})),
     "watchdog": _properties(PropertyFormat(default_key="model")),
     "rng0": _properties(PropertyFormat(default_key="source")),
@@ -198,7 +268,7 @@ _FAMILIES: tuple[tuple[t.Pattern[str], Meaning], ...] = (
     (re.compile(r"numa\d+"), _properties(PropertyFormat())),
     (re.compile(r"virtiofs\d+"), _properties(PropertyFormat(default_key="dirid"))),
 )
-_PLAIN = _text()
+_PLAIN = Meaning(_unquoted)
 
 
 def meaning_of(key: str) -> Meaning:

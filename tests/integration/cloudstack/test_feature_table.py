@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import ast
 import json
+from urllib.parse import quote
 
 import pytest
 
 from tests.support.cloudstack import payload
 from tests.support.collection_tree import REPOSITORY
+from tests.support.ssh_keys import ED25519
 
 UUID = "6f2c9a0e-2b1d-4c3e-9a54-0d1b7c8e9f10"
 NOTES = f"CloudStack instance: i-2-45-VM\nCloudStack UUID: {UUID}\nCloudStack deployment: 0123456789abcdef"
@@ -237,12 +239,12 @@ def test_nics_reconciled_at_each_start(pve, calls):
 
 def test_cloud_init(pve, calls, bridge):
     bridge.set_policy({"ci_network": "static", "ci_search_domain": "example.net"})
-    config = created(pve, calls, virtualmachine={"ci_user": "ops", "ci_ssh_keys": "ssh-ed25519 AAAA ops"})
+    config = created(pve, calls, virtualmachine={"ci_user": "ops", "ci_ssh_keys": f"{ED25519} ops"})
     assert config["ipconfig0"] == "gw=10.1.1.1,ip=10.1.1.57/24"
     assert (config["ciuser"], config["searchdomain"]) == ("ops", "example.net")
     assert config["nameserver"] == "10.1.1.1 8.8.8.8"
     # The name of the guest is the host's, for cloud-init.
-    assert (config["name"], config["sshkeys"]) == ("i-2-45-VM", "ssh-ed25519%20AAAA%20ops")
+    assert (config["name"], config["sshkeys"]) == ("i-2-45-VM", quote(f"{ED25519} ops", safe=""))
 
 
 def test_uefi_secure_boot_tpm_machine_and_ostype(pve, calls):

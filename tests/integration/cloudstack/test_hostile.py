@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.cloudstack import PAYLOADS, payload
+from tests.support.ssh_keys import ED25519
 
 UUID = "6f2c9a0e-2b1d-4c3e-9a54-0d1b7c8e9f10"
 NOTES = f"CloudStack instance: i-2-45-VM\nCloudStack UUID: {UUID}\nCloudStack deployment: 0123456789abcdef"
@@ -112,7 +113,7 @@ likely = st.sampled_from(
     ["virtio", "sata", "ide", "scsi",
      "true", "false", "1", "20", "50", "l26", "win11", "q35", "v2.0", "static", "dhcp", "shared", "local-lvm", "iso",
      "local:iso/debian-13.iso", "template", "9000", "9001", "debian-template", "local-template", "100", "web",
-     "e1000", "root", "ssh-ed25519 AAAA me@here", "example.com", "my-vm"]
+     "e1000", "root", f"{ED25519} me@here", "example.com", "my-vm"]
 )  # fmt: skip
 
 # What each action may write, and with which form: a value that is no text is a pattern.

@@ -19,10 +19,11 @@ from fakepve.qemu import DRIVE_KEY
 from fakepve.server import USER, ok
 
 from .base import is_true, no_quorum_write, parameter_error
-from .options import NOT_OPTIONS, PATH, check_cpu, in_a_task, normal_options, split_names
+from .options import NOT_OPTIONS, PATH, check_cpu, in_a_task, split_names
 from .parameters import request_parameters
 from .pending import ConfigChange, Pending
 from .rights import ROOT, Rights
+from .values import check_values
 from .volumes import UNUSED_KEY
 
 
@@ -53,6 +54,9 @@ class Config(Pending, Rights):
             shown["memory"] = str(shown["memory"])
         if "cipassword" in shown:
             shown["cipassword"] = "*" * 10
+        if shown.get("description") == "":
+            # The configuration has no line for an empty text.
+            del shown["description"]
         return shown
 
     async def _pending(self, request: Any) -> web.Response:
@@ -110,6 +114,7 @@ class Config(Pending, Rights):
         if not changes and not deletes and not reverts:
             raise PveError(500, "no options specified")
         check_cpu(changes)
+        check_values(changes)
         self._check_names(changes, deletes, reverts)
         for key in sorted(changes):
             if DRIVE_KEY.match(key):
@@ -120,7 +125,7 @@ class Config(Pending, Rights):
         if changes.get("vmstatestorage"):
             self.require(user, f"/storage/{changes['vmstatestorage']}", "Datastore.AllocateSpace")
         force, digest = is_true(values.get("force", 0)), str(values.get("digest") or "")
-        change = ConfigChange(normal_options(changes), deletes, reverts, force, digest, user)
+        change = ConfigChange(self.normal_options(changes), deletes, reverts, force, digest, user)
         self._check_digest(vm, change)
         self.refuse_lock_timeout(vm.vmid)
         if not values.get("skiplock"):

@@ -17,14 +17,10 @@ from fakepve.qemu import DRIVE_KEY, QEMU_VERSION, boot_order, drives_of, split_d
 
 from .base import is_true, missing_config, no_quorum_write, parameter_error
 from .config import Config
-from .options import NOT_OPTIONS_CREATE, check_cpu, in_a_task, normal_options
+from .options import NOT_OPTIONS_CREATE, check_cpu, in_a_task
 from .rights import ROOT
+from .values import check_values
 from .volumes import UNUSED_KEY
-
-
-def one_line(key: str, value: Any) -> Any:
-    """A value as it comes back from the configuration file, which has one line for each but the notes."""
-    return value.rstrip("\n") if isinstance(value, str) and key != "description" else value
 
 
 class Create(Config):
@@ -34,6 +30,7 @@ class Create(Config):
         self._check_create_privileges(values, user, vmid, pool, default)
         options = {key: value for key, value in values.items() if key not in NOT_OPTIONS_CREATE}
         check_cpu(options)
+        check_values(options)
         for key in self.drive_keys(options):
             self.check_drive(user, vmid, key, str(options[key]), default)
         self.need_quorum()
@@ -45,7 +42,7 @@ class Create(Config):
         vm = self.new_guest(vmid, node, str(options.get("name") or f"VM {vmid}"), "create")
 
         async def body() -> str | None:
-            return self._fill(vm, normal_options(options), values, prefix, user)
+            return self._fill(vm, self.normal_options(options), values, prefix, user)
 
         return await self.task(node, "qmcreate", vmid, user, body, vm=vm)
 
@@ -84,7 +81,7 @@ class Create(Config):
 
     def _fill(self, vm: Any, options: dict[str, Any], values: dict[str, Any], prefix: str, user: str) -> str | None:
         """The work of the create task; the guest is removed when it fails."""
-        config = {key: one_line(key, value) for key, value in options.items() if not DRIVE_KEY.match(key)}
+        config = {key: value for key, value in options.items() if not DRIVE_KEY.match(key)}
         made: list[str] = []
         try:
             for key in self.drive_keys(options):

@@ -11,7 +11,6 @@ from typing import Any
 
 from fakepve.lxc import split_props
 from fakepve.model import PveError
-from fakepve.qemu import with_mac
 
 from .base import parameter_error
 
@@ -55,22 +54,6 @@ HOTPLUG_BRIDGE = "network script /usr/libexec/qemu-server/pve-bridge-hotplug fai
 
 def split_names(text: Any) -> list[str]:
     return [name for name in SPLIT.split(str(text or "")) if name]
-
-
-def normal_tags(value: str) -> str:
-    """Tags as the cluster option `ordering: alphabetical`, case-insensitive, stores them."""
-    return ";".join(sorted({tag.lower() for tag in SPLIT.split(value) if tag}))
-
-
-def normal_options(changes: dict[str, Any]) -> dict[str, Any]:
-    """Values as PVE writes them; a NIC without MAC gets a new one at every write."""
-    normal = dict(changes)
-    for key, value in changes.items():
-        if re.fullmatch(r"net\d+", key):
-            normal[key] = with_mac(str(value))
-        elif key == "tags":
-            normal[key] = normal_tags(str(value))
-    return normal
 
 
 def check_cpu(options: dict[str, Any]) -> None:

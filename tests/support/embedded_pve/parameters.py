@@ -10,6 +10,7 @@ import json
 import urllib.parse
 from typing import Any
 
+import fakepve.schema
 import fakepve.server
 from fakepve.model import PveError
 from fakepve.server import collect
@@ -41,3 +42,16 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 # Every handler of fakepve looks the function up in its module.
 fakepve.server.params = request_parameters
+
+
+_WORDS = {**dict.fromkeys(("1", "on", "yes", "true"), "1"), **dict.fromkeys(("0", "off", "no", "false"), "0")}
+
+
+def parse_boolean(text: str) -> str | None:
+    """A boolean within a property string may be a word (PVE::JSONSchema::parse_boolean)."""
+    return _WORDS.get(text.lower())
+
+
+# A parameter of its own may not (PVE::JSONSchema::check_type).
+fakepve.schema.parse_boolean = parse_boolean
+fakepve.schema.TRUE, fakepve.schema.FALSE = ("1",), ("0",)

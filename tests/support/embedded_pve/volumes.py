@@ -9,6 +9,7 @@ Names follow PVE::Storage::Plugin, LvmThinPlugin (`base-…/vm-…` for a linked
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from typing import Any
@@ -19,8 +20,9 @@ from fakepve.qemu import DRIVE_KEY, FIXED_KIB, NEW_DISK, drives_of, is_cdrom, jo
 from fakepve.routing import die, split_list
 from fakepve.storage import _is_file, spec_of
 
-from .base import EmbeddedBase, parameter_error
+from .base import parameter_error
 from .knobs import Knobs
+from .values import Datacenter, with_certificates
 
 CLOUDINIT_SIZE = 4 * 1024**2
 IMPORT_SYNTAX = "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>"
@@ -53,9 +55,11 @@ def too_large(fmt: str, size: int, path: str) -> str | None:
     return f"unable to create image: {text}"
 
 
-class Volumes(EmbeddedBase):
+class Volumes(Datacenter):
     def __init__(self, host: str, port: int, knobs: Knobs) -> None:
         super().__init__(host, port, knobs)
+        # Files of the nodes outside of all storages, and the sizes of the images in them.
+        self.host_files: dict[str, int] = {}
         # Volumes whose file is gone although a configuration names them.
         self.lost_volumes: set[str] = set()
 
@@ -218,6 +222,8 @@ class Volumes(EmbeddedBase):
             volid = self.allocate(str(storage), vm.vmid, size, vm.node, fmt)
             made.append(volid)
             props["size"] = format_size(size)
+            if key == "efidisk0":
+                props = with_certificates(None, volid, props)
             return str(join_drive(volid, props))
         if volume_ref(volume)[0] is not None:
             if not self.volume_exists_here(volume, vm.node):
@@ -226,6 +232,8 @@ class Volumes(EmbeddedBase):
             size = self.volume_size(volume)
             if size:
                 props["size"] = format_size(size)
+            if key == "efidisk0":
+                props = with_certificates(vm.config.get(key), volume, props)
         return str(join_drive(volume, props))
 
     def _realise_cloudinit(self, vm: Any, storage: str, props: dict[str, str], made: list[str]) -> str:
@@ -244,13 +252,16 @@ class Volumes(EmbeddedBase):
             return int(FIXED_KIB[key]) * 1024
         found = NEW_DISK.match(volume)
         assert found is not None
-        return int(float(found.group(2)) * SIZE_UNITS["G"])
+        # PVE::Tools::convert_size rounds up to whole KiB.
+        return math.ceil(float(found.group(2)) * SIZE_UNITS["M"]) * SIZE_UNITS["K"]
 
     def _format_of(self, source: str) -> str | None:
         return "qcow2" if source.endswith(".qcow2") else None
 
     def _imported_size(self, source: str, node: str) -> int:
         storage, name = volume_ref(source)
+        if source in self.host_files:
+            return self.host_files[source]
         if storage is None or storage not in self.storages or name not in self._volumes_on(storage, node):
             path = self._volume_path(storage, name, "import") if storage in self.storages else source
             raise TaskError(f"failed to stat '{path}'")

@@ -108,7 +108,17 @@ def test_network_devices_are_the_same_only_when_what_they_say_is(one: dict[str, 
         ("description", "notes\n", "notes"),
         ("nameserver", "192.0.2.1 192.0.2.2", "192.0.2.1,192.0.2.2"),
         ("ipconfig0", "gw=192.0.2.1,ip=192.0.2.9/24", "ip=192.0.2.9/24,gw=192.0.2.1"),
-        ("sshkeys", "ssh-ed25519%20AAAA%20a%40b%0A", "ssh-ed25519%20AAAA%20%20a%40b"),
+        ("sshkeys", "ssh-ed25519%20AAAA%20a%40b%0A", "%23%20admins%0A%0A%20ssh-ed25519%20AAAA%20a%40b"),
+        ("args", " -no-hpet ", "-no-hpet"),
+        ("args", '"-no-hpet"', "-no-hpet"),
+        ("smbios1", "uuid=5d1fdd72-5ab4-4a2d-9a09-e9e57b6b7cc0", "uuid=5d1fdd72-5ab4-4a2d-9a09-e9e57b6b7cc0\n"),
+        ("vmgenid", "5d1fdd72-5ab4-4a2d-9a09-e9e57b6b7cc0", "1"),
+        ("vmgenid", "5d1fdd72-5ab4-4a2d-9a09-e9e57b6b7cc0", "5D1FDD72-5AB4-4A2D-9A09-E9E57B6B7CC0"),
+        ("cpuunits", "10000", "262144"),
+        ("scsi0", "a:b,serial=50%25%20x%2Fy", "a:b,serial=50%25%20x%2fy"),
+        ("scsi0", "a:b,wwn=0x5000c500a0b1c2d3", "a:b,wwn=0x5000C500A0B1C2D3"),
+        ("scsi0", "a:b,detect_zeroes=1,mbps=5.000,snapshot=no", "a:b,mbps=5"),
+        ("scsi0", "a:b,iops=5,iops_max=9,iops_rd_length=2", "a:b,iops=5,iops_max=9,iops_rd_max_length=2"),
         ("usb0", "host=0627:0001", "0627:0001,usb3=0"),
         ("efidisk0", "a:b,efitype=4m,pre-enrolled-keys=0", "a:b,efitype=4m"),
     ],
@@ -125,6 +135,11 @@ def test_values_that_mean_the_same(key: str, one: str, other: str | None) -> Non
         ("scsi0", "local-lvm:vm-1-disk-0,size=32G", "local-lvm:vm-1-disk-0,size=33G"),
         ("agent", "1", None),
         ("boot", "order=scsi0;net0", "order=net0;scsi0"),
+        ("boot", " ", None),
+        ("vmgenid", "0", "1"),
+        ("vmgenid", None, "1"),
+        ("cpuunits", "100", "262144"),
+        ("args", "-name a  b", "-name a b"),
         ("cores", "2", None),
         ("tags", "prod", "prod;web"),
         ("hotplug", "0", None),
@@ -178,6 +193,6 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 
 
 def test_ssh_keys_are_kept_url_encoded_one_a_line() -> None:
-    text = join_ssh_keys(["ssh-ed25519 AAAA a@b\n", "ssh-rsa B+/= c"])
+    text = join_ssh_keys(["# of the admins\n\nssh-ed25519 AAAA a@b\n", "  ssh-rsa B+/= c"])
     assert text == "ssh-ed25519%20AAAA%20a%40b%0Assh-rsa%20B%2B%2F%3D%20c"
     assert split_ssh_keys(text) == ("ssh-ed25519 AAAA a@b", "ssh-rsa B+/= c")

@@ -12,7 +12,8 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.vm_config import CICUSTOM, IPCONFIG, MAX_NICS, join_ssh_keys
+from ..._pve.ssh_keys import key_lines, key_problem
+from ..._pve.vm_config import IPCONFIG, MAX_NICS, join_ssh_keys
 from .wishes import Wish, check_unique, flag, given
 
 CLOUD_INIT_SPEC: dict[str, t.Any] = {
@@ -71,7 +72,7 @@ def cloud_init_wish(options: t.Mapping[str, t.Any] | None) -> CloudInitWish | No
     return CloudInitWish(
         storage=options.get("storage"),
         slot=slot,
-        password=options.get("password"),
+        password=options.get("password") or None,
         always_set_password=options.get("update_password") == "always",
         wishes=tuple(_wishes(given(options))),
     )
@@ -79,23 +80,45 @@ def cloud_init_wish(options: t.Mapping[str, t.Any] | None) -> CloudInitWish | No
 
 def _wishes(options: t.Mapping[str, t.Any]) -> t.Iterator[Wish]:
     if "user" in options:
-        yield Wish("ciuser", options["user"])
+        yield Wish("ciuser", options["user"].strip() or None)
+    if options.get("password") == "":
+        yield Wish("cipassword", None)
     if "ssh_keys" in options:
+        _check_keys(options["ssh_keys"])
         yield Wish("sshkeys", join_ssh_keys(options["ssh_keys"]) or None)
     if "nameservers" in options:
         for server in options["nameservers"]:
             _check_address("nameservers", server)
         yield Wish("nameserver", " ".join(options["nameservers"]) or None)
     if "search_domain" in options:
-        yield Wish("searchdomain", options["search_domain"] or None)
+        yield Wish("searchdomain", options["search_domain"].strip() or None)
     if "upgrade" in options:
         yield Wish("ciupgrade", flag(options["upgrade"]))
     if "custom" in options:
-        yield Wish("cicustom", CICUSTOM.write(given(options["custom"])) or None)
+        yield _custom(given(options["custom"]))
     entries = options.get("ipconfig", ())
     check_unique("cloud_init: ipconfig", (entry["slot"] for entry in entries))
     for entry in entries:
         yield _ipconfig(entry)
+
+
+def _custom(files: t.Mapping[str, str]) -> Wish:
+    """The files that are named; those that are not stay, and an empty name takes one away."""
+    for name, volume in files.items():
+        if re.search(r"[,\r\n]", volume):
+            raise InvalidRequest(f"cloud_init: custom: {name} {volume!r} is no volume as in local:snippets/user.yaml")
+    parts = {name: volume.strip() or None for name, volume in files.items()}
+    return Wish("cicustom", parts=parts) if parts else Wish("cicustom", None)
+
+
+def _check_keys(entries: t.Sequence[str]) -> None:
+    """Raise InvalidRequest, saying which one it is, when PVE would refuse a key."""
+    for index, text in enumerate(entries):
+        for number, line in key_lines(text):
+            problem = key_problem(line)
+            if problem is not None:
+                place = f", line {number}," if "\n" in text.strip() else ""
+                raise InvalidRequest(f"cloud_init: ssh_keys[{index}]{place} {problem}")
 
 
 def _ipconfig(entry: t.Mapping[str, t.Any]) -> Wish:
@@ -104,36 +127,63 @@ def _ipconfig(entry: t.Mapping[str, t.Any]) -> Wish:
     if not match or int(match[1]) > _LAST_NIC:
         raise InvalidRequest(f"cloud_init: ipconfig: {slot!r} is no network device: they are net0 to net{_LAST_NIC}")
     parts = {}
-    for option, words, gateway, key in (
-        ("ip", ("dhcp",), "gateway", "gw"),
-        ("ip6", ("dhcp", "auto"), "gateway6", "gw6"),
-    ):
-        value = options.get(option)
+    for family in (_IPV4, _IPV6):
+        value = options.get(family.option)
         if value is not None:
-            if value not in words:
-                _check_interface(f"ipconfig: {slot}: {option}", value, words)
-            parts[option] = value
-        if gateway in options:
-            if value is None or value in words:
-                raise InvalidRequest(f"cloud_init: ipconfig: {slot}: {gateway} needs an address in {option}")
-            _check_address(f"ipconfig: {slot}: {gateway}", options[gateway])
-            parts[key] = options[gateway]
+            if value not in family.words:
+                _check_interface(f"ipconfig: {slot}: {family.option}", value, family)
+            parts[family.option] = value
+        if family.gateway in options:
+            if value is None or value in family.words:
+                raise InvalidRequest(
+                    f"cloud_init: ipconfig: {slot}: {family.gateway} needs an address in {family.option}"
+                )
+            _check_address(f"ipconfig: {slot}: {family.gateway}", options[family.gateway], family.version)
+            parts[family.key] = options[family.gateway]
     return Wish(f"ipconfig{match[1]}", IPCONFIG.write(parts) or None)
 
 
-def _check_interface(option: str, value: str, words: tuple[str, ...]) -> None:
-    try:
-        if "/" not in value:
-            raise ValueError
-        ipaddress.ip_interface(value)
-    except ValueError:
+@dataclass(frozen=True)
+class _Family:
+    """The addresses of one version of IP, as PVE takes them (PVE::JSONSchema, pve_verify_cidrv4 and cidrv6)."""
+
+    version: int
+    option: str
+    words: tuple[str, ...]
+    gateway: str
+    key: str
+    longest_prefix: int
+    example: str
+
+
+_SHORTEST_PREFIX = 8
+_IPV4 = _Family(4, "ip", ("dhcp",), "gateway", "gw", 32, "192.0.2.10/24")
+_IPV6 = _Family(6, "ip6", ("dhcp", "auto"), "gateway6", "gw6", 128, "2001:db8::10/64")
+
+
+def _check_interface(option: str, value: str, family: _Family) -> None:
+    address, slash, prefix = value.partition("/")
+    if not slash or not _is_address(address, family.version):
         raise InvalidRequest(
-            f"cloud_init: {option} {value!r} is neither {' nor '.join(words)} nor an address as in 192.0.2.10/24"
-        ) from None
+            f"cloud_init: {option} {value!r} is neither {' nor '.join(family.words)} nor an address as in "
+            f"{family.example}"
+        )
+    if not re.fullmatch("[0-9]+", prefix) or not _SHORTEST_PREFIX <= int(prefix) <= family.longest_prefix:
+        raise InvalidRequest(
+            f"cloud_init: {option} {value!r} needs the length of its prefix, a number from {_SHORTEST_PREFIX} to "
+            f"{family.longest_prefix}, as in {family.example}"
+        )
 
 
-def _check_address(option: str, value: str) -> None:
+def _check_address(option: str, value: str, version: int | None = None) -> None:
+    if not _is_address(value, version):
+        kind = "an address" if version is None else f"an IPv{version} address"
+        raise InvalidRequest(f"cloud_init: {option}: {value!r} is not {kind}")
+
+
+def _is_address(text: str, version: int | None) -> bool:
     try:
-        ipaddress.ip_address(value)
+        # An address with a zone is one for Python, and none for PVE.
+        return "%" not in text and ipaddress.ip_address(text).version == (version or ipaddress.ip_address(text).version)
     except ValueError:
-        raise InvalidRequest(f"cloud_init: {option}: {value!r} is not an address") from None
+        return False

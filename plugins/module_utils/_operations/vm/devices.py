@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
 from .wishes import Wish, check_unique, flag, given
 
 EFI_DISK_SPEC: dict[str, t.Any] = {
-    "storage": {"type": "str", "required": True},
-    "type": {"type": "str", "choices": ["2m", "4m"], "default": "4m"},
-    "pre_enrolled_keys": {"type": "bool", "default": False},
+    "storage": {"type": "str"},
+    "type": {"type": "str", "choices": ["2m", "4m"]},
+    "pre_enrolled_keys": {"type": "bool"},
+    "ms_cert": {"type": "str", "choices": ["2011", "2023k"]},
     "format": {"type": "str", "choices": ["raw", "qcow2", "vmdk"]},
 }
 TPM_SPEC: dict[str, t.Any] = {
-    "storage": {"type": "str", "required": True},
-    "version": {"type": "str", "choices": ["v1.2", "v2.0"], "default": "v2.0"},
+    "storage": {"type": "str"},
+    "version": {"type": "str", "choices": ["v1.2", "v2.0"]},
 }
 _STATE: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 USB_SPEC: dict[str, t.Any] = {
@@ -47,20 +48,30 @@ _PCI_SLOT = re.compile(r"hostpci(\d|1[0-5])")
 _PCI_KEYS = {"primary_gpu": "x-vga"}
 
 
+# What a new disk has where the request says nothing of it.
+_NEW_EFI_DISK = {"efitype": "4m", "pre-enrolled-keys": "0"}
+_NEW_TPM = {"version": "v2.0"}
+
+
 @dataclass(frozen=True)
 class StateDiskWish:
-    """The small disk that keeps the state of a firmware: made once, on a storage, with properties that stay."""
+    """The small disk that keeps the state of a firmware: made once; what the request does not name stays."""
 
     key: str
     option: str
-    storage: str
-    properties: t.Mapping[str, str]
+    storage: str | None = None
+    # What cannot be changed once the disk is made.
+    properties: t.Mapping[str, str] = field(default_factory=dict)
+    # The newest certificates that PVE has enrolled, which it does when this marker changes.
+    certificates: str | None = None
     format: str | None = None
 
-    @property
-    def allocation(self) -> str:
-        """The value that makes the disk; PVE chooses the size itself."""
-        values = {**self.properties, **({"format": self.format} if self.format else {})}
+    def allocation(self, label: str) -> str:
+        """The value that makes the disk; PVE chooses the size itself. Raises InvalidRequest without a storage."""
+        if self.storage is None:
+            raise InvalidRequest(f"{self.option} of {label} is not there yet: give its storage to make it")
+        defaults = _NEW_EFI_DISK if self.key == "efidisk0" else _NEW_TPM
+        values = {**defaults, **self.properties, **({"format": self.format} if self.format else {})}
         return ",".join([f"{self.storage}:1", *(f"{name}={value}" for name, value in values.items())])
 
 
@@ -83,11 +94,25 @@ def state_disk_wishes(parameters: t.Mapping[str, t.Any]) -> tuple[StateDiskWish,
     """The EFI disk and the TPM of a request."""
     wishes = []
     efi, tpm = parameters.get("efi_disk"), parameters.get("tpm")
-    if efi:
-        properties = {"efitype": efi["type"], "pre-enrolled-keys": flag(efi["pre_enrolled_keys"])}
-        wishes.append(StateDiskWish("efidisk0", "efi_disk", efi["storage"], properties, efi.get("format")))
-    if tpm:
-        wishes.append(StateDiskWish("tpmstate0", "tpm", tpm["storage"], {"version": tpm["version"]}))
+    if efi is not None:
+        options = given(efi)
+        properties = {"efitype": options["type"]} if "type" in options else {}
+        if "pre_enrolled_keys" in options:
+            properties["pre-enrolled-keys"] = flag(options["pre_enrolled_keys"])
+        wishes.append(
+            StateDiskWish(
+                "efidisk0",
+                "efi_disk",
+                options.get("storage"),
+                properties,
+                options.get("ms_cert"),
+                options.get("format"),
+            )
+        )
+    if tpm is not None:
+        options = given(tpm)
+        properties = {"version": options["version"]} if "version" in options else {}
+        wishes.append(StateDiskWish("tpmstate0", "tpm", options.get("storage"), properties))
     return tuple(wishes)
 
 

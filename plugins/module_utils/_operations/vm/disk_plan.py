@@ -10,10 +10,12 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
+from ..._pve.properties import truth
 from ..._pve.sizes import format_size, gibibytes
 from ..._pve.vm_config import DRIVE, meaning_of
 from .devices import StateDiskWish
 from .disks import DiskWish, Drive, parse_drive
+from .drive_options import check_limits
 
 # Storages round a size up: LVM to extents of 4 MiB, ZFS to blocks.
 ROUNDING = 4 * 1024**2
@@ -63,6 +65,7 @@ def _take_away(changes: DiskChanges, wish: DiskWish, current: str | None) -> Non
 def _new_disk(wish: DiskWish) -> str:
     """The value that makes a new drive: an ISO, an existing volume, an import, or an empty disk."""
     values = {name: value for name, value in wish.parts.items() if value is not None}
+    check_limits(wish.slot, values)
     if wish.iso is not None:
         return DRIVE.write({"file": wish.iso, "media": "cdrom", **values})
     if wish.volume is not None:
@@ -91,6 +94,8 @@ def _converge(changes: DiskChanges, wish: DiskWish, drive: Drive, label: str) ->
     if wish.iso is not None and wish.iso != drive.file:
         parts.update(file=wish.iso, size=None)
     target = DRIVE.merge(drive.text, parts)
+    if wish.parts:
+        check_limits(wish.slot, DRIVE.parse(target))
     if not meaning_of(wish.slot).same(drive.text, target):
         changes.set[wish.slot] = target
     _converge_place(changes, wish, drive)
@@ -129,18 +134,20 @@ def _converge_size(changes: DiskChanges, wish: DiskWish, drive: Drive, label: st
 
 def _converge_state_disk(changes: DiskChanges, wish: StateDiskWish, current: str | None, label: str) -> None:
     if current is None:
-        changes.set[wish.key] = wish.allocation
+        changes.set[wish.key] = wish.allocation(label)
         return
-    there = DRIVE.parse(current)
+    there = {**DRIVE.defaults, **DRIVE.parse(current)}
     for name, value in wish.properties.items():
-        found = there.get(name, DRIVE.defaults.get(name, _DEFAULTS.get(name)))
-        if found != value:
+        found = there[name]
+        if truth(found) != truth(value):
             raise InvalidRequest(
                 f"{wish.option} of {label} has {name} {found}, not {value}: that cannot be changed, "
                 f"only a new one can be made once the old one is gone"
             )
-    if parse_drive(current).storage != wish.storage:
+    # A disk that is still to be made has no size yet, and PVE enrols its certificates then.
+    if wish.certificates not in (None, there["ms-cert"]) and "size" in there:
+        if truth(there["pre-enrolled-keys"]) != "1":
+            raise InvalidRequest(f"efi_disk of {label} has no enrolled keys, so ms_cert cannot be set")
+        changes.set[wish.key] = DRIVE.merge(current, {"ms-cert": wish.certificates})
+    if wish.storage not in (None, parse_drive(current).storage):
         changes.move[wish.key] = {"storage": wish.storage}
-
-
-_DEFAULTS = {"efitype": "2m", "version": "v1.2"}

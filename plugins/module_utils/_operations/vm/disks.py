@@ -11,15 +11,23 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.sizes import parse_size
+from ..._pve.sizes import parse_size, whole_kibibytes
 from ..._pve.vm_config import DISK_BUSES, DRIVE
-from .wishes import check_range, check_unique, flag, given
+from .drive_options import DRIVE_OPTIONS, drive_parts
+from .wishes import check_unique, given
 
 _SLOT = re.compile(r"(ide|sata|scsi|virtio)(\d+)")
+# Names of volumes may hold blanks; a comma would begin the next setting. Only root may name a path.
+_VOLUME = r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]:[^,\r\n\0]*[^,\s\0]"
+_SOURCES = {
+    "import_from": re.compile(rf"{_VOLUME}|/[^,\r\n\0]*[^,\s\0]"),
+    "volume": re.compile(rf"{_VOLUME}|/dev/[^,\r\n\0]*[^,\s\0]"),
+    "iso": re.compile(rf"{_VOLUME}|none|cdrom"),
+}
 _STORAGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]")
-_NUMBERS = ("mbps", "mbps_rd", "mbps_wr", "iops", "iops_rd", "iops_wr")
-_BOOLEANS = ("backup", "iothread", "replicate", "ro", "ssd")
-_TEXTS = ("aio", "cache", "serial")
+# Drives that a request can only take away: efi_disk and tpm make the others, and detaching a disk makes it unused.
+_ONLY_REMOVED = re.compile(r"efidisk0|tpmstate0|unused(\d|[1-9]\d{1,2})")
+_MAX_UNUSED = 256
 
 DISK_SPEC: dict[str, t.Any] = {
     "slot": {"type": "str", "required": True},
@@ -30,19 +38,10 @@ DISK_SPEC: dict[str, t.Any] = {
     "import_from": {"type": "str"},
     "volume": {"type": "str"},
     "iso": {"type": "str"},
-    "aio": {"type": "str", "choices": ["native", "threads", "io_uring"]},
-    "backup": {"type": "bool"},
-    "cache": {"type": "str", "choices": ["none", "writethrough", "writeback", "unsafe", "directsync"]},
-    "discard": {"type": "bool"},
-    "iothread": {"type": "bool"},
-    "replicate": {"type": "bool"},
-    "ro": {"type": "bool"},
-    "serial": {"type": "str"},
-    "ssd": {"type": "bool"},
-    **{option: {"type": "float"} for option in _NUMBERS},
+    **{row.option: dict(row.spec) for row in DRIVE_OPTIONS},
 }
-# Where PVE knows an option for some buses only (PVE::QemuServer::Drive).
-ONLY_ON = {"iothread": ("scsi", "virtio"), "ro": ("scsi", "virtio"), "ssd": ("ide", "sata", "scsi")}
+# Where PVE knows an option for some buses only.
+ONLY_ON = {row.option: row.buses for row in DRIVE_OPTIONS if row.buses != tuple(DISK_BUSES)}
 
 
 @dataclass(frozen=True)
@@ -68,43 +67,56 @@ def disk_wishes(disks: t.Sequence[t.Mapping[str, t.Any]] | None) -> tuple[DiskWi
 
 
 def _disk_wish(entry: t.Mapping[str, t.Any]) -> DiskWish:
-    slot, options = entry["slot"], given(entry)
-    match = _SLOT.fullmatch(slot)
-    if not match or int(match[2]) >= DISK_BUSES[match[1]]:
-        slots = ", ".join(f"{bus}0-{bus}{count - 1}" for bus, count in DISK_BUSES.items())
-        raise InvalidRequest(f"disks: {slot!r} is no slot: they are {slots}")
+    slot, state, options = entry["slot"], entry["state"], given(entry)
+    _check_slot(slot, state)
     rest = sorted(set(options) - {"slot", "state"})
-    if entry["state"] != "present" and rest:
-        raise InvalidRequest(f"disks: {slot} shall be {entry['state']}, so {', '.join(rest)} cannot be set")
+    if state != "present" and rest:
+        raise InvalidRequest(f"disks: {slot} shall be {state}, so {', '.join(rest)} cannot be set")
     _check_source(slot, options)
-    for option, buses in ONLY_ON.items():
-        if option in options and match[1] not in buses:
-            raise InvalidRequest(f"disks: {slot}: {option} is only for {' and '.join(buses)} disks")
     return DiskWish(
         slot,
-        entry["state"],
+        state,
         storage=_storage(slot, options.get("storage")),
         size=_size(slot, options.get("size")),
         format=options.get("format"),
         import_from=options.get("import_from"),
         volume=options.get("volume"),
         iso=options.get("iso"),
-        parts=dict(_parts(slot, options)),
+        parts=drive_parts(slot, options),
     )
+
+
+def _check_slot(slot: str, state: str) -> None:
+    removed = _ONLY_REMOVED.fullmatch(slot)
+    if removed and int(removed[1] or 0) < _MAX_UNUSED:
+        if state == "present":
+            made = "efi_disk makes it" if slot == "efidisk0" else "tpm makes it" if slot == "tpmstate0" else ""
+            attach = "give its volume to a slot that is free"
+            raise InvalidRequest(f"disks: {slot} can only be detached or absent here: {made or attach}")
+        if removed[1] and state == "detached":
+            raise InvalidRequest(f"disks: {slot} is detached already: absent deletes its volume")
+        return
+    match = _SLOT.fullmatch(slot)
+    if not match or int(match[2]) >= DISK_BUSES[match[1]]:
+        slots = ", ".join(f"{bus}0-{bus}{count - 1}" for bus, count in DISK_BUSES.items())
+        raise InvalidRequest(
+            f"disks: {slot!r} is no slot: they are {slots}, and to take away efidisk0, tpmstate0, unused0"
+        )
 
 
 def _check_source(slot: str, options: t.Mapping[str, t.Any]) -> None:
     sources = [name for name in ("import_from", "volume", "iso") if name in options]
     if len(sources) > 1:
         raise InvalidRequest(f"disks: {slot}: {' and '.join(sources)} exclude each other")
-    if "iso" in options and set(options) & {"storage", "size", "format"}:
-        raise InvalidRequest(f"disks: {slot}: iso makes a CD-ROM drive, which has no storage, size or format")
+    if "iso" in options and set(options) & {"storage", "size", "format", "snapshot"}:
+        raise InvalidRequest(f"disks: {slot}: iso makes a CD-ROM drive, which has no storage, size, format or snapshot")
+    if "iso" in options and slot.startswith("virtio"):
+        raise InvalidRequest(f"disks: {slot}: iso needs an ide, sata or scsi slot")
     if "volume" in options and set(options) & {"storage", "format"}:
         raise InvalidRequest(f"disks: {slot}: volume names the whole disk, so storage and format cannot be set")
     for name in sources:
         value = options[name]
-        # The names of volumes can have blanks in them (PVE::Storage::Plugin, parse_volname).
-        if re.search(r"^ |[,\t-\r]| $", value) or (":" not in value and value != "none"):
+        if not _SOURCES[name].fullmatch(value):
             raise InvalidRequest(f"disks: {slot}: {name} {value!r} is no volume as in local:iso/debian.iso")
 
 
@@ -124,22 +136,7 @@ def _size(slot: str, text: str | None) -> int | None:
         raise InvalidRequest(f"disks: {slot}: size {error}") from error
     if size <= 0:
         raise InvalidRequest(f"disks: {slot}: size must be more than 0, not {text!r}")
-    return size
-
-
-def _parts(slot: str, options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str | None]]:
-    for option in _BOOLEANS:
-        if option in options:
-            yield option, flag(options[option])
-    if "discard" in options:
-        yield "discard", "on" if options["discard"] else "ignore"
-    for option in _TEXTS:
-        if option in options:
-            yield option, options[option] or None
-    for option in _NUMBERS:
-        if option in options:
-            check_range(f"disks: {slot}: {option}", options[option], 0, 1_000_000)
-            yield option, f"{options[option]:g}" if options[option] else None
+    return whole_kibibytes(size)
 
 
 @dataclass(frozen=True)

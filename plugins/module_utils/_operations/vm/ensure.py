@@ -22,6 +22,7 @@ from .pools import see_pool
 from .removal import plan_removal, remove_vm
 from .request import VmRequest
 from .state import Origin, VmState, newborn_status, read_state, state_result
+from .tag_style import with_tag_style
 from .unfinished import find_rival, wait_for_unfinished
 
 MOST_CONFLICTS = 1
@@ -40,7 +41,7 @@ def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
         return _ensure_absent(applier, request, found)
     handle, state = found or _give_birth(applier, request, cluster)
     if handle is None:
-        applier.apply(plan_changes(request, state))
+        applier.apply(plan_changes(with_tag_style(applier.client, request, state), state))
     else:
         state = converge(applier, request, handle, see_pool(handle, request, state))
         state = _apply_pending(applier, request, handle, state)
@@ -144,6 +145,7 @@ def converge(applier: Applier, request: VmRequest, handle: GuestHandle, state: V
     """Take the first step of the plan, read again, and plan again, until the plan is empty; raises a PveError."""
     conflicts, taken = 0, set[str]()
     while True:
+        request = with_tag_style(applier.client, request, state)
         plan = plan_changes(request, state, lambda: t.cast("dict[str, t.Any]", handle.read("config")))
         _check_progress(plan, taken, state)
         try:

@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
+from ..._pve.properties import write_number
 from ..._pve.vm_config import MAX_NICS, NIC, NIC_KEY
 from .wishes import Wish, check_range, check_unique, flag, given
 
@@ -89,8 +90,8 @@ def _parts(slot: str, options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, s
             check_range(f"networks: {slot}: {option}", options[option], 0, highest)
             yield key, str(options[option]) if options[option] else None
     if "rate" in options:
-        check_range(f"networks: {slot}: rate", options["rate"], 0, 1_000_000)
-        yield "rate", f"{options['rate']:g}" if options["rate"] else None
+        check_range(f"networks: {slot}: rate", options["rate"], 0)
+        yield "rate", write_number(options["rate"]) if options["rate"] else None
     if "trunks" in options:
         yield "trunks", ";".join(_trunk(slot, item) for item in options["trunks"]) or None
     for option in ("firewall", "link_down"):

@@ -49,11 +49,11 @@ class Node:
 def needs_of(request: VmRequest) -> Needs:
     """What the disks and the network devices of a request need."""
     images = {disk.storage for disk in request.disks if disk.storage}
-    images |= {state_disk.storage for state_disk in request.state_disks}
+    images |= {state_disk.storage for state_disk in request.state_disks if state_disk.storage}
     if request.cloud_init is not None and request.cloud_init.storage:
         images.add(request.cloud_init.storage)
     sources = [source for disk in request.disks for source in (disk.volume, disk.import_from, disk.iso)]
-    volumes = {volume for volume in sources if volume and ":" in volume}
+    volumes = {volume for volume in sources if volume and ":" in volume and volume[0] != "/"}
     bridges = {network.bridge for network in request.networks if network.bridge}
     return Needs(
         frozenset(

@@ -99,6 +99,9 @@ def vm_request(parameters: t.Mapping[str, t.Any]) -> VmRequest:
         shutdown_timeout=parameters["shutdown_timeout"],
     )
     _check_remove(request)
+    for state_disk in request.state_disks:
+        if any(disk.slot == state_disk.key for disk in request.disks):
+            raise InvalidRequest(f"disks: {state_disk.key} is taken away, and {state_disk.option} wants it: give one")
     if request.rename and (request.selector.vmid is None or name is None):
         raise InvalidRequest("rename needs both vmid, the guest that is meant, and name, its new name")
     return request

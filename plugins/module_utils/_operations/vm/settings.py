@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.vm_config import DRIVE_KEY, NIC_KEY
+from ..._pve.properties import write_number
+from ..._pve.vm_config import CASE_SENSITIVE_TAGS, DRIVE_KEY, NIC_KEY, meaning_of
 from .wishes import Wish, check_range, flag, given
 
-MIB_MAX = 4_178_944  # PVE's own bound on memory, in MiB (PVE::QemuServer::Memory)
 OS_TYPES = ("other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10", "win11", "l24", "l26", "solaris")
 SCSI_CONTROLLERS = ("lsi", "lsi53c810", "virtio-scsi-pci", "virtio-scsi-single", "megasas", "pvscsi")
 HOTPLUG = ("network", "disk", "usb", "memory", "cpu", "cloudinit")
@@ -26,8 +26,18 @@ _RESERVED_KEYS = frozenset(
     "archive background_delay delete digest force import-working-storage live-restore lock node pool revert skiplock "
     "start storage template unique vmid".split()
 )
+# Other names that PVE has for a key: what they change is not what they are called (PVE::API2::Qemu, PVE::QemuServer).
+_OTHER_NAMES = {
+    "cdrom": "is PVE's other name of the drive ide2: use disks",
+    "smp": "is PVE's old name of sockets: use sockets and cores",
+}
 
-Write = t.Callable[[t.Any], str]
+# Writes a value, or None when it stands for an unset key.
+Write = t.Callable[[t.Any], "str | None"]
+
+
+def _text(value: t.Any) -> str | None:
+    return str(value) or None
 
 
 @dataclass(frozen=True)
@@ -37,21 +47,33 @@ class Setting:
     option: str
     spec: t.Mapping[str, t.Any]
     key: str = ""
-    bounds: tuple[float, float] | None = None
-    write: Write = str
+    bounds: tuple[float] | tuple[float, float] | None = None
+    write: Write = _text
     # The part of the property string that the option is, when the others shall stay.
     part: str = ""
 
     def wish(self, value: t.Any) -> Wish:
         """The wish for a value; raises InvalidRequest when it is out of bounds."""
+        key = self.key or self.option
+        if isinstance(value, t.Mapping) and given(value):
+            return Wish(key, parts=dict(self._parts(given(value))))
         if self.bounds:
             check_range(self.option, value, *self.bounds)
-        key, text = self.key or self.option, self.write(value)
+        text = self.write(value)
         return Wish(key, parts={self.part: text}) if self.part else Wish(key, text)
 
+    def _parts(self, options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str]]:
+        """What is given of an option that has suboptions; the others stay as they are."""
+        for name, value in options.items():
+            check_range(f"{self.option}.{name}", value, 0)
+            yield name, write_number(value)
 
-def _startup(value: t.Mapping[str, t.Any]) -> str:
-    return ",".join(f"{name}={number}" for name, number in given(value).items())
+
+def _description(text: str) -> str | None:
+    # PVE::QemuServer, write_vm_config: Perl takes the text 0 for none.
+    if text.rstrip() == "0":
+        raise InvalidRequest("description: PVE does not store the text '0': give another one, or '' for none")
+    return text or None
 
 
 _INTEGER = {"type": "int"}
@@ -59,12 +81,12 @@ _TEXT = {"type": "str"}
 _BOOLEAN = {"type": "bool"}
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("cores", _INTEGER, bounds=(1, 512)),
-    Setting("sockets", _INTEGER, bounds=(1, 16)),
-    Setting("vcpus", _INTEGER, bounds=(1, 8192)),
+    Setting("cores", _INTEGER, bounds=(1,)),
+    Setting("sockets", _INTEGER, bounds=(1,)),
+    Setting("vcpus", _INTEGER, bounds=(1,)),
     Setting("cpu", _TEXT),
-    Setting("memory", _INTEGER, bounds=(16, MIB_MAX)),
-    Setting("balloon", _INTEGER, bounds=(0, MIB_MAX)),
+    Setting("memory", _INTEGER, bounds=(16,)),
+    Setting("balloon", _INTEGER, bounds=(0,)),
     Setting("numa", _BOOLEAN, write=flag),
     Setting("machine", _TEXT),
     Setting("bios", {"type": "str", "choices": ["seabios", "ovmf"]}),
@@ -73,19 +95,19 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "boot",
         {"type": "list", "elements": "str"},
-        write=lambda devices: "order=" + ";".join(devices),
+        write=lambda devices: "order=" + ";".join(devices) if devices else None,
     ),
     Setting("onboot", _BOOLEAN, write=flag),
     Setting(
         "startup",
         {"type": "dict", "options": {"order": _INTEGER, "up": _INTEGER, "down": _INTEGER}},
-        write=_startup,
+        write=lambda _nothing: None,
     ),
     Setting("protection", _BOOLEAN, write=flag),
     Setting("agent", _BOOLEAN, write=flag, part="enabled"),
     Setting("vga", _TEXT),
     Setting("tablet", _BOOLEAN, write=flag),
-    Setting("description", _TEXT),
+    Setting("description", _TEXT, write=_description),
     Setting(
         "hotplug",
         {"type": "list", "elements": "str", "choices": list(HOTPLUG)},
@@ -122,13 +144,36 @@ def _raw_wishes(config: t.Mapping[str, t.Any], taken: set[str]) -> t.Iterator[Wi
             raise InvalidRequest(f"config: {key} has an option of its own")
         if key in taken:
             raise InvalidRequest(f"config: {key} is given by an option of its own, too: give it once")
-        if value is None:
+        if value is None or value == "":
             raise InvalidRequest(f"config: {key} has no value: name it in remove to unset it")
-        yield Wish(key, flag(value) if isinstance(value, bool) else str(value))
+        yield Wish(key, _raw_text(key, value))
+
+
+def _raw_text(key: str, value: t.Any) -> str | None:
+    """The value of a key in the form that PVE takes and stores; raises InvalidRequest."""
+    if isinstance(value, bool):
+        text = flag(value)
+    elif isinstance(value, (int, float)):
+        text = write_number(value)
+    elif isinstance(value, str):
+        text = value
+    else:
+        raise InvalidRequest(f"config: {key} must be a text, a number or a boolean, in PVE's words")
+    try:
+        text = meaning_of(key).form(text)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"config: {key} {error}") from error
+    if key == "description":
+        return _description(text)
+    if re.search(r"[\r\n]", text):
+        raise InvalidRequest(f"config: {key} has several lines, and PVE stores one")
+    return text
 
 
 def check_config_key(option: str, key: str) -> None:
     """Raise InvalidRequest when it cannot be a setting of a virtual machine."""
+    if key in _OTHER_NAMES:
+        raise InvalidRequest(f"{option}: {key} {_OTHER_NAMES[key]}")
     if not _CONFIG_KEY.fullmatch(key) or key in _RESERVED_KEYS:
         raise InvalidRequest(f"{option}: {key!r} is no setting of a virtual machine")
 
@@ -139,13 +184,23 @@ class TagsWish:
 
     tags: tuple[str, ...] = ()
     only: bool = True
+    # Whether the datacenter's tag-style tells upper from lower case.
+    case_sensitive: bool = False
     key: str = field(default="tags", init=False)
 
     def wish(self, current: str | None) -> Wish:
         """The wish, given the tags that are there."""
         there = [] if self.only else [tag for tag in re.split(r"[;,\s]+", current or "") if tag]
-        missing = [tag for tag in self.tags if tag.lower() not in {item.lower() for item in there}]
-        return Wish("tags", ";".join(sorted({*there, *missing})))
+        fold: t.Callable[[str], str] = str if self.case_sensitive else str.lower
+        known = {fold(tag) for tag in there}
+        missing = [tag for tag in self.tags if fold(tag) not in known]
+        meaning = CASE_SENSITIVE_TAGS if self.case_sensitive else None
+        return Wish("tags", ";".join(sorted({*there, *missing})) or None, meaning=meaning)
+
+    def differs_by_case_alone(self, current: str | None) -> bool:
+        """Whether the datacenter's tag-style decides if there is anything to change."""
+        loose, strict = replace(self, case_sensitive=False), replace(self, case_sensitive=True)
+        return loose.wish(current).is_met_by(current) and not strict.wish(current).is_met_by(current)
 
 
 def tags_wish(tags: t.Sequence[str] | None, mode: str) -> TagsWish | None:

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.vm_config import meaning_of, split_ssh_keys
+from ..._pve.properties import write_number
+from ..._pve.vm_config import Meaning, meaning_of, split_ssh_keys
 
 MASK = "********"
 
@@ -23,6 +25,8 @@ class Wish:
     text: str | None = None
     parts: t.Mapping[str, str | None] | None = None
     secret: bool = False
+    # When two values are the same, for a key where that depends on more than the key.
+    meaning: Meaning | None = None
 
     def target(self, current: str | None) -> str | None:
         """The value to send, given the current one; None when the key shall not be set."""
@@ -35,7 +39,8 @@ class Wish:
 
     def is_met_by(self, current: str | None) -> bool:
         """Whether the guest would not differ if the wish were carried out."""
-        return not self.secret and meaning_of(self.key).same(current, self.target(current))
+        meaning = self.meaning or meaning_of(self.key)
+        return not self.secret and meaning.same(current, self.target(current))
 
     def shown(self, text: str | None) -> str | None:
         """The value as the diff may show it."""
@@ -54,10 +59,15 @@ def flag(value: bool) -> str:
     return "1" if value else "0"
 
 
-def check_range(option: str, value: float, lowest: float, highest: float) -> None:
+def check_range(option: str, value: float, lowest: float, highest: float | None = None) -> None:
     """Raise InvalidRequest, naming the option, unless the value is within the bounds."""
-    if not lowest <= value <= highest:
-        raise InvalidRequest(f"{option} must be from {lowest:g} to {highest:g}, not {value:g}")
+    if not math.isfinite(value):
+        raise InvalidRequest(f"{option} must be a number, not {value}")
+    if highest is not None and not lowest <= value <= highest:
+        least, most = write_number(lowest), write_number(highest)
+        raise InvalidRequest(f"{option} must be from {least} to {most}, not {write_number(value)}")
+    if value < lowest:
+        raise InvalidRequest(f"{option} must be {write_number(lowest)} or more, not {write_number(value)}")
 
 
 def given(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

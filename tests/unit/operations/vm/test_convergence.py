@@ -17,12 +17,13 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.state import Origin, VmState
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import QEMU, Guest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DRIVE, DRIVE_KEY, NIC
+from tests.support.ssh_keys import ED25519, RSA
 from tests.support.vm_model import VmModel, vm_parameters
 
 MOST_STEPS = 30
 STORAGES = st.sampled_from(["local-lvm", "ceph"])
 GIBIBYTES = st.integers(1, 64)
-DISK_SLOTS = st.sampled_from(["scsi0", "scsi1", "virtio0", "sata1"])
+DISK_SLOTS = st.sampled_from(["scsi0", "scsi1", "ide0", "sata1"])
 NETWORK_SLOTS = st.sampled_from(["net0", "net1", "net2"])
 BRIDGES = st.sampled_from(["vmbr0", "vmbr1"])
 
@@ -32,13 +33,25 @@ def unique(entries: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[list
 
 
 NEW_DISKS = st.fixed_dictionaries(
-    {"slot": DISK_SLOTS, "storage": STORAGES, "size": GIBIBYTES.map(lambda number: f"{number}G")},
+    {
+        "slot": DISK_SLOTS,
+        "storage": STORAGES,
+        "size": st.one_of(
+            GIBIBYTES.map(lambda number: f"{number}G"),
+            st.integers(2**20, 2**26).map(lambda number: f"{number}K"),
+            st.sampled_from(["1048576.3K", "1.7G"]),
+        ),
+    },
     optional={
         "cache": st.sampled_from(["none", "writeback"]),
         "discard": st.booleans(),
         "backup": st.booleans(),
-        "serial": st.sampled_from(["A1", "B2"]),
-        "mbps": st.sampled_from([0.0, 10.0, 12.5]),
+        "serial": st.sampled_from(["A1", "50% x/y", ""]),
+        "mbps": st.sampled_from([0.0, 10.0, 1234.567]),
+        "iops": st.sampled_from([0, 1_000_000]),
+        "wwn": st.sampled_from(["0x5000C500A0B1C2D3", ""]),
+        "werror": st.sampled_from(["stop", "enospc"]),
+        "detect_zeroes": st.booleans(),
     },
 )
 NETWORKS = st.fixed_dictionaries(
@@ -67,9 +80,9 @@ SETTINGS = {
     "bios": st.sampled_from(["seabios", "ovmf"]),
     "ostype": st.sampled_from(["l26", "win11", "other"]),
     "scsihw": st.sampled_from(["lsi", "virtio-scsi-single"]),
-    "boot": st.sampled_from([["scsi0"], ["scsi0", "net0"], ["net0", "scsi0"]]),
+    "boot": st.sampled_from([[], ["scsi0"], ["scsi0", "net0"], ["net0", "scsi0"]]),
     "onboot": st.booleans(),
-    "startup": st.sampled_from([{"order": 1}, {"order": 2, "up": 30}, {"down": 5}]),
+    "startup": st.sampled_from([{}, {"order": 1}, {"order": 2, "up": 30}, {"down": 5}]),
     "protection": st.booleans(),
     "agent": st.booleans(),
     "vga": st.sampled_from(["std", "serial0", "virtio,memory=64"]),
@@ -80,18 +93,25 @@ SETTINGS = {
     "tags_mode": st.sampled_from(["set", "add"]),
     "serial_ports": st.sampled_from([{}, {"serial0": "socket"}]),
     "config": st.sampled_from(
-        [{}, {"cpulimit": 2, "kvm": False}, {"smbios1": "uuid=5d1fdd72-5ab4-4a2d-9a09-e9e57b6b7cc0"}]
+        [
+            {},
+            {"cpulimit": 2.0, "kvm": "no", "vmgenid": 1, "args": " -no-hpet\n"},
+            {"smbios1": "uuid=5d1fdd72-5ab4-4a2d-9a09-e9e57b6b7cc0"},
+        ]
     ),
-    "efi_disk": st.just({"storage": "local-lvm"}),
+    "efi_disk": st.sampled_from(
+        [{"storage": "local-lvm"}, {"storage": "ceph", "type": "4m", "pre_enrolled_keys": True, "ms_cert": "2023k"}]
+    ),
     "tpm": st.just({"storage": "local-lvm"}),
     "cloud_init": st.fixed_dictionaries(
         {},
         optional={
             "storage": STORAGES,
-            "user": st.sampled_from(["admin", "root"]),
+            "user": st.sampled_from(["", "admin", "root"]),
             "password": st.just("correct horse"),
-            "ssh_keys": st.sampled_from([[], ["ssh-ed25519 AAAA a@b", "ssh-rsa BBBB c"]]),
+            "ssh_keys": st.sampled_from([[], [f"{ED25519} a@b", f"# of the admins\n\n{RSA} c\n"]]),
             "nameservers": st.sampled_from([[], ["192.0.2.1", "2001:db8::1"]]),
+            "custom": st.sampled_from([{}, {"user": "local:snippets/u"}, {"vendor": "local:snippets/v", "user": ""}]),
             "search_domain": st.sampled_from(["", "example.org"]),
             "upgrade": st.booleans(),
             "ipconfig": st.sampled_from(
@@ -114,6 +134,12 @@ EXISTING = st.fixed_dictionaries(
         "agent": st.sampled_from(["1", "enabled=1,fstrim_cloned_disks=1", "0"]),
         "tags": st.sampled_from(["other", "web;zoo"]),
         "onboot": st.sampled_from(["0", "1"]),
+        "startup": st.just("order=1,up=30,down=60"),
+        "boot": st.sampled_from([" ", "order=net7"]),
+        "cicustom": st.just("user=local:snippets/old"),
+        "vmgenid": st.sampled_from(["0", "5D1FDD72-5ab4-4a2d-9a09-e9e57b6b7cc0"]),
+        "efidisk0": st.just("local-lvm:vm-100-disk-95,efitype=4m,pre-enrolled-keys=1,size=528K"),
+        "tpmstate0": st.just("local-lvm:vm-100-disk-96,size=4M,version=v1.2"),
         "net0": st.sampled_from(
             ["virtio=BC:24:11:AA:00:01,bridge=vmbr0", "e1000=BC:24:11:AA:00:02,bridge=vmbr1,firewall=1,tag=7"]
         ),

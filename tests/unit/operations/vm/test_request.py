@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.state import Origin, VmState
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import QEMU, Guest
+from tests.support.ssh_keys import ED25519, RSA
 from tests.support.vm_model import vm_parameters
 
 GUEST = Guest(100, "pve1", QEMU, "web")
@@ -44,8 +46,8 @@ def cloud_init(**options: Any) -> dict[str, Any]:
         ({"name": "a" * 254}, "is not a DNS name"),
         ({"rename": True}, "rename needs both vmid, the guest that is meant, and name"),
         ({"shutdown_timeout": 0}, "shutdown_timeout must be more than 0 seconds, not 0"),
-        ({"cores": 0}, "cores must be from 1 to 512, not 0"),
-        ({"memory": 8}, "memory must be from 16 to"),
+        ({"cores": 0}, "cores must be 1 or more, not 0"),
+        ({"memory": 8}, "memory must be 16 or more, not 8"),
         ({"tags": ["two words"]}, "tags: 'two words' is no tag"),
         ({"tags": ["Ünicode"]}, "tags: 'Ünicode' is no tag"),
         ({"serial_ports": {"serial4": "socket"}}, "serial_ports: 'serial4' is no serial port"),
@@ -57,6 +59,18 @@ def cloud_init(**options: Any) -> dict[str, Any]:
         ({"config": {"cipassword": "x"}}, "config: cipassword has an option of its own"),
         ({"config": {"cores": 2}, "cores": 2}, "config: cores is given by an option of its own, too"),
         ({"config": {"args": None}}, "config: args has no value: name it in remove"),
+        ({"config": {"args": ""}}, "config: args has no value: name it in remove"),
+        ({"config": {"acpi": "maybe"}}, "config: acpi must be a boolean, not 'maybe'"),
+        ({"config": {"cpulimit": "much"}}, "config: cpulimit must be a number, not 'much'"),
+        ({"config": {"numa0": {"cpus": "0-1"}}}, "config: numa0 must be a text, a number or a boolean"),
+        ({"config": {"args": "-a\n-b"}}, "config: args has several lines, and PVE stores one"),
+        ({"config": {"cdrom": "none"}}, "config: cdrom is PVE's other name of the drive ide2: use disks"),
+        ({"config": {"smp": 2}}, "config: smp is PVE's old name of sockets: use sockets and cores"),
+        ({"remove": ["cdrom"]}, "remove: cdrom is PVE's other name of the drive ide2: use disks"),
+        ({"remove": ["smp"]}, "remove: smp is PVE's old name of sockets"),
+        ({"description": "0\n"}, "description: PVE does not store the text '0'"),
+        ({"config": {"description": 0}}, "description: PVE does not store the text '0'"),
+        ({"startup": {"order": -1}}, "startup.order must be 0 or more, not -1"),
         ({"remove": ["scsi0"]}, "remove: scsi0 is a disk: set its state"),
         ({"remove": ["name"]}, "remove: a guest keeps its name"),
         ({"remove": ["no such"]}, "remove: 'no such' is no setting"),
@@ -71,7 +85,7 @@ def cloud_init(**options: Any) -> dict[str, Any]:
         (network(bridge="vmbr0,tag=1"), "networks: net0: bridge 'vmbr0,tag=1' is not the name of a bridge"),
         (network(trunks=["10-20-30"]), "networks: net0: trunks '10-20-30' is neither a VLAN nor a range"),
         (network(trunks=["5000"]), "networks: net0: trunks must be from 1 to 4094, not 5000"),
-        (network(rate=-1.0), "networks: net0: rate must be from 0"),
+        (network(rate=-1.0), "networks: net0: rate must be 0 or more, not -1"),
         (network(state="absent", bridge="vmbr0"), "networks: net0 is absent, so bridge cannot be set"),
         ({"disks": [{"slot": "scsi31"}]}, "disks: 'scsi31' is no slot"),
         ({"disks": [{"slot": "nvme0"}]}, "disks: 'nvme0' is no slot"),
@@ -84,6 +98,26 @@ def cloud_init(**options: Any) -> dict[str, Any]:
         (disk(volume="a:b", storage="c1"), "disks: scsi0: volume names the whole disk"),
         (disk(iso="local:iso/a.iso,media=disk"), "disks: scsi0: iso 'local:iso/a.iso,media=disk' is no volume"),
         (disk(import_from="image.qcow2"), "disks: scsi0: import_from 'image.qcow2' is no volume"),
+        (disk(import_from="/mnt/a,b.qcow2"), "disks: scsi0: import_from '/mnt/a,b.qcow2' is no volume"),
+        (disk(iso="/var/lib/vz/template/iso/a.iso"), "disks: scsi0: iso '/var/lib/vz/template/iso/a.iso' is no volume"),
+        (disk(volume="/etc/passwd"), "disks: scsi0: volume '/etc/passwd' is no volume"),
+        ({"disks": [{"slot": "virtio0", "iso": "none"}]}, "disks: virtio0: iso needs an ide, sata or scsi slot"),
+        ({"disks": [{"slot": "unused0"}]}, "disks: unused0 can only be detached or absent here: give its volume"),
+        ({"disks": [{"slot": "unused0", "state": "detached"}]}, "disks: unused0 is detached already"),
+        ({"disks": [{"slot": "unused256", "state": "absent"}]}, "disks: 'unused256' is no slot"),
+        ({"disks": [{"slot": "efidisk0"}]}, "disks: efidisk0 can only be detached or absent here: efi_disk makes it"),
+        (
+            {"disks": [{"slot": "tpmstate0", "state": "absent"}], "tpm": {"storage": "a1"}},
+            "disks: tpmstate0 is taken away, and tpm wants it: give one",
+        ),
+        (disk(wwn="5000c500a0b1c2d3"), "disks: scsi0: wwn '5000c500a0b1c2d3' is not a name as in 0x"),
+        (disk(vendor="too long a name"), "disks: scsi0: vendor 'too long a name' is not up to 8 letters"),
+        (disk(serial="x" * 61), "disks: scsi0: serial is longer than the 20 bytes"),
+        (disk(queues=1), "disks: scsi0: queues must be 2 or more, not 1"),
+        (disk(iops=-1), "disks: scsi0: iops must be 0 or more, not -1"),
+        (disk(mbps=float("nan")), "disks: scsi0: mbps must be a number, not nan"),
+        (disk(bps=1, mbps=1.0), "disks: scsi0: mbps is the same limit in other units: give one of them"),
+        ({"disks": [{"slot": "sata0", "queues": 4}]}, "disks: sata0: queues is only for scsi disks"),
         (disk(state="absent", size="1G"), "disks: scsi0 shall be absent, so size cannot be set"),
         ({"disks": [{"slot": "ide0", "iothread": True}]}, "disks: ide0: iothread is only for scsi and virtio disks"),
         ({"disks": [{"slot": "virtio0", "ssd": True}]}, "disks: virtio0: ssd is only for ide and sata and scsi disks"),
@@ -91,11 +125,29 @@ def cloud_init(**options: Any) -> dict[str, Any]:
         (cloud_init(nameservers=["ns1"]), "cloud_init: nameservers: 'ns1' is not an address"),
         (cloud_init(ipconfig=[{"slot": "net32", "ip": "dhcp"}]), "ipconfig: 'net32' is no network device"),
         (cloud_init(ipconfig=[{"slot": "net0", "ip": "192.0.2.1"}]), "'192.0.2.1' is neither dhcp nor an address"),
+        *(
+            (cloud_init(ipconfig=[{"slot": "net0", **wrong}]), f"cloud_init: ipconfig: net0: {message}")
+            for wrong, message in (
+                ({"ip": "10.0.0.1/255.255.255.0"}, "ip '10.0.0.1/255.255.255.0' needs the length of its prefix, a num"),
+                ({"ip": "10.0.0.1/7"}, "ip '10.0.0.1/7' needs the length of its prefix, a number from 8 to 32"),
+                ({"ip": "10.0.0.1/33"}, "ip '10.0.0.1/33' needs the length of its prefix"),
+                ({"ip": "2001:db8::1/64"}, "ip '2001:db8::1/64' is neither dhcp nor an address as in 192.0.2.10/24"),
+                ({"ip6": "192.0.2.1/24"}, "ip6 '192.0.2.1/24' is neither dhcp nor auto nor an address as in 2001:"),
+                ({"ip6": "fe80::1%1/64"}, "ip6 'fe80::1%1/64' is neither"),
+                ({"ip6": "2001:db8::1/129"}, "ip6 '2001:db8::1/129' needs the length of its prefix, a number from 8"),
+                ({"ip": "10.0.0.1/24", "gateway": "2001:db8::1"}, "gateway: '2001:db8::1' is not an IPv4 address"),
+            )
+        ),
+        (cloud_init(ssh_keys=["ssh-ed25519 AAAA"]), "cloud_init: ssh_keys[0] is damaged"),
+        (
+            cloud_init(ssh_keys=[f"{ED25519} a@b", f"# of the admins\n{RSA} a@b\nssh-rsa {ED25519[12:]}\n"]),
+            "cloud_init: ssh_keys[1], line 3, is damaged: it is called ssh-rsa, and what follows is another type",
+        ),
         (
             cloud_init(ipconfig=[{"slot": "net0", "ip": "dhcp", "gateway": "192.0.2.1"}]),
             "ipconfig: net0: gateway needs an address in ip",
         ),
-        (cloud_init(custom={"user": "a:b,vendor=c:d"}), "user cannot be 'a:b,vendor=c:d'"),
+        (cloud_init(custom={"user": "a:b,vendor=c:d"}), "cloud_init: custom: user 'a:b,vendor=c:d' is no volume"),
         ({"usb": [{"slot": "usb14", "host": "spice"}]}, "usb: 'usb14' is no slot"),
         ({"usb": [{"slot": "usb0", "host": "1-1", "mapping": "m"}]}, "usb: usb0: host and mapping exclude each other"),
         ({"hostpci": [{"slot": "pci0", "host": "01:00"}]}, "hostpci: 'pci0' is no slot"),
@@ -129,14 +181,23 @@ def plan(values: dict[str, str], origin: Origin = Origin.FOUND, **options: Any) 
         ({}, disk(size="4G"), "disks: scsi0 is not there yet: give storage and size"),
         ({"scsi0": "none,media=cdrom"}, disk(size="4G"), "disks: scsi0 of guest 100 (web) is a CD-ROM drive"),
         ({"scsi0": "a:b,size=1G"}, disk(iso="none"), "disks: scsi0 of guest 100 (web) is a disk"),
-        ({"scsi0": "a:b,size=1G"}, disk(volume="a:c"), "disks: scsi0 of guest 100 (web) holds the volume a:b"),
+        ({"scsi0": "a1:b,size=1G"}, disk(volume="a1:c"), "disks: scsi0 of guest 100 (web) holds the volume a1:b"),
         (
             {"ide2": "a:b,size=1G"},
             cloud_init(storage="a1"),
             "the slot ide2 of guest 100 (web) is taken by a:b",
         ),
-        ({"efidisk0": "a:b,efitype=2m"}, {"efi_disk": {"storage": "a"}}, "efi_disk of guest 100 (web) has efitype 2m"),
-        ({"tpmstate0": "a:b"}, {"tpm": {"storage": "a"}}, "tpm of guest 100 (web) has version v1.2, not v2.0"),
+        ({"efidisk0": "a:b,efitype=2m"}, {"efi_disk": {"type": "4m"}}, "efi_disk of guest 100 (web) has efitype 2m"),
+        ({"tpmstate0": "a:b"}, {"tpm": {"version": "v2.0"}}, "tpm of guest 100 (web) has version v1.2, not v2.0"),
+        ({}, {"tpm": {"version": "v2.0"}}, "tpm of guest 100 (web) is not there yet: give its storage"),
+        (
+            {"efidisk0": "a:b,efitype=4m,size=528K"},
+            {"efi_disk": {"ms_cert": "2023k"}},
+            "efi_disk of guest 100 (web) has no enrolled keys, so ms_cert cannot be set",
+        ),
+        ({"scsi0": "a:b,mbps=5,size=1G"}, disk(mbps_rd=5.0), "disks: scsi0: mbps and mbps_rd exclude each other"),
+        ({"scsi0": "a:b,size=1G"}, disk(mbps_max=5.0), "disks: scsi0: mbps_max needs mbps"),
+        ({"scsi0": "a:b,iops=5,size=1G"}, disk(iops_max_length=5), "disks: scsi0: iops_max_length needs iops_max"),
         ({}, {"usb": [{"slot": "usb0", "usb3": True}]}, "usb0 is not there yet: say which device"),
     ],
 )
@@ -160,6 +221,49 @@ def test_what_does_not_fit_the_guest_is_refused_before_anything_is_sent(
         ({"net0": "virtio=BC:24:11:00:00:01"}, network(state="absent"), {"delete": "net0"}),
         ({}, disk(storage="local", size="1.5G", format="qcow2"), {"scsi0": "local:1.5,format=qcow2"}),
         ({}, disk(storage="lvm", size="32"), {"scsi0": "lvm:32"}),
+        ({}, disk(storage="lvm", size="10485764K"), {"scsi0": "lvm:10.000003814697265625"}),
+        ({}, disk(storage="lvm", size="1048575.1K"), {"scsi0": "lvm:1"}),
+        (
+            {"scsi0": "lvm:vm-100-disk-0,size=1G"},
+            disk(iops=1_000_000, mbps=1234.567, serial="50% x/y", bps_rd=0, wwn=""),
+            {"scsi0": "lvm:vm-100-disk-0,iops=1000000,mbps=1234.567,serial=50%25%20x%2Fy,size=1G"},
+        ),
+        (
+            {"scsi0": "lvm:vm-100-disk-0,mbps_rd=5,size=1G,wwn=0x5000c500a0b1c2d3"},
+            disk(bps_wr=1_500_000, mbps_rd=0.0, wwn="", vendor="ACME", product="DISK 1", queues=4, werror="stop"),
+            {"scsi0": "lvm:vm-100-disk-0,mbps_wr=1.431,product=DISK 1,queues=4,size=1G,vendor=ACME,werror=stop"},
+        ),
+        ({}, disk(storage="lvm", import_from="/mnt/a b.qcow2"), {"scsi0": "lvm:0,import-from=/mnt/a b.qcow2"}),
+        ({}, disk(iso="local:iso/a name with blanks.iso"), {"scsi0": "local:iso/a name with blanks.iso,media=cdrom"}),
+        ({"efidisk0": "a:b,size=528K"}, {"disks": [{"slot": "efidisk0", "state": "detached"}]}, {"delete": "efidisk0"}),
+        ({"startup": "order=1,up=30,down=60"}, {"startup": {"order": 5}}, {"startup": "order=5,down=60,up=30"}),
+        ({"startup": "order=1"}, {"startup": {}}, {"delete": "startup"}),
+        ({"boot": "order=scsi0"}, {"boot": []}, {"delete": "boot"}),
+        ({"tags": "a"}, {"tags": []}, {"delete": "tags"}),
+        ({"vga": "serial0"}, {"vga": ""}, {"delete": "vga"}),
+        (
+            {},
+            {"config": {"cpulimit": 1e3, "acpi": "no", "args": " -a ", "vmgenid": 1}},
+            {"cpulimit": "1000", "acpi": "0", "args": "-a", "vmgenid": "1"},
+        ),
+        (
+            {"cicustom": "user=a:u,vendor=a:v"},
+            cloud_init(custom={"vendor": "a:w", "meta": "a:m"}),
+            {"cicustom": "meta=a:m,user=a:u,vendor=a:w"},
+        ),
+        ({"cicustom": "user=a:u,vendor=a:v"}, cloud_init(custom={"user": ""}), {"cicustom": "vendor=a:v"}),
+        ({"cicustom": "user=a:u"}, cloud_init(custom={}), {"delete": "cicustom"}),
+        (
+            {"ciuser": "admin", "cipassword": "**********"},
+            cloud_init(user="", password=""),
+            {"delete": "ciuser,cipassword"},
+        ),
+        (
+            {"efidisk0": "a:b,efitype=4m,pre-enrolled-keys=1,size=528K"},
+            {"efi_disk": {"ms_cert": "2023k"}},
+            {"efidisk0": "a:b,efitype=4m,ms-cert=2023k,pre-enrolled-keys=1,size=528K"},
+        ),
+        ({}, {"efi_disk": {"storage": "lvm"}}, {"efidisk0": "lvm:1,efitype=4m,pre-enrolled-keys=0"}),
         (
             {},
             disk(storage="lvm", import_from="local:import/a.qcow2", size="8G"),
@@ -236,3 +340,37 @@ def test_a_running_guest_does_not_become_a_template() -> None:
     request = vm_request(vm_parameters(vmid=100, state="template"))
     with pytest.raises(InvalidRequest, match="runs, and a template cannot: stop it first"):
         plan_changes(request, VmState(GUEST, {}, status))
+
+
+@pytest.mark.parametrize(
+    ("key", "option"),
+    [("unused0", "disks"), ("efidisk0", "disks"), ("tpmstate0", "disks"), ("scsi0", "disks")],
+)
+def test_a_disk_that_is_absent_is_deleted_with_its_volume(key: str, option: str) -> None:
+    (step,) = plan({key: "local:vm-100-disk-0,size=4M"}, **{option: [{"slot": key, "state": "absent"}]})
+    assert (step.command.tail[-1], dict(step.command.form)) == ("unlink", {"idlist": key, "force": 1})
+    assert plan({}, **{option: [{"slot": key, "state": "absent"}]}) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        ({"efidisk0": "a:b,efitype=4m,pre-enrolled-keys=1,size=528K"}, {"efi_disk": {"storage": "lvm"}}),
+        ({"tpmstate0": "a:b,size=4M,version=v1.2"}, {"tpm": {"storage": "lvm"}}),
+    ],
+)
+def test_a_firmware_disk_is_moved_as_it_is(values: dict[str, str], options: dict[str, Any]) -> None:
+    (step,) = plan(values, **options)
+    assert (step.command.tail[-1], step.command.form["storage"]) == ("move_disk", "lvm")
+
+
+def test_tags_that_differ_by_case_are_the_same_unless_the_datacenter_tells_case() -> None:
+    wish = vm_request(vm_parameters(vmid=100, tags=["Web", "db"])).tags
+    assert wish is not None
+    assert wish.wish("db;web").is_met_by("db;web")
+    assert wish.differs_by_case_alone("db;web")
+    assert not wish.differs_by_case_alone("db;web;old")
+    assert not wish.differs_by_case_alone("Web;db")
+    strict = replace(wish, case_sensitive=True).wish("db;web")
+    assert not strict.is_met_by("db;web")
+    assert strict.target("db;web") == "Web;db"
