@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 
 from .client import PATIENCE_SECONDS, PveClient
 from .deadline import Tries
-from .errors import NODE_UNREACHABLE, AnswerLost, Locked, Meaning, PveError, TimedOut, TransportError, Unreachable
+from .errors import (
+    NODE_UNREACHABLE,
+    NOT_IMPLEMENTED,
+    AnswerLost,
+    Locked,
+    Meaning,
+    PveError,
+    TimedOut,
+    TransportError,
+    Unreachable,
+)
 from .guests import GuestHandle, is_absent
 from .tasks import Task, Upid, find_own_task, parse_upid, wait_for_task
 
@@ -33,6 +43,7 @@ class Command:
     tail is the path below the node (or the whole path, without a node); done says whether the effect is there,
     which is asked before anything is sent twice; accepts names the refusals that mean that it is there already.
     once says that doing it twice does harm, so that it is only sent again when PVE surely did not get it.
+    instead are the commands for a release of PVE that does not have this one.
     """
 
     method: str
@@ -44,6 +55,7 @@ class Command:
     done: t.Callable[[], bool] = _never
     accepts: frozenset[Meaning] = frozenset()
     once: bool = False
+    instead: tuple[Command, ...] = ()
 
     def path(self, node: str | None) -> tuple[str | int, ...]:
         """The path in the API, for the node that the guest is on now."""
@@ -55,7 +67,12 @@ def run_command(client: PveClient, command: Command, handle: GuestHandle | None 
 
     Raises TaskFailed with the log's tail, TimedOut at the deadline, AnswerLost when it stays unknown what PVE did.
     """
-    return _Run(client, command, handle).run()
+    try:
+        return _Run(client, command, handle).run()
+    except PveError as error:
+        if error.cause.status != NOT_IMPLEMENTED or not command.instead:
+            raise
+    return [run_command(client, older, handle) for older in command.instead][-1]
 
 
 class _Run:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 HTTP_UNAUTHORIZED = 401
 HTTP_FORBIDDEN = 403
+NOT_IMPLEMENTED = 501  # there is no such call in this release
 NODE_UNREACHABLE = 595  # pveproxy could not reach the node or its daemon: nothing was done
 # A proxy in front of PVE that got no answer from it; PVE itself has none of these.
 GATEWAY_ERRORS = frozenset({502, 503, 504})
@@ -53,7 +54,8 @@ _MEANINGS: tuple[tuple[Meaning, str], ...] = (
     (Meaning.EXISTS, r"/etc/pve/nodes/[^/]+/(qemu-server|lxc)/\d+\.conf' failed: File exists"),
     (Meaning.LOCK_TIMEOUT, r"can't lock file .* - got timeout|cfs-lock .* error: got lock request timeout"),
     (Meaning.LOCKED, r"(VM|CT) is locked"),
-    (Meaning.CONFLICT, r"checksum mismatch \(file change|detected modified configuration"),
+    # Before PVE 8.3 it was a missmatch.
+    (Meaning.CONFLICT, r"checksum mis+match \(file change|detected modified configuration"),
     (Meaning.NOT_RUNNING, r"(VM|CT) \d+ (is )?not running"),
     (Meaning.ALREADY_RUNNING, r"(VM|CT) \d+ already running"),
     (Meaning.NO_QUORUM, r"no quorum|/etc/pve/\S+\.tmp\.\d+' - Permission denied"),

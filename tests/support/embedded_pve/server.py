@@ -12,8 +12,9 @@ from .clone import Clone
 from .disks import Disks
 from .ha import HighAvailability
 from .networks import Networks
+from .older import Older
 from .strict_http import StrictHttp
 
 
-class EmbeddedPve(StrictHttp, Access, Agent, HighAvailability, Clone, Disks, Networks):
+class EmbeddedPve(Older, StrictHttp, Access, Agent, HighAvailability, Clone, Disks, Networks):
     """One cluster; see the parts for what each corrects."""

@@ -20,6 +20,7 @@ from .devices import DeviceWish
 from .disk_plan import DiskChanges, disk_changes
 from .disks import parse_drive
 from .networks import NetworkWish
+from .pools import pool_command
 from .request import VmRequest
 from .state import Origin, VmState
 from .wishes import Wish
@@ -200,12 +201,8 @@ class _Builder:
 
     def pool(self, pool: str) -> None:
         guest = self.state.guest
-        if pool:
-            form = {"poolid": pool, "vms": guest.vmid, "allow-move": 1}
-        else:
-            form = {"poolid": guest.pool, "vms": guest.vmid, "delete": 1}
         title = f"put {guest.label} into pool {pool}" if pool else f"take {guest.label} out of pool {guest.pool}"
-        self._add(title, Command("PUT", ("pools",), form), Change("pool", guest.pool or None, pool or None))
+        self._add(title, pool_command(guest, pool), Change("pool", guest.pool or None, pool or None))
 
     def template(self) -> None:
         if self.state.running:
