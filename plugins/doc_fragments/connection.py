@@ -22,6 +22,8 @@ options:
     description:
       - The name or address of a PVE node, or several with commas between them, which are tried in this order.
       - Each may also be V(host:port), an V(https://) URL, or an IPv6 address. Plain V(http://) is refused.
+      - A URL may have the path of a reverse proxy, as in V(https://proxy.example.com/pve), and may be pasted from a
+        browser. Such a URL without a port means V(443), unless O(api_port) is another one than its default.
       - If not set, the environment variable E(PROXMOX_HOST) is used.
     type: str
   api_port:

@@ -9,18 +9,24 @@ from __future__ import annotations
 import re
 import typing as t
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from .errors import InvalidRequest
 
 DEFAULT_PORT = 8006
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}")
 _HOST = re.compile(
-    r"(https://)?(\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>([a-z0-9_-]{1,63}\.){0,126}[a-z0-9_-]{1,63}\.?))"
-    r"(:(?P<port>\d{1,5}))?(/api2/json)?/?",
+    r"(?P<scheme>https://)?(\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>([a-z0-9_-]{1,63}\.){0,126}[a-z0-9_-]{1,63}\.?))"
+    r"(:(?P<port>\d{1,5}))?(?P<prefix>(/(?!\.{1,2}(/|$))[a-z0-9._~-]+)*?)(/api2/json)?/?",
     re.ASCII | re.IGNORECASE,
 )
-# PVE::AccessControl token_subid_regex
+_HTTPS_PORT = 443
+# PVE::Auth::Plugin user_regex and realm_regex, PVE::AccessControl token_subid_regex.
+_USER = re.compile(r"[^\s:/]+@[A-Za-z][A-Za-z0-9.\-_]+")
 _TOKEN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9.\-_]+")
+_TOKEN_ID = re.compile(r"(?P<user>.+@[A-Za-z][A-Za-z0-9.\-_]+)!(?P<name>.*)", re.DOTALL)
+# What a header takes as it is; the rest is percent-encoded, which PVE undoes (PVE::APIServer::Formatter).
+_PLAIN_IN_HEADER = "".join(chr(code) for code in range(ord("!"), ord("~") + 1) if chr(code) not in "%;")
 _MAX_PORT = 65535
 _LONGEST_TIMEOUT = 86400
 
@@ -31,10 +37,12 @@ class Endpoint:
 
     host: str
     port: int
+    # What a proxy in front of PVE has before the paths of the API, as in /pve.
+    prefix: str = ""
 
     @property
     def url(self) -> str:
-        return f"https://{host_and_port(self.host, self.port)}"
+        return f"https://{host_and_port(self.host, self.port)}{self.prefix}"
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,11 @@ class ConnectionOptions:
     def identity(self) -> str:
         """The name that PVE knows the caller by, user@realm or user@realm!token."""
         return f"{self.user}!{self.token_name}" if self.token_name else self.user
+
+    @property
+    def user_in_header(self) -> str:
+        """The name of the user as the header of a token has it."""
+        return quote(self.user, safe=_PLAIN_IN_HEADER)
 
     @property
     def checks_authority(self) -> bool:
@@ -115,17 +128,27 @@ def parse_hosts(text: str, default_port: int = DEFAULT_PORT) -> tuple[Endpoint, 
 
 def parse_endpoint(text: str, default_port: int = DEFAULT_PORT, name: str = "api_host") -> Endpoint:
     """Read one host, of the option that is named."""
+    text, pasted = _without_page(text)
     if "@" in text:
         raise InvalidRequest(f"{name} must not hold credentials: use api_user and api_password or an API token")
     if text.lower().startswith("http://"):
         raise InvalidRequest(f"{name} {text!r} is plain http: PVE's API is only spoken over https")
     parts = _HOST.fullmatch(f"[{text}]" if _is_ipv6(text) else text)
-    if not parts or (parts["ipv6"] and not _is_ipv6(parts["ipv6"])):
-        raise InvalidRequest(f"{name} {text!r} is not a host name, an address, host:port or https://host:port")
+    if not parts or (parts["ipv6"] and not _is_ipv6(parts["ipv6"])) or (parts["prefix"] and not parts["scheme"]):
+        raise InvalidRequest(f"{name} {text!r} is not a host name, an address, host:port or https://host:port/path")
+    if (pasted or parts["prefix"]) and default_port == DEFAULT_PORT:
+        # A browser, and whoever names the path of a proxy, leaves this port out.
+        default_port = _HTTPS_PORT
     option, port = (f"{name} {text!r}", int(parts["port"])) if parts["port"] else ("api_port", default_port)
     if not 0 < port <= _MAX_PORT:
         raise InvalidRequest(f"{option}: {port} is not a port number")
-    return Endpoint((parts["ipv6"] or parts["name"]).lower(), port)
+    return Endpoint((parts["ipv6"] or parts["name"]).lower(), port, parts["prefix"])
+
+
+def _without_page(text: str) -> tuple[str, bool]:
+    """A URL as a browser shows it without the page of the web interface, and whether there was one."""
+    url = re.split("[?#]", text, maxsplit=1)[0]
+    return (url, url != text) if url.lower().startswith("https://") else (text, False)
 
 
 def _is_ipv6(text: str) -> bool:
@@ -141,26 +164,33 @@ def _is_ipv6(text: str) -> bool:
 
 def _user_and_token(user: str | None, token_id: str | None) -> tuple[str, str | None]:
     """Accept the token as its name alone or as PVE prints it, user@realm!name."""
-    if token_id and "!" in token_id:
-        owner, dummy, token_id = token_id.partition("!")
+    owner, token_id = _owner_and_name(token_id)
+    if owner:
         if user and user not in (owner, f"{owner}!{token_id}"):
             raise InvalidRequest(f"api_user {user!r} and the user of api_token_id {owner!r} differ")
         user = owner
-    if user and "!" in user:
-        owner, dummy, name = user.partition("!")
-        if token_id and token_id != name:
+    parts = _TOKEN_ID.fullmatch(user or "")
+    if parts:
+        if token_id and token_id != parts["name"]:
             raise InvalidRequest(f"api_user {user!r} and api_token_id {token_id!r} name different tokens")
-        user, token_id = owner, name
+        user, token_id = parts["user"], parts["name"]
     if not user:
         raise InvalidRequest("api_user is required, as in root@pam (or PROXMOX_USER)")
     if not re.fullmatch(r".+@.+", user, re.DOTALL):
         raise InvalidRequest(f"api_user {user!r} has no name or no realm: write it as in root@pam")
-    # PVE::Auth::Plugin user_regex; and a header, which carries the token, takes no other alphabet.
-    if re.search(r"[\s=/:]", user) or (token_id and not user.isascii()):
+    if not _USER.fullmatch(user):
         raise InvalidRequest(f"api_user {user!r} holds a character that PVE does not allow there")
     if token_id and not _TOKEN_NAME.fullmatch(token_id):
         raise InvalidRequest(f"api_token_id {token_id!r} is not the name of a token: letters, digits and .-_ only")
     return user, token_id or None
+
+
+def _owner_and_name(token_id: str | None) -> tuple[str | None, str | None]:
+    parts = _TOKEN_ID.fullmatch(token_id or "")
+    if parts:
+        return parts["user"], parts["name"]
+    owner, mark, name = (token_id or "").partition("!")
+    return (owner, name) if mark else (None, token_id)
 
 
 def _ca_path(path: str | None) -> str | None:

@@ -131,7 +131,7 @@ class DirectTransport:
         self._connection: _Connection | None = None
         self._headers = {
             "Accept": "application/json",
-            "Authorization": f"PVEAPIToken={options.user}!{options.token_name}={options.token_secret}",
+            "Authorization": f"PVEAPIToken={options.user_in_header}!{options.token_name}={options.token_secret}",
         }
 
     @property
@@ -216,7 +216,7 @@ class DirectTransport:
             connection = self._connect(method, timeout)
         except _RefusedConnectionError as refusal:
             raise self._no_connection(refusal, name, timeout) from refusal.__cause__
-        target, body, headers = f"/api2/json{path}", None, self._headers
+        target, body, headers = f"{self.endpoint.prefix}/api2/json{path}", None, self._headers
         query = urlencode(form, doseq=True)
         if method not in ("GET", "DELETE"):
             body = query.encode("ascii")

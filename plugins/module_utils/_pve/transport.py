@@ -169,7 +169,7 @@ def _auth(options: ConnectionOptions) -> ProxmoxHTTPAuthBase:
     if not options.token_name:
         return _TicketAuth(options, verify)
     return ProxmoxHTTPApiTokenAuth(
-        options.user, options.token_name, options.token_secret, timeout=options.timeout, verify_ssl=verify
+        options.user_in_header, options.token_name, options.token_secret, timeout=options.timeout, verify_ssl=verify
     )
 
 

@@ -48,7 +48,7 @@ class Access(EmbeddedBase):
         # A cookie is raw or percent-encoded, and wins over the header (PVE::APIServer::Formatter).
         ticket = urllib.parse.unquote(request.cookies.get("PVEAuthCookie") or "")
         if not ticket and header.startswith(("PVEAPIToken=", "PVEAPIToken ")):
-            token_id, _equals, secret = header[len("PVEAPIToken=") :].partition("=")
+            token_id, _equals, secret = urllib.parse.unquote(header[len("PVEAPIToken=") :]).rpartition("=")
             if not secret or self.apitokens.get(token_id) != secret:
                 raise PveError(401, "Authentication failed!")
             return token_id

@@ -66,6 +66,12 @@ def in_brackets(host):
         ("[2001:DB8::1]", [Endpoint("2001:db8::1", 8006)]),
         ("[2001:db8::1]:8007", [Endpoint("2001:db8::1", 8007)]),
         ("::ffff:192.0.2.1", [Endpoint("::ffff:192.0.2.1", 8006)]),
+        ("https://proxy.example.com/pve", [Endpoint("proxy.example.com", 443, "/pve")]),
+        ("https://proxy.example.com:8443/a/b-c/api2/json/", [Endpoint("proxy.example.com", 8443, "/a/b-c")]),
+        ("https://pve1:8006/#v1:0:=node%2Fpve1:4:5::::8::", [Endpoint("pve1", 8006)]),
+        ("https://pve1/#v1:0:18:4:::::::", [Endpoint("pve1", 443)]),
+        ("https://[2001:db8::1]:8006/?console=kvm&vmid=100&node=pve1&user=a@pam", [Endpoint("2001:db8::1", 8006)]),
+        ("https://proxy.example.com/pve/#v1:0", [Endpoint("proxy.example.com", 443, "/pve")]),
         (" pve1 , ,pve2:8007,", [Endpoint("pve1", 8006), Endpoint("pve2", 8007)]),
     ],
 )
@@ -137,6 +143,10 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(text):
         "pve1\nX-Header: 1",
         "https://pve\t1",
         "pve1/api2/extjs",
+        "pve1/pve",
+        "https://pve1/../etc",
+        "https://pve1/a//b",
+        "https://pve1/a%2fb",
         "pve1?x=1",
         "pve1#x",
         "pve1\\x",
@@ -199,6 +209,19 @@ def test_a_user_name_may_hold_an_at_sign():
 
 
 @pytest.mark.parametrize(
+    ("user", "in_header"),
+    [("a=b@pve", "a=b@pve"), ("we!rd@pve", "we!rd@pve"), ("100%;@pve", "100%25%3B@pve"), ("jö@pve", "j%C3%B6@pve")],
+)
+def test_a_user_name_may_hold_what_pve_allows(user, in_header):
+    for found in (options(api_user=user), options(api_user=None, api_token_id=f"{user}!ci")):
+        assert (found.user, found.token_name, found.user_in_header) == (user, "ci", in_header)
+
+
+def test_an_api_port_that_is_given_holds_for_a_path_too():
+    assert options(api_host="https://proxy/pve", api_port=8443).endpoints == (Endpoint("proxy", 8443, "/pve"),)
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"api_user": None}, "api_user is required"),
@@ -207,7 +230,9 @@ def test_a_user_name_may_hold_an_at_sign():
         ({"api_user": "root@"}, "has no name or no realm"),
         ({"api_user": "ro ot@pam"}, "api_user 'ro ot@pam' holds a character"),
         ({"api_user": "root@pam\nX: 1"}, "holds a character"),
-        ({"api_user": "rööt@pam"}, "holds a character"),
+        ({"api_user": "ro/ot@pam"}, "holds a character"),
+        ({"api_user": "ro:ot@pam"}, "holds a character"),
+        ({"api_user": "root@1pam"}, "holds a character"),
         ({"api_user": "jo@pve", "api_token_id": "root@pam!ci"}, "differ"),
         ({"api_user": "root@pam!a", "api_token_id": "b"}, "different tokens"),
         ({"api_token_id": "c=i"}, "api_token_id 'c=i'"),
