@@ -44,7 +44,7 @@ BRIDGE = {
     "Backup": (8, 1),
     "SyncNetworks": (4, 1),
     "GuestInfo": (3, 1),
-    "doctor": (9, 1),
+    "doctor": (12, 1),
 }
 MODULES = {
     "create": (4, 1),

@@ -38,9 +38,17 @@ class Need:
 
 
 def needs(
-    details: Details, release: int, bridges: t.Iterable[str], storages: t.Iterable[str], raw_console: bool
+    details: Details,
+    release: int,
+    bridges: t.Iterable[str],
+    storages: t.Iterable[str],
+    raw_console: bool,
+    zones: t.Mapping[str, str] = {},
 ) -> list[Need]:
-    """What these details need of PVE of this release; raw_console says that consoles are not relayed."""
+    """What these details need of PVE of this release.
+
+    raw_console says that consoles are not relayed; zones are those of the bridges that are vnets.
+    """
     lowest = details.required("vmid_range").partition("-")[0]
     pool = details.text("pool")
     # A guest of CloudStack that is not there yet: what holds for it is inherited.
@@ -63,7 +71,7 @@ def needs(
     if backups:
         found.append(Need(f"/storage/{backups}", ("Datastore.AllocateSpace", "Datastore.Audit"), "Backup"))
     if release >= _FIRST_WITH_SDN:
-        found += [Need(f"/sdn/zones/localnetwork/{name}", ("SDN.Use",)) for name in bridges]
+        found += [Need(f"/sdn/zones/{zones.get(name, 'localnetwork')}/{name}", ("SDN.Use",)) for name in bridges]
     if raw_console and not details.text("console_host"):
         found.append(Need("/", ("Sys.Audit",), "the address of a console"))
     if details.text("ha_group"):

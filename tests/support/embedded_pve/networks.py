@@ -45,6 +45,18 @@ class Networks(Cluster):
                 items.append({"iface": vnet, "type": "vnet", "active": "1", "ipam": 0, "vlanaware": 0})
         return items
 
+    def _routes_embedded_networks(self) -> list[tuple[str, str, Any]]:
+        return [("GET", "/cluster/sdn/vnets", self._vnet_list)]
+
+    async def _vnet_list(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
+        """Those that the user may see (PVE::API2::Network::SDN::Vnets, index)."""
+        seen = (
+            (vnet, zone)
+            for vnet, zone in sorted(self.vnets.items())
+            if any(self.allowed(user, f"/sdn/zones/{zone}/{vnet}", name) for name in ("SDN.Audit", "SDN.Use"))
+        )
+        return [{"vnet": vnet, "zone": zone, "type": "vnet"} for vnet, zone in seen]
+
     def missing_bridge(self, node: str, net: str) -> str | None:
         bridge = super().missing_bridge(node, net)
         return None if bridge in self.vnets else bridge

@@ -6,38 +6,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import socket
 import stat
 import time
 import typing as t
-from dataclasses import dataclass
 
 from ..._operations.ha import find_place
 from ..._pve.errors import PveError
 from ..answer import in_details_words, redact
-from ..privileges import Privileges, needs
+from ..callers import DETAIL as CALLERS
+from ..callers import parse_callers
+from ..findings import OK, PROBLEM, WARNING, Finding, Findings
+from ..privileges import Need, Privileges, needs
 from ..run import Run
+from ..site import (
+    Site,
+    check_bridges,
+    check_isos,
+    check_nodes,
+    check_pool,
+    check_storages,
+    check_tags,
+    check_templates,
+)
 from ..tables import table
 from .console import console_mode, relay_address
 
-OK, WARNING, PROBLEM = "ok", "warning", "problem"
+Subject = t.TypeVar("Subject")
 MOST_SKEW_SECONDS = 60
 OLDEST_RELEASE = 8
-FULL_SHARE = 0.95
-_WILDCARDS = frozenset("*?[")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One row: what was looked at, what was found, and what to do about it."""
-
-    check: str
-    result: str
-    found: str
-    mend: str = ""
-
-
-Findings = t.Iterator[Finding]
+# Of which the kernel takes the ports of outgoing connections (ip(7)).
+_EPHEMERAL_PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
 
 
 def doctor(run: Run) -> dict[str, t.Any]:
@@ -61,23 +63,26 @@ def _examine(run: Run) -> list[Finding]:
     findings += _guarded("connection", _connection, run)
     if any(finding.result == PROBLEM for finding in findings):
         return findings
-    for name, check in (
-        ("clock", _clock),
-        ("node", _node),
-        ("bridges", _bridges),
-        ("storages", _storages),
-        ("templates", _templates),
-        ("HA", _ha),
-        ("console", _console),
+    site = Site(run)
+    for name, check in (("clock", _clock), ("node", _node), ("HA", _ha), ("console", _console), ("callers", _callers)):
+        findings += _guarded(name, check, run)
+    for name, look in (
+        ("bridges", check_bridges),
+        ("storages", check_storages),
+        ("ISO images", check_isos),
+        ("templates", check_templates),
+        ("nodes", check_nodes),
+        ("tags", check_tags),
+        ("pool", check_pool),
         ("privileges", _privileges),
     ):
-        findings += _guarded(name, check, run)
+        findings += _guarded(name, look, site)
     return findings
 
 
-def _guarded(name: str, check: t.Callable[[Run], Findings], run: Run) -> list[Finding]:
+def _guarded(name: str, check: t.Callable[[Subject], Findings], subject: Subject) -> list[Finding]:
     try:
-        return list(check(run))
+        return list(check(subject))
     except PveError as error:
         return [Finding(name, PROBLEM, in_details_words(str(error)))]
 
@@ -169,98 +174,6 @@ def _node(run: Run) -> Findings:
         yield Finding("node", OK, run.node)
 
 
-def _wanted_bridges(run: Run) -> list[str]:
-    details = run.details
-    vnets = (name for name in details.mapping("vnet_map").values() if "{" not in name)
-    bridges = [details.text("network_bridge") or "", *details.mapping("bridge_map").values(), *vnets]
-    return sorted({name for name in bridges if name})
-
-
-def _bridges(run: Run) -> Findings:
-    wanted = _wanted_bridges(run)
-    there = {str(entry["iface"]): entry for entry in run.client.read("nodes", run.node, "network", type="any_bridge")}
-    listed = ", ".join(sorted(there)) or "none that the token may use"
-    if not wanted:
-        yield Finding("bridges", PROBLEM, "none is set", f"set network_bridge; {run.node} has {listed}")
-    for name in wanted:
-        if name not in there:
-            yield Finding(f"bridge {name}", PROBLEM, f"not on node {run.node}", f"{run.node} has {listed}")
-        elif "active" in there[name] and not int(there[name]["active"] or 0):
-            yield Finding(f"bridge {name}", WARNING, f"not active on node {run.node}", "ifreload -a")
-        else:
-            yield Finding(f"bridge {name}", OK, run.node)
-
-
-def _wanted_storages(run: Run) -> list[str]:
-    details = run.details
-    storages = [
-        details.text("storage") or "",
-        details.text("efi_storage") or "",
-        *details.mapping("storage_map").values(),
-    ]
-    return sorted({name for name in storages if name})
-
-
-def _storages(run: Run) -> Findings:
-    there = {str(entry["storage"]): entry for entry in run.client.read("nodes", run.node, "storage")}
-    content = {name: set(str(entry.get("content") or "").split(",")) for name, entry in there.items()}
-    for_disks = sorted(name for name, kinds in content.items() if "images" in kinds)
-    listed = ", ".join(for_disks) or "none that the token may use"
-    wanted = _wanted_storages(run)
-    for name in wanted:
-        yield _storage(run.node, name, there.get(name), "images", content)
-    if not wanted:
-        result = OK if for_disks else PROBLEM
-        yield Finding("storages", result, f"for disks: {listed}", "" if for_disks else "grant Datastore.AllocateSpace")
-    backups = run.details.text("backup_storage")
-    if backups:
-        yield _storage(run.node, backups, there.get(backups), "backup", content)
-    for_isos = sorted(name for name, kinds in content.items() if "iso" in kinds)
-    mend = "" if for_isos else "instances cannot be installed from ISO images, nor AttachISO be used"
-    yield Finding("ISO storages", OK if for_isos else WARNING, ", ".join(for_isos) or "none", mend)
-
-
-def _storage(
-    node: str, name: str, entry: t.Mapping[str, t.Any] | None, kind: str, content: t.Mapping[str, set[str]]
-) -> Finding:
-    check, what = ("backup storage", "backups") if kind == "backup" else ("storage", "disks of guests")
-    check = f"{check} {name}"
-    if entry is None:
-        fit = ", ".join(sorted(other for other, kinds in content.items() if kind in kinds)) or "none"
-        found = f"not on node {node}, or the token may not use it"
-        return Finding(check, PROBLEM, found, f"for {what} there: {fit}")
-    if not int(entry.get("active") or 0) or not int(entry.get("enabled", 1) or 0):
-        return Finding(check, PROBLEM, f"not active on node {node}", "enable it, and look at its server")
-    if kind not in content[name]:
-        return Finding(check, PROBLEM, f"not for {what}", f"pvesm set {name} --content {kind},...")
-    total, used = int(entry.get("total") or 0), int(entry.get("used") or 0)
-    if total and used / total > FULL_SHARE:
-        return Finding(check, WARNING, f"{100 * used // total} % full", "make room")
-    return Finding(check, OK, node)
-
-
-def _templates(run: Run) -> Findings:
-    details = run.details
-    named = [*details.words("allowed_templates"), *details.mapping("template_map").values()]
-    if details.given("template_id") and not details.from_tenant("template_id"):
-        named.append(details.text("template_id") or "")
-    guests = [entry for entry in run.client.read("cluster", "resources", type="vm") if entry.get("type") == "qemu"]
-    templates = [entry for entry in guests if int(entry.get("template") or 0)]
-    wanted = sorted({name for name in named if name and not _WILDCARDS.intersection(name)})
-    if not wanted:
-        names = ", ".join(sorted(str(entry.get("name") or entry["vmid"]) for entry in templates))
-        mend = "" if names else "make one, or grant VM.Audit and VM.Clone on it"
-        yield Finding("templates", OK if names else WARNING, names or "none that the token can see", mend)
-    for name in wanted:
-        found = [entry for entry in guests if name in (str(entry["vmid"]), entry.get("name"))]
-        if not found:
-            yield Finding(f"template {name}", PROBLEM, "not there", "make it, or grant VM.Audit and VM.Clone on it")
-        elif not any(entry in templates for entry in found):
-            yield Finding(f"template {name}", WARNING, "a guest, no template", f"qm template {found[0]['vmid']}")
-        else:
-            yield Finding(f"template {name}", OK, ", ".join(f"{entry['vmid']} on {entry['node']}" for entry in found))
-
-
 def _ha(run: Run) -> Findings:
     name = run.details.text("ha_group")
     if name:
@@ -285,14 +198,48 @@ def _console(run: Run) -> Findings:
             yield Finding("console", PROBLEM, str(error))
         else:
             yield Finding("console", OK, f"relayed: the console proxy reaches {host}, ports {first} to {last}")
+        yield from _relay_ports(relay.settings.bind or host, first, last)
 
 
-def _privileges(run: Run) -> Findings:
-    client = run.client
+def _relay_ports(address: str, first: int, last: int) -> Findings:
+    """Whether the ports of the relay are its own: not those of another program, nor of outgoing connections."""
+    taken = [port for port in range(first, last + 1) if _is_taken(address, port)]
+    with contextlib.suppress(OSError, ValueError), open(_EPHEMERAL_PORTS, encoding="ascii") as file:  # noqa: PTH123
+        low, high = (int(word) for word in file.read().split())
+        if first <= high and last >= low:
+            found = f"ports {first} to {last} are among {low} to {high}, which the kernel gives to outgoing connections"
+            yield Finding("console ports", WARNING, found, "give the relay others: cloudstack_extension_console_ports")
+    if taken:
+        found = f"{len(taken)} of {last - first + 1} are taken: {', '.join(map(str, taken[:10]))}"
+        mend = "consoles that wait for their viewers hold one each; ss -ltnp tells of other programs"
+        yield Finding("console ports", WARNING if len(taken) <= last - first else PROBLEM, found, mend)
+
+
+def _is_taken(address: str, port: int) -> bool:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _callers(run: Run) -> Findings:
+    rules = parse_callers(run.details.mapping(CALLERS))
+    if rules:
+        yield Finding(CALLERS, OK, f"rules for {', '.join(sorted(rules))}")
+
+
+def _privileges(site: Site) -> Findings:
+    run, client = site.run, site.run.client
     release = _release(str(client.read("version").get("version") or "0"))
     held, complete = Privileges(client), True
     raw_console = console_mode(run) == "raw"
-    for need in needs(run.details, release, _wanted_bridges(run), _wanted_storages(run), raw_console):
+    bridges = {*site.wanted_bridges(), *site.bridges_of_templates()}
+    storages = {*site.wanted_storages(), *([] if run.details.text("storage") else site.storages_of_templates())}
+    mapped = [Need(path, ("Mapping.Use",)) for path in sorted(site.mappings_of_templates())]
+    for need in [*needs(run.details, release, sorted(bridges), sorted(storages), raw_console, site.zones()), *mapped]:
         missing = held.missing(need)
         if not missing:
             continue
