@@ -97,7 +97,9 @@ def play(
     extra_vars: Mapping[str, Any] | None = None,
     env: Mapping[str, str | None] | None = None,
     timeout: float = TIMEOUT,
+    interpreter: str | None = sys.executable,
 ) -> PlayResult:
+    """Run it; without an interpreter, the play's own variables may name one."""
     results = home / "results.jsonl"
     results.unlink(missing_ok=True)
     settings = {
@@ -116,7 +118,8 @@ def play(
     command = [str(Path(sys.executable).parent / "ansible-playbook"), str(as_playbook(source, home))]
     if not any(argument in ("-i", "--inventory") for argument in arguments):
         command += ["-i", "localhost,"]
-    command += ["-e", json.dumps({"ansible_python_interpreter": sys.executable, **(extra_vars or {})})]
+    named = {"ansible_python_interpreter": interpreter} if interpreter else {}
+    command += ["-e", json.dumps({**named, **(extra_vars or {})})]
     command += ["--check"] * check + ["--diff"] * diff + list(arguments)
     completed = subprocess.run(
         command,

@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Modules inside Ansible's worker: nobody can tell the difference, and where the worker is not the place, none is."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.support import playbooks
+from tests.support.embedded_pve import running_embedded_pve, standard_guests
+
+# The play that the tests share runs once.
+pytestmark = pytest.mark.xdist_group("worker")
+
+OFF = {"CLOUDBRIDGE_PROXMOX_RUN_IN_WORKER": "false"}
+IN_A_PROCESS = re.compile(r"runs in a process of its own: (.*)")
+# What differs from one run to the next: the PVE's port and files, tasks' numbers, times, and what is random.
+VOLATILE = re.compile(
+    r'UPID:[^"]*|"(?:uptime|start|end|created|issued_at|connect_before|api_port)": \d+|[0-9a-f]{8}(?:-[0-9a-f]+){4}'
+    r'|127\.0\.0\.1:\d+|"(?:ca_path|digest)": "[^"]*"|ctime=\d+'
+)
+MAC = re.compile(r"BC:24:11(:[0-9A-F]{2}){3}")
+
+# One task for each outcome of each module: nothing to do, a change, check mode, a refusal, options that are wrong.
+TASKS = """
+- {name: no change, cloudbridge.proxmox.pve_vm_power: {vmid: 101}}
+- {name: a change, cloudbridge.proxmox.pve_vm_power: {vmid: 100}}
+- {name: check mode, check_mode: true, diff: true, cloudbridge.proxmox.pve_vm_power: {vmid: 100, state: stopped}}
+- {name: no guest, ignore_errors: true, cloudbridge.proxmox.pve_vm_power: {vmid: 555}}
+- {name: a wrong choice, ignore_errors: true, cloudbridge.proxmox.pve_vm_power: {vmid: 100, state: flying}}
+- {name: an unknown option, ignore_errors: true, cloudbridge.proxmox.pve_vm_power: {vmid: 100, sate: started}}
+- {name: a wrong type, ignore_errors: true, cloudbridge.proxmox.pve_vm: {vmid: many}}
+- {name: a missing option, ignore_errors: true, cloudbridge.proxmox.pve_vm: {name: x, clone: {full: true}}}
+- {name: a wrong secret, ignore_errors: true, cloudbridge.proxmox.pve_vm_info: {api_token_secret: "{{ wrong_secret }}"}}
+- {name: a new guest, diff: true, cloudbridge.proxmox.pve_vm: {vmid: 300, name: app, memory: 512, cores: 2}}
+- {name: a password, diff: true, cloudbridge.proxmox.pve_vm: {vmid: 300, cloud_init: {storage: local-lvm, user: a,
+    password: "{{ secret }}"}}}
+- {name: a secret in the notes, cloudbridge.proxmox.pve_vm: {vmid: 300, description: "it is {{ secret }}",
+    cloud_init: {password: "{{ secret }}"}}}
+- {name: a refusal, ignore_errors: true, cloudbridge.proxmox.pve_vm: {vmid: 100, disks: [{slot: scsi0, size: 1G}]}}
+- {name: a snapshot, cloudbridge.proxmox.pve_snapshot: {vmid: 300, snapshot: one}}
+- {name: snapshots, cloudbridge.proxmox.pve_snapshot_info: {vmid: 300}}
+- {name: guests, cloudbridge.proxmox.pve_vm_info: {status: running, gather: [config]}}
+- {name: tasks, cloudbridge.proxmox.pve_task_info: {vmid: 300, type: qmsnapshot}}
+- {name: a console, cloudbridge.proxmox.pve_console_info: {vmid: 101}}
+- {name: a shut console, ignore_errors: true, cloudbridge.proxmox.pve_console_info: {vmid: 300, type: vnc}}
+- {name: a script in check mode, check_mode: true, ignore_errors: true,
+    cloudbridge.proxmox.pve_console_script: {vmid: 101, steps: [{run: "true"}],
+    login: {user: root, password: "{{ secret }}"}}}
+- {name: no log, no_log: true, cloudbridge.proxmox.pve_vm_info: {vmid: 100}}
+- {name: a loop, loop: [100, 101], cloudbridge.proxmox.pve_vm_info: {vmid: "{{ item }}"}}
+- {name: retries, cloudbridge.proxmox.pve_vm_info: {vmid: 100}, register: got, until: got.guests | length == 2,
+    retries: 1, delay: 0, ignore_errors: true}
+- {name: changed when, changed_when: true, cloudbridge.proxmox.pve_vm_info: {vmid: 100}}
+- {name: a variable of the environment, environment: {PROXMOX_USER: nobody@pam}, ignore_errors: true,
+    cloudbridge.proxmox.pve_vm_info: {vmid: 100}}
+- {name: and not of the next task, cloudbridge.proxmox.pve_vm_info: {vmid: 100}}
+- {name: delegated, delegate_to: localhost, cloudbridge.proxmox.pve_vm_info: {vmid: 100}}
+- {name: absent, cloudbridge.proxmox.pve_vm: {vmid: 300, state: absent}}
+"""
+PLAY = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  module_defaults:
+    group/cloudbridge.proxmox.pve: {api_timeout: 20}
+  tasks:
+"""
+WHOLE = PLAY + "\n".join(f"    {line}" for line in TASKS.strip().splitlines()) + "\n"
+
+
+def stable(result) -> str:
+    text = VOLATILE.sub("-", json.dumps(result, sort_keys=True, indent=1))
+    return MAC.sub("-", text)
+
+
+@pytest.fixture(scope="module")
+def both_ways(tmp_path_factory):
+    """The same play in the worker and in processes, each on a PVE of its own, and what was asked of that."""
+    found = []
+    for name, env in (("worker", {}), ("process", OFF)):
+        home = tmp_path_factory.mktemp(name)
+        with running_embedded_pve(guests=standard_guests) as pve:
+            settings = {**env, "ANSIBLE_INJECT_INVOCATION": "true"}
+            play = playbooks.play(WHOLE, home=home, connection=pve.environment, env=settings, extra_vars=SECRETS)
+            found.append((play, [line for line in pve.summary() if "/tasks/" not in line]))
+    return found
+
+
+# Ansible shows the lines of a task that has failed, so that secrets must not be in the play itself.
+SECRETS = {"secret": "correct horse", "wrong_secret": "wrong-secret"}
+NAMES = re.findall(r"^- \{name: ([^,]+),", TASKS, re.MULTILINE)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("name", NAMES)
+def test_the_result_is_the_same(both_ways, name):
+    (worker, _asked), (process, _asked_by_it) = both_ways
+    here = [task for task in worker.tasks if task.task == name]
+    there = [task for task in process.tasks if task.task == name]
+    assert here, worker.stdout + worker.stderr
+    assert [task.outcome for task in here] == [task.outcome for task in there]
+    assert [stable(task.result) for task in here] == [stable(task.result) for task in there]
+
+
+def test_the_same_is_asked_of_pve(both_ways):
+    (_worker, asked), (_process, asked_by_it) = both_ways
+    assert [VOLATILE.sub("-", line) for line in asked] == [VOLATILE.sub("-", line) for line in asked_by_it]
+
+
+def test_secrets_are_masked(both_ways):
+    for play, _asked in both_ways:
+        everything = json.dumps([task.result for task in play.tasks])
+        for secret in SECRETS.values():
+            assert secret not in everything
+
+
+@pytest.mark.parametrize(
+    ("keywords", "env", "reason"),
+    [
+        ("", {}, None),
+        ("", OFF, "cloudbridge_proxmox_run_in_worker is false"),
+        (
+            "  vars: {cloudbridge_proxmox_run_in_worker: '{{ 1 == 2 }}'}",
+            {},
+            "cloudbridge_proxmox_run_in_worker is false",
+        ),
+        ("  async: 30\n  poll: 1", {}, "the task is asynchronous"),
+        ("  become: true", {}, "the task becomes another user"),
+        ("  vars: {ansible_python_interpreter: /usr/bin/python3}", {}, "it has the interpreter /usr/bin/python3"),
+        ("  vars: {ansible_python_interpreter: auto_silent}", {}, None),
+        ("  vars: {ansible_python_interpreter: '{{ ansible_playbook_python }}'}", {}, None),
+        ("  delegate_to: localhost", {}, None),
+        ("  connection: ssh", {}, "the connection is not local"),
+    ],
+)
+def test_where_the_worker_is_not_the_place_it_says_why(pve, tmp_path, keywords, env, reason):
+    task = (
+        "- cloudbridge.proxmox.pve_vm_info: {vmid: 100}\n  ignore_errors: true\n  ignore_unreachable: true\n" + keywords
+    )
+    text = PLAY + "\n".join(f"    {line}" for line in task.splitlines()) + "\n"
+    done = playbooks.play(text, "-vvv", home=tmp_path, connection=pve.environment, env=env, interpreter=None)
+    found = IN_A_PROCESS.search(done.stdout)
+    assert (found is None) == (reason is None), done.stdout[-3000:]
+    if found:
+        assert found[1].startswith(reason)
+
+
+@pytest.mark.parametrize("env", [{}, OFF], ids=["worker", "process"])
+def test_the_timeout_of_a_task_ends_it(pve, tmp_path, env):
+    pve.task_seconds["qmstart"] = 60
+    task = "- {timeout: 3, ignore_errors: true, cloudbridge.proxmox.pve_vm_power: {vmid: 100}}"
+    (done,) = playbooks.play(task, home=tmp_path, connection=pve.environment, env=env).tasks
+    pve.server.hurry.set()
+    assert done.failed
+    assert "Timed out after 3 second" in done.msg
