@@ -512,6 +512,18 @@ options:
       upgrade:
         description: Whether the guest's packages are upgraded at its first start.
         type: bool
+      regenerate:
+        description:
+          - Whether the drive of a running guest is made anew, so that it holds the settings. The guest reads them when
+            it boots. Each start by PVE makes the drive anew as well.
+          - V(on_change) does it when this task has changed a setting of cloud-init.
+          - V(always) asks PVE what the drive lacks, with one more request, and makes it anew if that is anything.
+            Of the addresses PVE tells only those that are new or gone.
+          - V(never) leaves the drive as it is, and returns in RV(pending) what it lacks.
+          - A guest that is rebooted by O(apply_pending=reboot) gets its new drive by that.
+        type: str
+        choices: [on_change, always, never]
+        default: on_change
       custom:
         description:
           - Files of your own, as volumes, in place of what PVE generates. What is not given stays as it is.
@@ -601,6 +613,8 @@ options:
   apply_pending:
     description:
       - V(reboot) reboots a running guest for which changes are pending, be it from this task or from before.
+      - Settings of cloud-init count as well, as far as this task has changed them or PVE tells that the drive lacks
+        them.
       - V(never) leaves that to you, and returns RV(reboot_required).
     type: str
     choices: [never, reboot]
@@ -758,7 +772,10 @@ config:
   type: dict
   sample: {cores: "2", memory: "2048", net0: "virtio=BC:24:11:00:00:01,bridge=vmbr0,tag=20"}
 pending:
-  description: Settings that take effect at the next start only.
+  description:
+    - Settings that take effect at the next start only.
+    - Among them are the settings of cloud-init that a running guest has not read. PVE counts these as in effect; they
+      are returned by the task that has changed them, and by one that asks what the drive lacks. Passwords are masked.
   returned: success, unless O(state=absent)
   type: list
   elements: dict

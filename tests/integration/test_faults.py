@@ -91,3 +91,61 @@ def test_unused_firmware_and_tpm_disks_can_be_deleted(pve, run) -> None:
     assert "unused0" not in unused.result["config"]
     assert "efidisk0" not in efi.result["config"]
     assert efi.changed
+
+
+def test_an_option_and_a_move_of_a_running_disk(pve, run) -> None:
+    seen = {}
+    pve.before("DELETE", "/qemu/7101$", lambda: seen.update(pve.config(7101), running=pve.status(7101)))
+    pve.before("POST", "/7101/status/stop$", lambda: seen.setdefault("starts", len(pve.tasks("qmstart"))))
+    tasks = run("01-option-and-move-of-a-running-disk.yml")
+    assert [task.changed for task in tasks] == [True, True, True, False, True, False, True]
+    both, again = tasks[2].result, tasks[5].result
+    assert [item["key"] for item in both["pending"]] == ["scsi0", "scsi1"]
+    assert again["pending"] == []
+    assert [task["exitstatus"] for task in pve.tasks("qmstart")] == ["OK", "OK"]
+    assert seen["scsi0"] == "local:7101/vm-7101-disk-0.qcow2,size=12M,ssd=1"
+    assert (seen["scsi1"].partition(":")[0], seen["scsi1"].partition(",")[2]) == ("local-lvm", "size=10M,ssd=1")
+    assert not [key for key in seen if key.startswith("unused")]
+
+
+def test_a_refused_unplug(pve, run) -> None:
+    seen = {}
+    pve.before("POST", "/7102/status/stop$", lambda: seen.setdefault("pending", pve.pending(7102)))
+    tasks = run("02-refused-unplug.yml")
+    refused = tasks[2]
+    assert refused.failed
+    assert not refused.changed
+    assert "can't unplug bootdisk 'scsi0'" in refused.msg
+    assert "what PVE kept pending of it was taken back: boot, scsi0" in refused.msg
+    assert seen["pending"] == {}
+    kept = tasks[4]
+    assert not kept.changed
+    assert kept.result["config"]["boot"] == "order=scsi0"
+    assert kept.result["config"]["scsi0"].startswith("local:7102/vm-7102-disk-0.qcow2")
+
+
+def test_an_unlink_of_a_disk_in_a_snapshot(pve, run) -> None:
+    tasks = run("03-unlink-of-a-disk-in-a-snapshot.yml")
+    refused, kept = tasks[2:4]
+    assert refused.failed
+    assert not refused.changed
+    assert "volume is still in use (snapshot?)" in refused.msg
+    assert "taken back: scsi1" in refused.msg
+    assert not kept.changed
+    assert kept.result["pending"] == []
+    assert kept.result["config"]["scsi1"] == "local:7103/vm-7103-disk-1.qcow2,size=10M"
+
+
+def test_cloud_init_of_a_running_guest(pve, run) -> None:
+    seen = {}
+    pve.before("POST", "/7104/status/reboot$", lambda: seen.update(pve.server._shown(pve.guest(7104).cloudinit_old)))
+    tasks = run("04-cloud-init-of-a-running-guest.yml")
+    told, rebooted = tasks[2].result, tasks[3].result
+    lacks = {item["key"]: (item["current"], item["pending"]) for item in told["pending"]}
+    assert lacks == {"ciuser": ("alice", "bob"), "ipconfig0": ("ip=192.0.2.10/24", "ip=192.0.2.11/24")}
+    assert told["reboot_required"]
+    assert told["steps"][-1] == "make the cloud-init drive of guest 7104 (f-ci) anew with ciuser, ipconfig0"
+    assert [task["type"] for task in rebooted["tasks"]] == ["qmreboot"]
+    assert seen == {"ciuser": "bob"}
+    assert rebooted["pending"] == []
+    assert not rebooted["reboot_required"]

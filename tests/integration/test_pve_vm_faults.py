@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import json
 import os
 import signal
@@ -109,14 +110,33 @@ def test_somebody_elses_change_leads_to_one_new_plan(pve, run_module) -> None:
     assert len(pve.forms("PUT", "/config$")) == 2
 
 
-def test_a_conflict_that_comes_again_is_told(pve, run_module) -> None:
-    texts = iter("abcdef")
+def test_somebody_who_changes_the_guest_again_and_again_is_outlasted(pve, run_module) -> None:
+    texts = iter("abcde")
     pve.before("PUT", "/100/config$", lambda: pve.guest(100).config.update(description=next(texts)), times=5)
     result = run_module("pve_vm", {"vmid": 100, "cores": 4})
+    assert not result.failed, result.msg
+    assert (pve.config(100)["cores"], pve.config(100)["description"]) == (4, "e")
+    assert len(pve.forms("PUT", "/config$")) == 6
+
+
+def test_a_conflict_that_does_not_end_is_told_at_the_deadline(pve, run_module) -> None:
+    numbers = itertools.count(1)
+    pve.before("PUT", "/100/config$", lambda: pve.guest(100).config.update(cpuunits=next(numbers)), times=None)
+    result = run_module("pve_vm", {"vmid": 100, "cores": 4, "timeout": 3})
     assert "checksum mismatch (file change by other user?)" in result.msg
     assert result["error"]["kind"] == "conflict"
     assert not result.changed
-    assert len(pve.forms("PUT", "/config$")) == 2
+    assert len(pve.forms("PUT", "/config$")) > 2
+
+
+def test_several_writers_at_once_all_converge(pve, run_module) -> None:
+    wanted = [{"cores": 4}, {"memory": 4096}, {"description": "by C"}, {"tags": ["d"]}, {"onboot": True}]
+    with concurrent.futures.ThreadPoolExecutor(len(wanted)) as pool:
+        results = list(pool.map(lambda options: run_module("pve_vm", {"vmid": 100, **options}), wanted))
+    assert [result.msg for result in results if result.failed] == []
+    config = pve.config(100)
+    assert (config["cores"], config["memory"], config["description"]) == (4, "4096", "by C")
+    assert (config["tags"], config["onboot"]) == ("d", 1)
 
 
 @pytest.mark.parametrize("kind", ["drop", "lose_answer", "596"])
@@ -232,12 +252,29 @@ def test_a_failed_task_is_told_with_its_log(pve, run_module) -> None:
 
 
 def test_a_full_storage_is_told_and_what_was_done_before_too(pve, run_module) -> None:
+    run_module("pve_vm", {"vmid": 100, "disks": [{"slot": "scsi1", "storage": "vmstore", "size": "1G"}]})
     pve.fill_storage("local-lvm")
-    result = run_module("pve_vm", {"vmid": 100, "cores": 4, "disks": [{"slot": "scsi0", "size": "64G"}]})
+    disks = [{"slot": "scsi1", "size": "2G"}, {"slot": "scsi0", "size": "64G"}]
+    result = run_module("pve_vm", {"vmid": 100, "cores": 4, "disks": disks})
     assert result["error"]["kind"] == "task_failed"
     assert result.changed
-    assert result["steps"] == ["set cores of guest 100 (web)"]
-    assert pve.config(100)["cores"] == 4
+    assert result["steps"] == ["grow scsi1 of guest 100 (web) to 2G"]
+    assert "size=2G" in pve.config(100)["scsi1"]
+
+
+def test_what_was_made_before_a_storage_was_full_is_not_left_behind(pve, run_module) -> None:
+    pve.fill_storage("local-lvm")
+    disks = [
+        {"slot": "scsi1", "storage": "vmstore", "size": "1G"},
+        {"slot": "scsi2", "storage": "local-lvm", "size": "1G"},
+    ]
+    before = pve.config(100)
+    result = run_module("pve_vm", {"vmid": 100, "disks": disks})
+    assert "insufficient free space" in result.msg
+    assert "what PVE kept pending of it was taken back: scsi1" in result.msg
+    assert not result.changed
+    assert (pve.config(100), pve.pending(100)) == (before, {})
+    assert not pve.call(lambda: [name for name in pve.server.storages["vmstore"]["volumes"] if name.startswith("100/")])
 
 
 def test_warnings_of_a_task_are_shown(pve, run_module) -> None:
@@ -271,7 +308,10 @@ def test_a_device_that_the_guest_does_not_let_go_of_is_told(pve, run_module) -> 
     pve.guest(101).refuses_unplug = True
     result = run_module("pve_vm", {"vmid": 101, "disks": [{"slot": "scsi1", "state": "detached"}]})
     assert "error on hot-unplugging device" in result.msg
+    assert "what PVE kept pending of it was taken back: scsi1" in result.msg
+    assert not result.changed
     assert "scsi1" in pve.config(101)
+    assert pve.pending(101) == {}
 
 
 def test_secrets_stay_out_of_all_that_is_printed(pve, run_module) -> None:

@@ -70,7 +70,6 @@ class VmModel:
         what = tail[0] if tail == ("pools",) else tail[2]
         handlers = {
             "config": self._configure,
-            "unlink": self._unlink,
             "move_disk": self._move,
             "resize": self._resize,
             "template": self._template,
@@ -80,6 +79,7 @@ class VmModel:
 
     def _configure(self, form: dict[str, Any]) -> None:
         form.pop("digest", None)
+        force = bool(form.pop("force", None))
         deleted = [key for key in str(form.pop("delete", "")).split(",") if key]
         if not form and not deleted:
             raise AssertionError("500 no options specified")
@@ -87,7 +87,7 @@ class VmModel:
             raise AssertionError("400 you can't set and delete at the same time")
         for key in deleted:
             text = self.values.pop(key)
-            if DRIVE_KEY.fullmatch(key) and DRIVE.parse(text).get("media") != "cdrom":
+            if DRIVE_KEY.fullmatch(key) and not force and DRIVE.parse(text).get("media") != "cdrom":
                 self._keep_unused(DRIVE.parse(text)["file"])
         for key, value in form.items():
             self.values[key] = self._stored(key, str(value))
@@ -127,10 +127,6 @@ class VmModel:
         if drive.get("pre-enrolled-keys") == "1":
             drive["ms-cert"] = "2023k"
         return DRIVE.write(drive)
-
-    def _unlink(self, form: dict[str, Any]) -> None:
-        for key in form["idlist"].split(","):
-            del self.values[key]
 
     def _move(self, form: dict[str, Any]) -> None:
         drive = DRIVE.parse(self.values[form["disk"]])

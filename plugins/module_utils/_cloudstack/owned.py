@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .._operations.facts import read_status
-from .._operations.vm.state import VmState, read_state
+from .._operations.vm.state import VmState, config_reader, read_state
 from .._operations.vm.stub import DESTROYED, UNSETTLED_LOCKS, is_stub
 from .._pve.errors import NotFound, PveError, Refused
 from .._pve.guests import QEMU, Guest, GuestHandle, Selector, is_absent
@@ -76,7 +76,7 @@ def read_own(
         settings=(Wish("description", notes),),
         tags=TagsWish((run.details.required("tag"),), only=False),
     )
-    applier.apply(plan_changes(request, state, lambda: t.cast("dict[str, t.Any]", handle.read("config"))), handle)
+    applier.apply(plan_changes(request, state, config_reader(handle)), handle)
     return handle, read_state(handle, status=current)
 
 

@@ -103,6 +103,11 @@ class Applier:
         """Note a step that the caller carries out itself, or in check mode would."""
         self.titles.append(title)
 
+    def record(self, title: str, *changes: Change) -> None:
+        """Note what has been changed by a step that failed."""
+        self.titles.append(title)
+        self.changes.extend(changes)
+
     @property
     def done(self) -> list[str]:
         """The steps that were carried out."""

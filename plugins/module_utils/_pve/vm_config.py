@@ -21,6 +21,8 @@ from .ssh_keys import key_lines
 DISK_BUSES = {"ide": 4, "sata": 6, "scsi": 31, "virtio": 16}
 DRIVE_KEY = re.compile(r"(ide|sata|scsi|virtio)(\d+)|efidisk0|tpmstate0")
 NIC_KEY = re.compile(r"net(\d+)")
+# What PVE puts on a guest's cloud-init drive, but for its name and its network devices (PVE::QemuServer).
+CLOUD_INIT_KEY = re.compile(r"ci(custom|password|type|upgrade|user)|ipconfig\d+|nameserver|searchdomain|sshkeys")
 MAX_NICS = 32
 
 _DRIVE_BOOLEANS = ("backup", "detect_zeroes", "iothread", "replicate", "ro", "scsiblock", "shared", "snapshot", "ssd")

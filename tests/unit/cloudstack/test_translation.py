@@ -253,8 +253,8 @@ class TestClone:
 
     def test_the_boot_disk_grows(self):
         _form, steps = configured(order_of(virtualmachine={"disk_size_gb": "40"}))
-        assert [step.command.form.get("size") for step in steps] == [None, "40G"]
-        assert steps[1].command.form["disk"] == "scsi0"
+        assert [step.command.form.get("size") for step in steps] == ["40G", None]
+        assert steps[0].command.form["disk"] == "scsi0"
 
     def test_it_never_shrinks(self):
         assert len(configured(order_of(virtualmachine={"disk_size_gb": "4"}))[1]) == 1
@@ -262,7 +262,7 @@ class TestClone:
     def test_the_boot_disk_is_the_first_of_the_order(self):
         template = {**TEMPLATE, "virtio0": "local-lvm:base-9000-disk-1,size=8G", "boot": "order=ide2;virtio0;scsi0"}
         assert (
-            configured(order_of(virtualmachine={"disk_size_gb": "40"}), template)[1][1].command.form["disk"]
+            configured(order_of(virtualmachine={"disk_size_gb": "40"}), template)[1][0].command.form["disk"]
             == "virtio0"
         )
 

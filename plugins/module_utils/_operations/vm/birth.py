@@ -20,7 +20,8 @@ from ..._pve.vm_config import SMBIOS, meaning_of
 from ..plan import Change
 from ..selection import MIN_VMID, check_name
 from .cluster import Cluster
-from .converge import config_changes, plan_changes
+from .config_plan import config_changes
+from .converge import plan_changes
 from .disk_plan import disk_changes
 from .placement import check_clone_target, choose_node, needs_of
 from .request import CloneWish, VmRequest
@@ -119,7 +120,7 @@ def plan_birth(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth
 def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth:
     """Plan a guest that is no clone; reads only when the request names no node."""
     empty = VmState(Guest(request.selector.vmid or 0, request.node or "", QEMU))
-    disks = disk_changes(request.disks, request.state_disks, {}, "the new guest")
+    disks = disk_changes(request.disks, request.state_disks, empty)
     config = config_changes(request, empty, disks)
     node = request.node or choose_node(client, needs_of(request), cluster.nodes)
     values = dict(config.set)

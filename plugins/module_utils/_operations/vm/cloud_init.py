@@ -37,6 +37,7 @@ CLOUD_INIT_SPEC: dict[str, t.Any] = {
     "nameservers": {"type": "list", "elements": "str"},
     "search_domain": {"type": "str"},
     "upgrade": {"type": "bool"},
+    "regenerate": {"type": "str", "choices": ["on_change", "always", "never"], "default": "on_change"},
     "custom": {
         "type": "dict",
         "options": {name: {"type": "str"} for name in ("user", "network", "meta", "vendor")},
@@ -56,6 +57,7 @@ class CloudInitWish:
     slot: str | None = None
     password: str | None = None
     always_set_password: bool = False
+    regenerate: str = "on_change"
     wishes: tuple[Wish, ...] = ()
 
     def __repr__(self) -> str:
@@ -74,6 +76,7 @@ def cloud_init_wish(options: t.Mapping[str, t.Any] | None) -> CloudInitWish | No
         slot=slot,
         password=options.get("password") or None,
         always_set_password=options.get("update_password") == "always",
+        regenerate=options.get("regenerate") or "on_change",
         wishes=tuple(_wishes(given(options))),
     )
 

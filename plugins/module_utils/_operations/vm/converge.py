@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass, field
 
@@ -15,115 +16,68 @@ from ..._pve.guests import QEMU
 from ..._pve.sizes import format_size
 from ..._pve.vm_config import DRIVE_KEY, meaning_of
 from ..plan import Change, Plan, Step
-from .cloud_init import DEFAULT_SLOT, CloudInitWish
-from .devices import DeviceWish
-from .disk_plan import DiskChanges, disk_changes
-from .disks import parse_drive
-from .networks import NetworkWish
+from .config_plan import ConfigChanges, config_changes
+from .disk_plan import DiskProgress, disk_changes
+from .disks import Drive, parse_drive
 from .pools import pool_command
 from .request import VmRequest
-from .state import Origin, VmState
-from .wishes import Wish
-
-# Reads the configuration as it is now, to see whether a change whose answer was lost has been made.
-ReadConfig = t.Callable[[], t.Mapping[str, t.Any]]
+from .state import Origin, ReadConfig, VmState
 
 
-@dataclass
-class ConfigChanges:
-    """One write of the configuration: what to set and what to unset."""
+@dataclass(frozen=True)
+class VmStep(Step):
+    """A step on a virtual machine: the keys of the configuration that it writes, and what the next plan must know."""
 
-    set: dict[str, str] = field(default_factory=dict)
-    unset: list[str] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
+    keys: tuple[str, ...] = ()
+    # Of these keys, those for which PVE makes a new volume.
+    made: tuple[str, ...] = ()
+    taken_back: t.Mapping[str, str] = field(default_factory=dict)
+    grown: tuple[str, ...] = ()
+    doomed: tuple[str, ...] = ()
 
-    def wish(self, wish: Wish, current: str | None) -> None:
-        """Take a wish in, unless it is met already."""
-        target = wish.target(current)
-        if wish.is_met_by(current):
-            return
-        if target is not None:
-            self.set[wish.key] = target
-        else:
-            self.unset.append(wish.key)
-        self.changes.append(Change(wish.key, wish.shown(current), wish.shown(target)))
+    def origin_after(self, before: Origin) -> Origin:
+        """Where the state after the step comes from: a password that nobody can read back is written once."""
+        return Origin.WRITTEN if "cipassword" in self.keys else before
 
-    def remove(self, key: str, current: str | None) -> None:
-        """Unset a key that is set."""
-        if current is not None and key not in self.unset:
-            self.unset.append(key)
-            self.changes.append(Change(key, current, None))
+    def note(self, progress: DiskProgress) -> None:
+        """Note for the next plan of the same run that this step was taken."""
+        progress.taken_back.update(self.taken_back)
+        progress.grown.update(self.grown)
+        progress.doomed.update(self.doomed)
 
 
-def config_changes(request: VmRequest, state: VmState, disks: DiskChanges) -> ConfigChanges:
-    """Compare everything that one write of the configuration can change; raises InvalidRequest."""
-    values, changes = state.values, ConfigChanges()
-    for wish in _plain_wishes(request, values):
-        changes.wish(wish, values.get(wish.key))
-    devices: tuple[NetworkWish | DeviceWish, ...] = (*request.networks, *request.devices)
-    for device in devices:
-        current = values.get(device.slot)
-        if device.present:
-            changes.wish(device.wish(current), current)
-        else:
-            changes.remove(device.slot, current)
-    if request.cloud_init is not None:
-        _cloud_init(changes, request.cloud_init, state)
-    for key, text in disks.set.items():
-        changes.set[key] = text
-        changes.changes.append(Change(key, values.get(key), text))
-    for key in (*disks.detach, *request.remove):
-        changes.remove(key, values.get(key))
-    return changes
+@dataclass(frozen=True)
+class VmPlan(Plan):
+    """The steps that change one virtual machine."""
+
+    steps: tuple[VmStep, ...] = ()
 
 
-def _plain_wishes(request: VmRequest, values: t.Mapping[str, str]) -> t.Iterator[Wish]:
-    if request.selector.name is not None:
-        yield Wish("name", request.selector.name)
-    yield from request.settings
-    if request.tags is not None:
-        yield request.tags.wish(values.get("tags"))
-
-
-def _cloud_init(changes: ConfigChanges, wish: CloudInitWish, state: VmState) -> None:
-    values = state.values
-    for item in wish.wishes:
-        changes.wish(item, values.get(item.key))
-    if wish.password is not None and _is_password_due(wish, state):
-        changes.wish(Wish("cipassword", wish.password, secret=True), values.get("cipassword"))
-    drives = {key: text for key, text in values.items() if DRIVE_KEY.fullmatch(key) and parse_drive(text).is_cloud_init}
-    if drives or wish.storage is None:
-        return
-    slot = wish.slot or DEFAULT_SLOT
-    if slot in values:
-        raise InvalidRequest(
-            f"cloud_init: the slot {slot} of {state.guest.label} is taken by {parse_drive(values[slot]).file}: "
-            f"give another one in cloud_init.slot"
-        )
-    changes.wish(Wish(slot, f"{wish.storage}:cloudinit"), None)
-
-
-def _is_password_due(wish: CloudInitWish, state: VmState) -> bool:
-    if state.origin is Origin.FOUND:
-        return wish.always_set_password or "cipassword" not in state.values
-    return state.origin is Origin.CLONED
-
-
-def plan_changes(request: VmRequest, state: VmState, read_config: ReadConfig | None = None) -> Plan:
+def plan_changes(
+    request: VmRequest,
+    state: VmState,
+    read_config: ReadConfig | None = None,
+    progress: DiskProgress | None = None,
+) -> VmPlan:
     """Say what has to be sent to make the guest what the request wants; raises InvalidRequest, and then nothing is.
 
-    The steps are in the order in which they have to be taken; the digest of the state guards the first one.
+    The steps are in the order in which they have to be taken; the digest of the state guards the first one. progress
+    is what steps that were taken before have noted.
     """
-    disks = disk_changes(request.disks, request.state_disks, state.values, state.guest.label)
+    disks = disk_changes(request.disks, request.state_disks, state, progress)
     config = config_changes(request, state, disks)
     builder = _Builder(state, read_config)
-    if config.set or config.unset:
-        builder.configure(config)
-    if disks.destroy:
-        builder.unlink(disks.destroy)
+    if disks.take_back:
+        builder.take_back(disks.take_back)
     for key, place in disks.move.items():
         builder.move(key, place)
     for key, size in disks.resize.items():
+        builder.resize(key, size)
+    if config.keys:
+        builder.configure(config)
+    if disks.destroy:
+        builder.destroy(disks.destroy)
+    for key, size in disks.resize_imported.items():
         builder.resize(key, size)
     if request.pool is not None and request.pool != state.guest.pool:
         builder.pool(request.pool)
@@ -137,39 +91,45 @@ class _Builder:
 
     def __init__(self, state: VmState, read_config: ReadConfig | None) -> None:
         self.state = state
-        self.read_config = read_config or (dict)
-        self.steps: list[Step] = []
+        self.read_config = read_config or _nothing_read
+        self.steps: list[VmStep] = []
 
-    def plan(self) -> Plan:
-        return Plan(tuple(self.steps))
+    def plan(self) -> VmPlan:
+        return VmPlan(tuple(self.steps))
 
     def configure(self, config: ConfigChanges) -> None:
-        # PUT answers when it is done, POST makes a task: what takes long, disks, must not run into the 30 s of a PUT.
-        slow = any(DRIVE_KEY.fullmatch(key) for key in (*config.set, *config.unset))
-        form: dict[str, t.Any] = dict(config.set)
-        if config.unset:
-            form["delete"] = ",".join(config.unset)
-        form["digest"] = self.state.digest or None
-        keys = sorted({*config.set, *config.unset})
-        command = self._command(
-            "POST" if slow else "PUT",
-            ("config",),
-            form,
-            "qmconfig" if slow else "",
-            lambda values: _has_come_true(config, self.state.values, values),
+        keys = config.keys
+        command = self._write(
+            {**config.set, "delete": ",".join(config.unset) or None, "revert": ",".join(config.revert) or None},
+            keys,
+            lambda: self._has_come_true(config),
         )
-        self._add(f"set {', '.join(keys)} of {self.state.guest.label}", command, *config.changes)
+        what = _TAKE_BACK if set(keys) == set(config.revert) else "set"
+        made = tuple(key for key, text in config.set.items() if _makes_volume(key, text))
+        title = f"{what} {', '.join(keys)} of {self.state.guest.label}"
+        self._add(title, command, *config.changes, keys=keys, made=made)
 
-    def unlink(self, keys: t.Sequence[str]) -> None:
-        command = self._command(
-            "PUT",
-            ("unlink",),
-            {"idlist": ",".join(keys), "force": 1},
-            "",
-            lambda values: not set(keys) & set(values),
+    def take_back(self, drives: t.Mapping[str, str]) -> None:
+        """Revert what is pending for drives that are to be moved; their options are set again afterwards."""
+        keys = tuple(sorted(drives))
+        command = self._write({"revert": ",".join(keys)}, keys, lambda: self._is_taken_back(keys))
+        title = f"{_TAKE_BACK} {', '.join(keys)} of {self.state.guest.label}"
+        changes = (Change(key, self.state.values.get(key), self.state.in_effect[key]) for key in keys)
+        self._add(title, command, *changes, keys=keys, taken_back=drives)
+
+    def destroy(self, keys: t.Sequence[str]) -> None:
+        """Delete disks and their volumes. The call makes a task: to delete a large volume can take minutes."""
+        form = {"delete": ",".join(keys), "force": 1}
+        command = self._write(form, keys, lambda: not set(keys) & set(self.read_config()))
+        there = {key: self.state.in_effect.get(key, self.state.values.get(key)) for key in keys}
+        never_in_effect = [key for key in keys if key not in self.state.in_effect and DRIVE_KEY.fullmatch(key)]
+        self._add(
+            f"delete the disks {', '.join(keys)} of {self.state.guest.label}",
+            command,
+            *(Change(key, text, None) for key, text in there.items()),
+            keys=tuple(keys),
+            doomed=tuple(parse_drive(there[key] or "").file for key in never_in_effect),
         )
-        changes = (Change(key, self.state.values[key], None) for key in keys)
-        self._add(f"delete the disks {', '.join(keys)} of {self.state.guest.label}", command, *changes)
 
     def move(self, key: str, place: t.Mapping[str, str]) -> None:
         storage = place["storage"]
@@ -178,9 +138,9 @@ class _Builder:
             ("move_disk",),
             {"disk": key, "delete": 1, **place, "digest": self._digest},
             "qmmove",
-            lambda values: parse_drive(str(values.get(key, ""))).storage == storage,
+            lambda: self._drive_now(key).storage == storage,
         )
-        before = parse_drive(self.state.values[key])
+        before = parse_drive(self.state.in_effect[key])
         changes = [Change(f"{key}.storage", before.storage, storage)] if storage != before.storage else []
         if "format" in place:
             changes.append(Change(f"{key}.format", before.format, place["format"]))
@@ -193,11 +153,11 @@ class _Builder:
             ("resize",),
             {"disk": key, "size": text, "digest": self._digest},
             "resize",
-            lambda values: parse_drive(str(values.get(key, ""))).size == size,
+            lambda: self._drive_now(key).size == size,
         )
-        before = parse_drive(self.state.values[key]).size
+        before = parse_drive(self.state.in_effect.get(key, self.state.values.get(key, ""))).size
         change = Change(f"{key}.size", None if before is None else format_size(before), text)
-        self._add(f"grow {key} of {self.state.guest.label} to {text}", command, change)
+        self._add(f"grow {key} of {self.state.guest.label} to {text}", command, change, grown=(key,))
 
     def pool(self, pool: str) -> None:
         guest = self.state.guest
@@ -208,7 +168,7 @@ class _Builder:
         if self.state.running:
             raise InvalidRequest(f"{self.state.guest.label} runs, and a template cannot: stop it first")
         command = self._command(
-            "POST", ("template",), {}, "qmtemplate", lambda values: str(values.get("template")) == "1"
+            "POST", ("template",), {}, "qmtemplate", lambda: str(self.read_config().get("template")) == "1"
         )
         self._add(f"make {self.state.guest.label} a template", command, Change("template", False, True))
 
@@ -217,13 +177,50 @@ class _Builder:
         """The digest fits only the first write; the state is read again before the next one."""
         return (self.state.digest or None) if not self.steps else None
 
+    def _write(self, form: t.Mapping[str, t.Any], keys: t.Sequence[str], done: t.Callable[[], bool]) -> Command:
+        """A write of the configuration. PUT answers when it is done and is given up after 30 s, POST makes a task."""
+        slow = any(DRIVE_KEY.fullmatch(key) or key.startswith("unused") for key in keys) or self._unplugs(keys)
+        return self._command(
+            "POST" if slow else "PUT",
+            ("config",),
+            {**{name: value for name, value in form.items() if value is not None}, "digest": self._digest},
+            "qmconfig" if slow else "",
+            done,
+        )
+
+    def _unplugs(self, keys: t.Sequence[str]) -> bool:
+        """Memory and processors are taken out of a running guest one by one, which takes 3 s each and more."""
+        features = re.split(r"[,;\s]+", self.state.in_effect.get("hotplug", ""))
+        return self.state.running and any(_UNPLUGGED_BY.get(key) in features for key in keys)
+
+    def _has_come_true(self, config: ConfigChanges) -> bool:
+        """Whether a configuration is what a lost write was to make of it."""
+        values = self.read_config()
+        for key, text in config.set.items():
+            current = values.get(key)
+            if DRIVE_KEY.fullmatch(key) and key not in self.state.values:
+                # What was asked for is an order to make a disk, which is nowhere written down.
+                if current is None:
+                    return False
+            elif key != "cipassword" and not meaning_of(key).same(None if current is None else str(current), text):
+                return False
+        return not set(config.unset) & set(values) and (not config.revert or self._is_taken_back(config.revert))
+
+    def _is_taken_back(self, keys: t.Sequence[str]) -> bool:
+        values, current = self.read_config(), self.read_config(current=1)
+        return all(values.get(key) == current.get(key) for key in keys)
+
+    def _drive_now(self, key: str) -> Drive:
+        """The drive in effect: what is pending still has its old place and size."""
+        return parse_drive(str(self.read_config(current=1).get(key, "")))
+
     def _command(
         self,
         method: str,
         tail: tuple[str, ...],
         form: t.Mapping[str, t.Any],
         task_type: str,
-        done: t.Callable[[t.Mapping[str, t.Any]], bool],
+        done: t.Callable[[], bool],
     ) -> Command:
         guest = self.state.guest
         return Command(
@@ -233,21 +230,23 @@ class _Builder:
             node=guest.node,
             task_type=task_type,
             task_id=str(guest.vmid),
-            done=lambda: done(self.read_config()),
+            done=done,
         )
 
-    def _add(self, title: str, command: Command, *changes: Change) -> None:
-        self.steps.append(Step(title, command, changes))
+    def _add(self, title: str, command: Command, *changes: Change, **notes: t.Any) -> None:
+        self.steps.append(VmStep(title, command, changes, **notes))
 
 
-def _has_come_true(config: ConfigChanges, before: t.Mapping[str, str], values: t.Mapping[str, t.Any]) -> bool:
-    """Whether a configuration is what a lost write was to make of it."""
-    for key, text in config.set.items():
-        current = values.get(key)
-        if DRIVE_KEY.fullmatch(key) and key not in before:
-            # What was asked for is an order to make a disk, which is nowhere written down.
-            if current is None:
-                return False
-        elif key != "cipassword" and not meaning_of(key).same(None if current is None else str(current), text):
-            return False
-    return not set(config.unset) & set(values)
+_TAKE_BACK = "take back what is pending for"
+# The feature in `hotplug` by which a running guest gives this up.
+_UNPLUGGED_BY = {"memory": "memory", "vcpus": "cpu"}
+_NEW_VOLUME = re.compile(r"[^:/,]+:(\d+(\.\d+)?|cloudinit)(,|$)")
+
+
+def _makes_volume(key: str, text: str) -> bool:
+    """Whether the value of a drive is an order to make its volume."""
+    return bool(DRIVE_KEY.fullmatch(key) and _NEW_VOLUME.match(text))
+
+
+def _nothing_read(**_query: t.Any) -> t.Mapping[str, t.Any]:
+    return {}

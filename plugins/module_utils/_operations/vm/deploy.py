@@ -22,7 +22,7 @@ from .birth import Birth, Source, plan_birth_of_clone, plan_creation, read_sourc
 from .cluster import Cluster
 from .converge import plan_changes
 from .request import VmRequest
-from .state import Origin, newborn_status, read_state, state_result
+from .state import Origin, config_reader, newborn_status, read_state, state_result
 
 BIRTH_TASKS = ("qmcreate", "qmclone")
 RequestFrom = t.Callable[[Source], VmRequest]
@@ -96,7 +96,7 @@ def _deploy(applier: Applier, deployment: Deployment, request: VmRequest, birth:
     if made and any(disk.parts for disk in request.disks) and state.origin is Origin.CLONED:
         # A drive's properties are written together with the name of its volume, which only PVE knows.
         state = read_state(handle, state.origin, newborn_status(request.selector.name or ""))
-    applier.apply(plan_changes(request, state, lambda: t.cast("dict[str, t.Any]", handle.read("config"))), handle)
+    applier.apply(plan_changes(request, state, config_reader(handle)), handle)
     start = plan_power(PowerRequest(request.selector, "started"), handle.guest, newborn_status(""))
     for plan in (start, *deployment.finish):
         applier.apply(plan, handle)

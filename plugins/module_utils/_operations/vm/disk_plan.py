@@ -16,50 +16,116 @@ from ..._pve.vm_config import DRIVE, meaning_of
 from .devices import StateDiskWish
 from .disks import DiskWish, Drive, parse_drive
 from .drive_options import check_limits
+from .state import VmState
 
 # Storages round a size up: LVM to extents of 4 MiB, ZFS to blocks.
 ROUNDING = 4 * 1024**2
 
 
 @dataclass
-class DiskChanges:
-    """What a request makes of the disks, by the kind of call that PVE needs for it."""
+class DiskProgress:
+    """What a run has done to disks that the guest itself does not tell; the next plan of the run needs it."""
 
-    set: dict[str, str] = field(default_factory=dict)
-    detach: list[str] = field(default_factory=list)
-    destroy: list[str] = field(default_factory=list)
+    # The pending value of a drive, taken back so that the drive can be moved; its options are to be set again.
+    taken_back: dict[str, str] = field(default_factory=dict)
+    grown: set[str] = field(default_factory=set)
+    # Volumes of drives that were to be deleted before they came into effect: PVE keeps them as unused disks.
+    doomed: set[str] = field(default_factory=set)
+
+
+@dataclass
+class DiskChanges:
+    """What a request makes of the disks, by the kind of call that PVE needs for it, in this order."""
+
+    take_back: dict[str, str] = field(default_factory=dict)
     move: dict[str, dict[str, str]] = field(default_factory=dict)
     resize: dict[str, int] = field(default_factory=dict)
+    set: dict[str, str] = field(default_factory=dict)
+    revert: list[str] = field(default_factory=list)
+    detach: list[str] = field(default_factory=list)
+    destroy: list[str] = field(default_factory=list)
+    # Of disks that are imported by this plan nobody knows the size before.
+    resize_imported: dict[str, int] = field(default_factory=dict)
 
 
 def disk_changes(
     wishes: t.Iterable[DiskWish],
     state_disks: t.Iterable[StateDiskWish],
-    values: t.Mapping[str, str],
-    label: str,
+    state: VmState,
+    progress: DiskProgress | None = None,
 ) -> DiskChanges:
     """Compare the disks that a request names with those that are there; raises InvalidRequest."""
-    changes = DiskChanges()
+    changes, progress = DiskChanges(), progress or DiskProgress()
     for wish in wishes:
-        current = values.get(wish.slot)
+        slot = Slot(wish.slot, state, progress)
         if wish.state != "present":
-            _take_away(changes, wish, current)
-        elif current is None:
+            _take_away(changes, wish, slot)
+        elif slot.drive is None:
             changes.set[wish.slot] = _new_disk(wish)
         else:
-            _converge(changes, wish, parse_drive(current), label)
+            _converge(changes, wish, slot, slot.drive)
     for state_disk in state_disks:
-        _converge_state_disk(changes, state_disk, values.get(state_disk.key), label)
+        _converge_state_disk(changes, state_disk, Slot(state_disk.key, state, progress))
     return changes
 
 
-def _take_away(changes: DiskChanges, wish: DiskWish, current: str | None) -> None:
-    if current is None:
+class Slot:
+    """A slot and the drive in it: as it is, and as it will be.
+
+    Place and size of a drive are those in effect, since PVE moves and grows nothing else; its options are those to
+    come. What is pending names the volume that the drive had when it was written, which may be gone by now.
+    """
+
+    def __init__(self, key: str, state: VmState, progress: DiskProgress) -> None:
+        self.key = key
+        self.label = state.guest.label
+        self.progress = progress
+        self.values = state.values
+        self.running = state.running
+        self.is_waiting = key in state.waiting
+        self.is_forced = key in state.forced
+        self.current = state.in_effect.get(key)
+        self.coming = progress.taken_back.get(key, state.values.get(key))
+
+    @property
+    def is_leaving(self) -> bool:
+        """The drive is there, and goes at the next start."""
+        return self.current is not None and self.coming is None
+
+    @property
+    def drive(self) -> Drive | None:
+        """The drive whose place and size count."""
+        text = self.current if self.current is not None else self.coming
+        return None if text is None else parse_drive(text)
+
+    @property
+    def options(self) -> str:
+        """The drive as it is with the options that it will have."""
+        current, coming = self.current, self.coming
+        if current is None or coming is None:
+            return current or coming or ""
+        here, there = parse_drive(current), parse_drive(coming)
+        if here.is_cdrom and there.is_cdrom:
+            # Another medium waits for the next start.
+            return coming
+        if here.is_cdrom != there.is_cdrom:
+            return current
+        size = DRIVE.parse(current).get("size")
+        return DRIVE.merge(coming, {"file": here.file, **({"size": size} if size else {})})
+
+
+def _take_away(changes: DiskChanges, wish: DiskWish, slot: Slot) -> None:
+    drive = slot.drive
+    destroy = wish.state == "absent"
+    if drive is None:
+        # PVE has kept the volume of a drive that was never in effect.
+        unused = (key for key, text in slot.values.items() if key.startswith("unused"))
+        changes.destroy.extend(key for key in unused if destroy and slot.values[key] in slot.progress.doomed)
         return
-    if wish.state == "detached" or parse_drive(current).is_cdrom:
-        changes.detach.append(wish.slot)
-    else:
-        changes.destroy.append(wish.slot)
+    destroy = destroy and not drive.is_cdrom
+    if slot.is_leaving and slot.running and slot.is_forced == destroy:
+        return
+    (changes.destroy if destroy else changes.detach).append(wish.slot)
 
 
 def _new_disk(wish: DiskWish) -> str:
@@ -82,72 +148,116 @@ def _new_disk(wish: DiskWish) -> str:
     return DRIVE.write({"file": f"{wish.storage}:{gibibytes(wish.size or 0)}", **values})
 
 
-def _converge(changes: DiskChanges, wish: DiskWish, drive: Drive, label: str) -> None:
+def _converge(changes: DiskChanges, wish: DiskWish, slot: Slot, drive: Drive) -> None:
     if (wish.iso is not None) != drive.is_cdrom and (wish.iso is not None or _wants_disk(wish)):
         kind = "a CD-ROM drive" if drive.is_cdrom else "a disk"
-        raise InvalidRequest(f"disks: {wish.slot} of {label} is {kind}, which cannot be made the other kind: detach it")
-    if wish.volume is not None and wish.volume != drive.file:
         raise InvalidRequest(
-            f"disks: {wish.slot} of {label} holds the volume {drive.file}, not {wish.volume}: detach it first"
+            f"disks: {wish.slot} of {slot.label} is {kind}, which cannot be made the other kind: detach it"
         )
-    parts: dict[str, str | None] = dict(wish.parts)
-    if wish.iso is not None and wish.iso != drive.file:
-        parts.update(file=wish.iso, size=None)
-    target = DRIVE.merge(drive.text, parts)
-    if wish.parts:
-        check_limits(wish.slot, DRIVE.parse(target))
-    if not meaning_of(wish.slot).same(drive.text, target):
-        changes.set[wish.slot] = target
-    _converge_place(changes, wish, drive)
-    _converge_size(changes, wish, drive, label)
+    if wish.volume is not None and wish.volume != drive.file and not _is_coming(wish.volume, slot):
+        raise InvalidRequest(
+            f"disks: {wish.slot} of {slot.label} holds the volume {drive.file}, not {wish.volume}: detach it first"
+        )
+    _converge_place(changes, wish, slot, drive)
+    _converge_size(changes, wish, slot, drive)
+    _converge_options(changes, wish, slot)
+
+
+def _is_coming(volume: str, slot: Slot) -> bool:
+    return slot.coming is not None and parse_drive(slot.coming).file == volume
 
 
 def _wants_disk(wish: DiskWish) -> bool:
     return any(value is not None for value in (wish.storage, wish.size, wish.format, wish.import_from, wish.volume))
 
 
-def _converge_place(changes: DiskChanges, wish: DiskWish, drive: Drive) -> None:
+def _converge_options(changes: DiskChanges, wish: DiskWish, slot: Slot) -> None:
+    base = slot.coming if wish.volume is not None and _is_coming(wish.volume, slot) else slot.options
+    parts: dict[str, str | None] = dict(wish.parts)
+    if wish.iso is not None and wish.iso != parse_drive(base or "").file:
+        parts.update(file=wish.iso, size=None)
+    target = DRIVE.merge(base, parts)
+    if wish.parts:
+        check_limits(wish.slot, DRIVE.parse(target))
+    _set_options(changes, slot, target)
+
+
+def _set_options(changes: DiskChanges, slot: Slot, target: str) -> None:
+    same = meaning_of(slot.key).same
+    taken_back = slot.key in changes.take_back or slot.key in slot.progress.taken_back
+    if slot.key in slot.progress.grown and slot.key in changes.resize:
+        # The disk has the size that was asked for, and the configuration does not say so: PVE looks at each write.
+        del changes.resize[slot.key]
+    elif same(slot.current, target):
+        if slot.is_waiting and not taken_back:
+            changes.revert.append(slot.key)
+        return
+    elif same(slot.coming, target) and not taken_back:
+        return
+    changes.set[slot.key] = target
+
+
+def _converge_place(changes: DiskChanges, wish: DiskWish, slot: Slot, drive: Drive) -> None:
     storage = wish.storage if wish.storage != drive.storage else None
     image_format = wish.format if wish.format not in (None, drive.format) else None
     if storage or image_format:
         place = {"storage": storage or drive.storage or ""}
-        changes.move[wish.slot] = {**place, "format": image_format} if image_format else place
+        _move(changes, slot, {**place, "format": image_format} if image_format else place)
 
 
-def _converge_size(changes: DiskChanges, wish: DiskWish, drive: Drive, label: str) -> None:
+def _move(changes: DiskChanges, slot: Slot, place: dict[str, str]) -> None:
+    _check_in_effect(slot, "moved")
+    if slot.is_waiting:
+        # The move deletes the volume that the pending value names: the next start would find it gone.
+        changes.take_back[slot.key] = slot.coming if slot.coming is not None else slot.current or ""
+    changes.move[slot.key] = place
+
+
+def _check_in_effect(slot: Slot, done: str) -> None:
+    if slot.current is None and slot.is_waiting:
+        raise InvalidRequest(
+            f"disks: {slot.key} of {slot.label} takes effect at the guest's next start, and can be {done} only then: "
+            f"restart the guest first"
+        )
+
+
+def _converge_size(changes: DiskChanges, wish: DiskWish, slot: Slot, drive: Drive) -> None:
     if wish.size is None or wish.size == drive.size:
         return
     if drive.size is None:
         # Only of a disk that is still to be imported nobody knows the size.
         if drive.is_order:
-            changes.resize[wish.slot] = wish.size
+            changes.resize_imported[wish.slot] = wish.size
         return
     if wish.size < drive.size < wish.size + ROUNDING:
         return
     if wish.size < drive.size:
         raise InvalidRequest(
             f"disks: {wish.slot}: size {format_size(wish.size)} is less than the {format_size(drive.size)} "
-            f"that {label} has: PVE cannot shrink a disk"
+            f"that {slot.label} has: PVE cannot shrink a disk"
         )
+    _check_in_effect(slot, "grown")
     changes.resize[wish.slot] = wish.size
 
 
-def _converge_state_disk(changes: DiskChanges, wish: StateDiskWish, current: str | None, label: str) -> None:
-    if current is None:
-        changes.set[wish.key] = wish.allocation(label)
+def _converge_state_disk(changes: DiskChanges, wish: StateDiskWish, slot: Slot) -> None:
+    if slot.drive is None:
+        changes.set[wish.key] = wish.allocation(slot.label)
         return
-    there = {**DRIVE.defaults, **DRIVE.parse(current)}
+    there = {**DRIVE.defaults, **DRIVE.parse(slot.options)}
     for name, value in wish.properties.items():
         found = there[name]
         if truth(found) != truth(value):
             raise InvalidRequest(
-                f"{wish.option} of {label} has {name} {found}, not {value}: that cannot be changed, "
+                f"{wish.option} of {slot.label} has {name} {found}, not {value}: that cannot be changed, "
                 f"only a new one can be made once the old one is gone"
             )
+    if wish.storage not in (None, slot.drive.storage):
+        _move(changes, slot, {"storage": wish.storage or ""})
+    target = slot.options
     # A disk that is still to be made has no size yet, and PVE enrols its certificates then.
     if wish.certificates not in (None, there["ms-cert"]) and "size" in there:
         if truth(there["pre-enrolled-keys"]) != "1":
-            raise InvalidRequest(f"efi_disk of {label} has no enrolled keys, so ms_cert cannot be set")
-        changes.set[wish.key] = DRIVE.merge(current, {"ms-cert": wish.certificates})
-    if wish.storage not in (None, parse_drive(current).storage):
-        changes.move[wish.key] = {"storage": wish.storage}
+            raise InvalidRequest(f"efi_disk of {slot.label} has no enrolled keys, so ms_cert cannot be set")
+        target = DRIVE.merge(target, {"ms-cert": wish.certificates})
+    _set_options(changes, slot, target)

@@ -10,22 +10,24 @@ import typing as t
 from dataclasses import replace
 
 from ..._pve.client import PveClient
+from ..._pve.deadline import Tries
 from ..._pve.errors import Ambiguous, Meaning, NotFound, PveError, Refused
 from ..._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, read_guests
 from ..plan import Applier, Outcome, Plan, outcome
-from ..power import PowerRequest, bring_into_state
 from ..selection import check_name
 from .birth import Birth, plan_birth
 from .cluster import Cluster, read_cluster
 from .converge import plan_changes
+from .disk_plan import DiskProgress
+from .pending import bring_about
 from .pools import see_pool
+from .refusal import take_back
 from .removal import plan_removal, remove_vm
 from .request import VmRequest
-from .state import Origin, VmState, newborn_status, read_state, state_result
+from .state import VmState, config_reader, newborn_status, read_state, state_result
 from .tag_style import with_tag_style
 from .unfinished import find_rival, wait_for_unfinished
 
-MOST_CONFLICTS = 1
 # At least so long a run waits for the names of guests that others began before it took a number for its own.
 RIVAL_SECONDS = 10.0
 
@@ -43,8 +45,9 @@ def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
     if handle is None:
         applier.apply(plan_changes(with_tag_style(applier.client, request, state), state))
     else:
+        known = len(applier.changes)
         state = converge(applier, request, handle, see_pool(handle, request, state))
-        state = _apply_pending(applier, request, handle, state)
+        state = bring_about(applier, request, handle, state, applier.changes[known:])
     guest, facts = state_result(state)
     return outcome(applier, guest, **facts)
 
@@ -142,24 +145,35 @@ def _give_way(applier: Applier, birth: Birth, handle: GuestHandle, state: VmStat
 
 
 def converge(applier: Applier, request: VmRequest, handle: GuestHandle, state: VmState) -> VmState:
-    """Take the first step of the plan, read again, and plan again, until the plan is empty; raises a PveError."""
-    conflicts, taken = 0, set[str]()
+    """Take the first step of the plan, read again, and plan again, until the plan is empty; raises a PveError.
+
+    Of several writers each plans again when another one was faster, as often as the deadline allows.
+    """
+    progress, taken = DiskProgress(), set[str]()
+    conflicts: Tries | None = None
     while True:
         request = with_tag_style(applier.client, request, state)
-        plan = plan_changes(request, state, lambda: t.cast("dict[str, t.Any]", handle.read("config")))
+        plan = plan_changes(request, state, config_reader(handle), progress)
         _check_progress(plan, taken, state)
         try:
             if not applier.apply_first(plan, handle):
                 return state
         except PveError as error:
-            if error.meaning is not Meaning.CONFLICT or conflicts == MOST_CONFLICTS:
+            if error.meaning is not Meaning.CONFLICT:
+                explained = take_back(applier, handle, state, plan.steps[0], error)
+                if explained is error:
+                    raise
+                raise explained from error
+            conflicts = conflicts or handle.client.deadline.tries(handle.client.deadline.remaining)
+            if not conflicts.again():
                 raise
-            conflicts += 1
-            state = read_state(handle, state.origin)
+            state = see_pool(handle, request, read_state(handle, state.origin))
         else:
-            taken.add(plan.steps[0].title)
+            step = plan.steps[0]
+            taken.add(step.title)
+            step.note(progress)
             _follow_pool(handle, plan)
-            state = see_pool(handle, request, read_state(handle, Origin.WRITTEN, state.status))
+            state = see_pool(handle, request, read_state(handle, step.origin_after(state.origin), state.status))
 
 
 def _check_progress(plan: Plan, taken: set[str], state: VmState) -> None:
@@ -177,12 +191,3 @@ def _follow_pool(handle: GuestHandle, plan: Plan) -> None:
     if any(change.key == "pool" for change in plan.steps[0].changes):
         guest = find_guest(handle.client, Selector(handle.guest.vmid))
         handle.guest = replace(handle.guest, pool=guest.pool if guest else "")
-
-
-def _apply_pending(applier: Applier, request: VmRequest, handle: GuestHandle, state: VmState) -> VmState:
-    """Reboot the guest for what is pending, if the request says so."""
-    if request.apply_pending != "reboot" or not state.reboot_required or state.status is None:
-        return state
-    reboot = PowerRequest(request.selector, "restarted", shutdown_timeout=request.shutdown_timeout)
-    status = bring_into_state(applier, handle, state.status, reboot)
-    return state if status is None else read_state(handle, Origin.WRITTEN, status)

@@ -15,6 +15,8 @@ from ..facts import RUNNING, STOPPED, Pending, Status, guest_result, pending_of,
 
 # Found in PVE's list of settings without being one.
 _NO_SETTINGS = frozenset({"digest"})
+# What PVE's list says of a deletion that takes the volume along (PVE::API2::Qemu vm_pending).
+FORCED = "2"
 
 
 class Origin(enum.Enum):
@@ -27,7 +29,12 @@ class Origin(enum.Enum):
 
 @dataclass(frozen=True)
 class VmState:
-    """What plans are made from. values are the settings as they will be once all that is pending has come true."""
+    """What plans are made from.
+
+    values are the settings as they will be once all that is pending has come true, current those in effect (of a guest
+    for which nothing can be pending: None, they are the same). forced are the pending deletions that take a volume
+    along. not_read is what a running guest has not read of its cloud-init settings, as far as it is known.
+    """
 
     guest: Guest
     values: t.Mapping[str, str] = field(default_factory=dict)
@@ -35,6 +42,19 @@ class VmState:
     pending: tuple[Pending, ...] = ()
     digest: str = ""
     origin: Origin = Origin.FOUND
+    current: t.Mapping[str, str] | None = None
+    forced: frozenset[str] = frozenset()
+    not_read: tuple[Pending, ...] = ()
+
+    @property
+    def in_effect(self) -> t.Mapping[str, str]:
+        """The settings that the guest has now."""
+        return self.values if self.current is None else self.current
+
+    @property
+    def waiting(self) -> dict[str, Pending]:
+        """What is pending, by key."""
+        return {item.key: item for item in self.pending}
 
     @property
     def name(self) -> str:
@@ -51,7 +71,7 @@ class VmState:
     @property
     def reboot_required(self) -> bool:
         """Something is pending, and only a stop and a start, or a reboot, will bring it about."""
-        return bool(self.pending) and self.status is not None and self.status.condition == RUNNING
+        return bool(self.pending or self.not_read) and self.status is not None and self.status.condition == RUNNING
 
 
 def read_state(handle: GuestHandle, origin: Origin = Origin.FOUND, status: Status | None = None) -> VmState:
@@ -62,7 +82,30 @@ def read_state(handle: GuestHandle, origin: Origin = Origin.FOUND, status: Statu
         handle.wait_until_born(lock)
         entries, status = handle.read("pending"), None
     digest = next((str(entry.get("value")) for entry in entries if entry["key"] == "digest"), "")
-    return VmState(handle.guest, values_of(entries), status or read_status(handle), pending_of(entries), digest, origin)
+    return VmState(
+        handle.guest,
+        values_of(entries),
+        status or read_status(handle),
+        pending_of(entries),
+        digest,
+        origin,
+        current=current_of(entries),
+        forced=frozenset(str(entry["key"]) for entry in entries if str(entry.get("delete")) == FORCED),
+    )
+
+
+# Reads the configuration as it is now, to see whether a change whose answer was lost has been made: the settings with
+# all that is pending, or, by the query current=1, those in effect.
+ReadConfig = t.Callable[..., t.Mapping[str, t.Any]]
+
+
+def config_reader(handle: GuestHandle) -> ReadConfig:
+    """The function by which a plan of this guest looks again."""
+
+    def read_config(**query: t.Any) -> t.Mapping[str, t.Any]:
+        return t.cast("t.Mapping[str, t.Any]", handle.read("config", **query))
+
+    return read_config
 
 
 def newborn_status(name: str) -> Status:
@@ -82,6 +125,15 @@ def values_of(entries: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
     return values
 
 
+def current_of(entries: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
+    """The settings in effect, from PVE's list of them."""
+    return {
+        str(entry["key"]): str(entry["value"])
+        for entry in entries
+        if entry.get("value") is not None and entry["key"] not in _NO_SETTINGS
+    }
+
+
 def state_result(state: VmState) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
     """The guest, and the other facts, as a result returns them; a guest that is not made yet has no vmid."""
     known = state.status or newborn_status(state.name)
@@ -93,7 +145,7 @@ def state_result(state: VmState) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
     )
     facts = {
         "config": dict(sorted(state.values.items())),
-        "pending": pending_result(state.pending),
+        "pending": pending_result((*state.pending, *state.not_read)),
         "reboot_required": state.reboot_required,
     }
     return {**guest_result(state.guest, status), "vmid": state.guest.vmid or None}, facts

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Step
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.converge import plan_changes
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.disk_plan import DiskProgress
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.request import VmRequest, vm_request
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.state import Origin, VmState
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import QEMU, Guest
@@ -163,12 +164,14 @@ def state_of(model: VmModel, origin: Origin) -> VmState:
 def converge(request: VmRequest, model: VmModel) -> list[Step]:
     """Take the first step of the plan, plan again, until there is none; return the steps taken."""
     taken: list[Step] = []
+    origin, progress = Origin.FOUND, DiskProgress()
     while True:
-        plan = plan_changes(request, state_of(model, Origin.WRITTEN if taken else Origin.FOUND))
+        plan = plan_changes(request, state_of(model, origin), progress=progress)
         if not plan.steps:
             return taken
         step = plan.steps[0]
-        assert isinstance(step, Step)
+        origin = step.origin_after(origin)
+        step.note(progress)
         model.run(step.command.method, step.command.tail, step.command.form)
         taken.append(step)
         assert len(taken) < MOST_STEPS, [item.title for item in taken]

@@ -325,7 +325,7 @@ def test_steps_come_in_the_order_that_pve_can_take_them() -> None:
         pool="lab",
         disks=[{"slot": "scsi0", "storage": "ceph", "size": "2G"}, {"slot": "scsi1", "state": "absent"}],
     )
-    assert [step.command.tail[-1] for step in steps] == ["config", "unlink", "move_disk", "resize", "pools", "template"]
+    assert [step.command.tail[-1] for step in steps] == ["move_disk", "resize", "config", "config", "pools", "template"]
     assert [bool(step.command.form.get("digest")) for step in steps] == [True, False, False, False, False, False]
 
 
@@ -348,7 +348,8 @@ def test_a_running_guest_does_not_become_a_template() -> None:
 )
 def test_a_disk_that_is_absent_is_deleted_with_its_volume(key: str, option: str) -> None:
     (step,) = plan({key: "local:vm-100-disk-0,size=4M"}, **{option: [{"slot": key, "state": "absent"}]})
-    assert (step.command.tail[-1], dict(step.command.form)) == ("unlink", {"idlist": key, "force": 1})
+    form = {"delete": key, "force": 1, "digest": "d" * 40}
+    assert (step.command.method, step.command.tail[-1], dict(step.command.form)) == ("POST", "config", form)
     assert plan({}, **{option: [{"slot": key, "state": "absent"}]}) == []
 
 
