@@ -84,12 +84,3 @@ class Host:
 
     def ordered(self, run: Run, deployment: Deployment) -> None:
         """PVE is asked for the guest of this deployment next."""
-
-    def share(
-        self,
-        run: Run,  # noqa: ARG002
-        alone: t.Callable[[], dict[str, t.Any]],
-        listed: t.Callable[[t.Sequence[t.Mapping[str, t.Any]]], dict[str, t.Any] | None],  # noqa: ARG002
-    ) -> dict[str, t.Any]:
-        """Answer a question about one guest: alone asks PVE, listed finds it in the list of the run's node."""
-        return alone()

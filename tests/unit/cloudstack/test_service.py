@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 import time
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.host import Interrupted
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS, DROP, TAKE_BACK
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.call import Call
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.clients import RUNNING, Client
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.counters import (
     BUCKETS,
     Counters,
@@ -27,10 +32,17 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.se
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.journal import Journal
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.messages import (
     MAX_ORDER_BYTES,
+    RUN,
     BadMessage,
+    Order,
     parse_order,
 )
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.resources import Keeper
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.resources import (
+    Keeper,
+    Resources,
+    Settings,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.server import Server
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.sessions import (
     CREDENTIAL_SECONDS,
     Sessions,
@@ -221,6 +233,86 @@ class TestKeeper:
         keeper.refuse()
         assert not keeper.add(new)
         assert (old.closed, new.closed) == (0, 1)
+
+
+class TestWaits:
+    """Whoever waits for a deployment of the same instance waits for nothing that does not come."""
+
+    FACTS = types.MappingProxyType(
+        {"instance": "u", "vmid": 105, "node": "pve1", "deployment": "d", "identity": "x@pam!y", "endpoints": []}
+    )
+
+    @pytest.fixture
+    def server(self, tmp_path):
+        return Server(Resources(Settings(state_directory=str(tmp_path))), {0})
+
+    @pytest.fixture
+    def call(self, server):
+        """One that has made a guest."""
+        order = Order(RUN, "", ("create", "payload", "600"), {})
+        call = Call(order, -1, server.resources, server.recovery, time.monotonic())
+        call.entry = server.resources.journal.begin(**self.FACTS)
+        return call
+
+    @pytest.fixture
+    def client(self, server, call):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        client = Client(ours)
+        client.call, client.state = call, RUNNING
+        server._clients.add(client)
+        server._calls.add(call)
+        server._slots = 1
+        server.loop.watch(ours, lambda: None)
+        yield client
+        theirs.close()
+
+    @staticmethod
+    def waits(server, seconds=30.0):
+        """How long the next create of the instance waits."""
+        vm = types.SimpleNamespace(uuid="u")
+        payload = types.SimpleNamespace(vm=True, instance=lambda: vm)
+        run = types.SimpleNamespace(connection=options, payload=payload, deadline=Deadline(seconds))
+        began = time.monotonic()
+        server.recovery.offer(run, wait=True)
+        return time.monotonic() - began
+
+    def test_for_an_executable_that_is_killed_in_the_turn_in_which_its_action_ends(self, server, call, client):
+        call.ended({"status": "success"})
+        server._drop(client)
+        server._ended.append((client, b"{}", 0))
+        server._send_answers()
+        assert self.waits(server) < 5
+        # What was made is the recovery's now, and waits for a credential.
+        assert server.recovery.waiting == 1
+
+    def test_for_one_that_takes_itself_back(self, server, call, client):
+        server._drop(client)
+
+        def end():
+            time.sleep(0.3)
+            call.ended({"status": "error", "kind": "refused"})
+            server._ended.append((client, b"{}", 1))
+            server._send_answers()
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        assert 0.2 < self.waits(server) < 5
+        thread.join()
+        assert server.recovery.waiting == 0
+
+    def test_for_a_removal_that_fails_in_a_way_nobody_thought_of(self, server, call):
+        server.recovery._take_down = lambda *_arguments: {}["missing"]
+        server.recovery.add(call.entry, options())
+        assert self.waits(server) < 5
+        assert (server.recovery.busy, server.recovery.waiting) == (False, 1)
+
+    def test_an_action_is_interrupted_once(self, call):
+        """By a signal, and killed while it takes down what it has made."""
+        call.interrupt("ended by signal 15")
+        with pytest.raises(Interrupted, match="ended by signal 15"):
+            call.deadline(5).pause(5)
+        call.orphan()
+        call.deadline(0.01).pause(0.01)
 
 
 def test_counters_in_the_form_of_prometheus():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..._operations.facts import HIBERNATED, PAUSED, RUNNING, STOPPED, Status, parse_status, read_status
+from ..._operations.facts import HIBERNATED, PAUSED, RUNNING, STOPPED, Status, read_status
 from ..._pve.errors import Ambiguous, NotFound, PermissionDenied
 from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle
 from ..guests import check_owner, is_half_made, locate
@@ -23,35 +23,11 @@ _SEES_GUESTS = re.compile(r"/|/vms(/.*)?|/pool(/.*)?")
 
 def status(run: Run) -> dict[str, t.Any]:
     """Say whether the instance runs; two requests. A paused guest is on: its memory and its devices are in use."""
-    return run.host.share(run, lambda: _ask(run), lambda guests: _in_list(run, guests))
-
-
-def _ask(run: Run) -> dict[str, t.Any]:
     found = locate(run)
     if found is None:
         raise NotFound(f"{run.instance.name} is gone: there is no guest {run.vmid} in the cluster")
     handle, current = found
     if not is_half_made(current):
-        check_owner(run, handle, current, handle.read("config"))
-    return _state(current)
-
-
-def _in_list(run: Run, guests: t.Sequence[t.Mapping[str, t.Any]]) -> dict[str, t.Any] | None:
-    """The same from the full list of the node; None when the guest is not there, or is only being made.
-
-    Whose a guest is that goes by the instance's name alone and has the tag is beyond doubt, by the rule of statuses.
-    """
-    vmid, name = run.vmid, run.instance.name
-    guest = next((item for item in guests if str(item.get("vmid")) == str(vmid)), None)
-    # Only a list that was asked for in full knows which guests are paused.
-    if guest is None or (guest.get("status") == RUNNING and not guest.get("qmpstatus")):
-        return None
-    current = parse_status(guest)
-    if is_half_made(current):
-        return None
-    alone = sum(item.get("name") == name for item in guests) == 1 and current.name == name and is_instance_name(name)
-    if not alone or current.template or not _is_tagged(run, str(guest.get("tags") or "")):
-        handle = GuestHandle(run.client, Guest(vmid, run.node, QEMU))
         check_owner(run, handle, current, handle.read("config"))
     return _state(current)
 

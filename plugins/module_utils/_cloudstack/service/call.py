@@ -49,12 +49,15 @@ class Call(Host):
         self.entry: Entry | None = None
         self.options: ConnectionOptions | None = None
         self._run: Run | None = None
-        self._taken_back: t.Callable[[], None] = lambda: None
+        # Set once the action has ended, whatever happens, and what it has left is somebody else's.
+        self.over = threading.Event()
         self._resources = resources
         self._recovery = recovery
         self.relay, self.no_relay = resources.relay, resources.no_relay
-        # Why the action is to end; empty when it is not, or when it has been told.
+        # Why the action is to end; empty when it is not.
         self._interruption = ""
+        # The action has heard of it: a second interruption would only spoil the taking back.
+        self._was_interrupted = False
         self._interrupted = threading.Event()
         # Guards the transport: one that was given back is somebody else's.
         self._lock = threading.Lock()
@@ -63,7 +66,9 @@ class Call(Host):
     # ---- what the loop of the service says
 
     def interrupt(self, why: str) -> None:
-        """End the action, from another thread; what it has made is taken back."""
+        """End the action, from another thread; what it has made is taken back. Only the first time counts."""
+        if self._was_interrupted:
+            return
         self._interruption = self._interruption or why
         self._interrupted.set()
         with self._lock:
@@ -76,7 +81,7 @@ class Call(Host):
             return
         self.is_orphan = True
         if self.entry is not None:
-            self._taken_back = self._recovery.break_off(self.entry.facts["instance"])
+            self._recovery.break_off(self.entry.facts["instance"], self.over)
         if self._orphaned != GO_ON:
             self.interrupt("the executable was killed")
 
@@ -92,10 +97,9 @@ class Call(Host):
     def _check(self) -> None:
         """Raise Interrupted, once, when the action is to end."""
         if self._interrupted.is_set():
-            why, self._interruption = self._interruption, ""
-            # A second interruption would only spoil the taking back.
+            self._was_interrupted = True
             self._interrupted = threading.Event()
-            raise Interrupted(why)
+            raise Interrupted(self._interruption)
 
     def last_seconds(self, left: float) -> float:
         return max(left, TAKE_BACK_SECONDS) if self.is_orphan else left
@@ -146,26 +150,12 @@ class Call(Host):
             payload=self.order.arguments[1],
         )
 
-    def share(
-        self,
-        run: Run,
-        alone: t.Callable[[], dict[str, t.Any]],
-        listed: t.Callable[[t.Sequence[t.Mapping[str, t.Any]]], dict[str, t.Any] | None],
-    ) -> dict[str, t.Any]:
-        return self._resources.storms.join(run, alone, listed)
-
     # ---- how it ends
 
     def ended(self, document: t.Mapping[str, t.Any]) -> None:
         """The answer is there, and goes to the executable next."""
         kind = "" if document.get("status") == "success" else str(document.get("kind") or INTERNAL)
         self._resources.counters.action(self.name, time.monotonic() - self.started, kind)
-        try:
-            self._close_entry(kind)
-        finally:
-            self._taken_back()
-
-    def _close_entry(self, kind: str) -> None:
         if self.entry is None:
             return
         if not kind:

@@ -11,6 +11,7 @@ have the text of the very deployment; the taking back of a run does it in the sa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -66,20 +67,10 @@ class Recovery:
         # By instance: deployments that take back themselves what they have made.
         self._broken_off: dict[str, list[threading.Event]] = {}
 
-    def break_off(self, instance: str) -> t.Callable[[], None]:
-        """A deployment of this instance takes itself back from now on; returns what to call when it has."""
-        done = threading.Event()
+    def break_off(self, instance: str, over: threading.Event) -> None:
+        """A deployment of this instance takes itself back from now on; over is set when it has ended."""
         with self._lock:
-            self._broken_off.setdefault(instance, []).append(done)
-
-        def end() -> None:
-            with self._lock:
-                left = [item for item in self._broken_off.pop(instance, []) if item is not done]
-                if left:
-                    self._broken_off[instance] = left
-            done.set()
-
-        return end
+            self._broken_off.setdefault(instance, []).append(over)
 
     @property
     def waiting(self) -> int:
@@ -125,7 +116,7 @@ class Recovery:
             self._executor.submit(self._remove, remnant, options)
 
     def offer(self, run: Run, wait: bool) -> None:
-        """Use the credential of a call. With wait, the guest of the same instance, or number, is waited for."""
+        """Use the credential of a call. With wait, the guests of the same instance are waited for."""
         if not self._remnants and not self._broken_off:
             return
         try:
@@ -136,12 +127,23 @@ class Recovery:
             self._executor.submit(self._remove, remnant, options)
         if not wait or instance is None:
             return
+        left = run.deadline.within(max(0.0, run.deadline.remaining - KEPT_SECONDS))
+        # What a deployment has not taken back itself is a remnant next.
+        while not left.expired:
+            under_way = self._under_way(instance.uuid)
+            if not under_way:
+                return
+            under_way[0].wait(left.remaining)
+
+    def _under_way(self, instance: str) -> list[threading.Event]:
+        """What ends the removals of guests of this instance that go on right now."""
         with self._lock:
-            mine = [item.done for item in self._remnants if item.entry.facts["instance"] == instance.uuid]
-            mine += self._broken_off.get(instance.uuid, [])
-        for done in mine:
-            if done is not None:
-                done.wait(max(0.0, run.deadline.remaining - KEPT_SECONDS))
+            for name, events in list(self._broken_off.items()):
+                self._broken_off[name] = [event for event in events if not event.is_set()]
+                if not self._broken_off[name]:
+                    del self._broken_off[name]
+            remnants = [item.done for item in self._remnants if item.entry.facts["instance"] == instance]
+            return [*self._broken_off.get(instance, []), *(done for done in remnants if done is not None)]
 
     def _claim(self, wanted: t.Callable[[_Remnant], bool]) -> list[_Remnant]:
         now = time.monotonic()
@@ -153,6 +155,33 @@ class Recovery:
 
     def _use_payload(self, remnant: _Remnant) -> None:
         """Take the credential from the payload of the deployment, when it is still that."""
+        with self._at_work(remnant) as finish:
+            options = self._options_of(remnant)
+            if options is not None:
+                finish(self._removed(remnant, options))
+
+    def _remove(self, remnant: _Remnant, options: ConnectionOptions) -> None:
+        with self._at_work(remnant) as finish:
+            finish(self._removed(remnant, options))
+
+    @contextlib.contextmanager
+    def _at_work(self, remnant: _Remnant) -> t.Iterator[t.Callable[[bool], None]]:
+        """Work on a guest that was claimed; however that ends, nobody waits for it any more."""
+        removed: list[bool] = []
+        try:
+            yield removed.append
+        except Exception as error:  # noqa: BLE001 - it is tried again later
+            say(f"{_label(remnant.entry)} could not be looked at: {type(error).__name__}")
+        finally:
+            with self._lock:
+                if any(removed):
+                    self._remnants.remove(remnant)
+                remnant.due = time.monotonic() + RETRY_SECONDS
+                done, remnant.done = remnant.done, None
+            if done is not None:
+                done.set()
+
+    def _options_of(self, remnant: _Remnant) -> ConnectionOptions | None:
         from ..run import Run
 
         settings, facts = self._resources.settings, remnant.entry.facts
@@ -160,38 +189,22 @@ class Recovery:
             run = Run("create", "", settings.policy_file, "", time.monotonic(), Host({}))
             run.open(facts["payload"])
             options = run.connection()
-            if run.instance.uuid != facts["instance"] or not remnant.fits(options):
-                raise PveError("the payload is of another deployment")
+            is_same = run.instance.uuid == facts["instance"] and remnant.fits(options)
         except PveError:
-            self._release(remnant)
-            return
-        self._remove(remnant, options)
+            return None
+        return options if is_same else None
 
-    def _remove(self, remnant: _Remnant, options: ConnectionOptions) -> None:
-        facts = remnant.entry.facts
-        label = f"guest {facts['vmid']} on node {facts['node']} ({facts.get('name')})"
-        try:
-            problem = self._take_down(remnant.entry, options)
-        except Exception as error:  # noqa: BLE001 - it is tried again later
-            problem = f"{type(error).__name__}: {error}"
+    def _removed(self, remnant: _Remnant, options: ConnectionOptions) -> bool:
+        """Remove a guest; False when that has to be tried again."""
+        label = _label(remnant.entry)
+        problem = self._take_down(remnant.entry, options)
         if problem:
-            say(f"{label} is still half made, and is looked at again later")
-            self._release(remnant)
-            return
+            say(f"{label} is still half made, and is looked at again later: {problem}")
+            return False
         say(f"{label} is not, or no longer, half made")
         self._resources.counters.add("removed")
         remnant.entry.remove()
-        with self._lock:
-            self._remnants.remove(remnant)
-        if remnant.done is not None:
-            remnant.done.set()
-
-    def _release(self, remnant: _Remnant) -> None:
-        with self._lock:
-            remnant.due = time.monotonic() + RETRY_SECONDS
-            done, remnant.done = remnant.done, None
-        if done is not None:
-            done.set()
+        return True
 
     def _take_down(self, entry: Entry, options: ConnectionOptions) -> str:
         """Remove the guest; says why it could not be."""
@@ -211,3 +224,8 @@ class Recovery:
             return take_down(client, deployment, None, age=entry.age)
         finally:
             self._resources.sessions.give_back(transport)
+
+
+def _label(entry: Entry) -> str:
+    facts = entry.facts
+    return f"guest {facts['vmid']} on node {facts['node']} ({facts.get('name')})"

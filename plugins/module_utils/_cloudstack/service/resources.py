@@ -15,7 +15,6 @@ from .counters import Counters
 from .journal import Journal
 from .say import say
 from .sessions import Sessions, Turns
-from .storms import Storms
 
 if t.TYPE_CHECKING:
     from ..relay.relay import Relay
@@ -100,7 +99,6 @@ class Resources:
 
     settings: Settings
     sessions: Sessions = field(default_factory=Sessions)
-    storms: Storms = field(default_factory=Storms)
     counters: Counters = field(default_factory=Counters)
     keeper: Keeper = field(default_factory=Keeper)
     turns: Turns = field(init=False)

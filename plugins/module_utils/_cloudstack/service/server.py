@@ -118,7 +118,6 @@ class Server:
         }
         snapshot = resources.counters.snapshot()
         snapshot["counters"]["connections"] = resources.sessions.opened
-        snapshot["counters"]["joined"] = resources.storms.joined
         return {
             "extension": self.settings.extension,
             "release": self.settings.release,
@@ -281,8 +280,9 @@ class Server:
             call.ended(document)
         except BaseException as error:  # noqa: BLE001 - whoever waits gets an answer, and the slot must be freed
             say(f"{call.name}: {type(error).__name__} while the action was finished")
-        self._ended.append((client, line, exit_code))
-        self.loop.wake()
+        finally:
+            self._ended.append((client, line, exit_code))
+            self.loop.wake()
 
     def _send_answers(self) -> None:
         while self._ended:
@@ -292,8 +292,12 @@ class Server:
             self._calls.discard(call)
             client.close_payload()
             client.state = ANSWERED
-            if client not in self._clients:
-                call.undelivered()
-            elif not line or not client.send(bytes([exit_code]) + line) or not call.wants_receipt:
-                self._drop(client)
+            try:
+                if client not in self._clients:
+                    call.undelivered()
+                elif not line or not client.send(bytes([exit_code]) + line) or not call.wants_receipt:
+                    self._drop(client)
+            finally:
+                # Nothing of it is left by now, or the recovery has it.
+                call.over.set()
             self._admit()

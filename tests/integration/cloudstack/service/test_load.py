@@ -47,18 +47,9 @@ def storm(service, paths):
         return list(pool.map(ask, paths))
 
 
-def test_a_storm_over_one_instance(pve, extension, service):
-    add_instance(pve, 1)
-    path = extension.write(status_of(pve, 1))
-    answers = storm(service, [path] * CALLS)
-    assert {answer for _code, answer in answers} == {b'{"status": "success", "power_state": "poweron"}\n'}
-    assert len(pve.exchanges) < CALLS / 4
-    assert pve.connection_count <= 16
-
-
 @pytest.mark.parametrize("named", [True, False])
 def test_a_storm_over_a_node(pve, extension, service, named):
-    """Twenty instances, ten calls for each; those with names of their own have to be looked at one by one."""
+    """Twenty instances, ten calls for each, each of which gets an answer of its own."""
     states = ["running", "stopped", "running", "stopped"]
     for number in range(20):
         add_instance(pve, number, states[number % 4], name=None if named else f"web-{number}")
@@ -70,8 +61,8 @@ def test_a_storm_over_a_node(pve, extension, service, named):
         assert code == 0, document
         assert document["power_state"] == ("poweron" if states[number % 4] == "running" else "poweroff")
         assert document.get("guest_state") == ("paused" if number % 20 == 2 else None)
-    assert len(pve.exchanges) < CALLS / (4 if named else 1.2)
-    assert service.status()["counters"]["joined"] > CALLS / 4
+    assert len(pve.exchanges) == 2 * CALLS
+    assert pve.connection_count <= 16
 
 
 def test_a_storm_over_what_cannot_be_answered(pve, extension, service):
@@ -93,24 +84,6 @@ def test_a_storm_over_what_cannot_be_answered(pve, extension, service):
         "not_found",
         "authentication",
     ]
-
-
-def test_no_answer_is_older_than_its_call(pve, extension, service):
-    add_instance(pve, 1)
-    path = extension.write(status_of(pve, 1))
-    later = []
-    pool = ThreadPoolExecutor(8)
-
-    def stop_meanwhile():
-        # The first call has read that the guest runs, and waits for its configuration.
-        pve.guest(1001).status = "stopped"
-        later.extend(pool.submit(service.ask, "status", path) for _number in range(8))
-        wait_until(lambda: service.status()["now"]["running"] == 9)
-
-    pve.before("GET", "/config$", stop_meanwhile)
-    assert b"poweron" in service.ask("status", path)[1]
-    assert {call.result(30)[1] for call in later} == {b'{"status": "success", "power_state": "poweroff"}\n'}
-    assert len(pve.exchanges) <= 6
 
 
 def test_requests_at_once_are_bounded(pve, extension, idle):
