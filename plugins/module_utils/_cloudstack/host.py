@@ -47,7 +47,7 @@ class Host:
         return Deadline(seconds)
 
     def last_seconds(self, left: float) -> float:
-        """How long taking things down may last, when so many seconds are left of CloudStack's wait."""
+        """How long taking things down may last, when so many seconds are left; from now on nothing interrupts it."""
         return left
 
     def opened(self, run: Run) -> None:

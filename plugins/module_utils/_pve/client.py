@@ -138,7 +138,6 @@ class PveClient:
 
         Raises Unreachable when PVE did nothing, AnswerLost when it may have done it, or another PveError.
         """
-        self.changes_sent += 1
         return self._send(method, path, form)
 
     def channel(self, *path: str | int, port: int, ticket: str) -> ConsoleChannel:
@@ -169,6 +168,7 @@ class PveClient:
             if self.deadline.expired:
                 raise TimedOut(f"the time of {self.deadline.seconds:g} s was over before {method} {encoded}")
             seconds = min(self._transport.options.timeout, self.deadline.remaining)
+            self.changes_sent += method != "GET"
             try:
                 return self._transport.send(method, encoded, values, seconds)
             except Unreachable as error:

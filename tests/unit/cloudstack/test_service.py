@@ -314,6 +314,13 @@ class TestWaits:
         call.orphan()
         call.deadline(0.01).pause(0.01)
 
+    def test_nor_is_one_that_takes_down_already(self, call):
+        """Its time was over, and then CloudStack kills the executable."""
+        call.interrupt("ended by signal 15")
+        assert call.last_seconds(3.0) == 3.0
+        call.orphan()
+        call.deadline(0.01).pause(0.01)
+
 
 def test_counters_in_the_form_of_prometheus():
     counters = Counters()

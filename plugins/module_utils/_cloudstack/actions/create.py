@@ -54,6 +54,8 @@ def create(run: Run) -> dict[str, t.Any]:
             deploy_clone(applier, deployment, template, node, lambda source: _clone(run, order, source))
     except BaseException as error:
         run.enter_margin()
+        # Until it is known: whatever ends this must not be taken for a good end.
+        run.left_behind = f"guest {run.vmid} on node {run.node} may be left"
         run.left_behind = take_down(run.client, deployment, error)
         explained = _explained(run, deployment, error)
         if explained is None:

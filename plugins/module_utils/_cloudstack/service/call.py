@@ -102,6 +102,9 @@ class Call(Host):
             raise Interrupted(self._interruption)
 
     def last_seconds(self, left: float) -> float:
+        # Taking down is not to be interrupted, neither by what was said already nor by what comes.
+        self._was_interrupted = True
+        self._interrupted = threading.Event()
         return max(left, TAKE_BACK_SECONDS) if self.is_orphan else left
 
     def opened(self, run: Run) -> None:

@@ -36,6 +36,8 @@ class Deployment:
     node: str
     deployment: str
     ordered: bool = False
+    # How many changes the client had sent then.
+    changes_before: int = 0
     template: Guest | None = None
     # What is to be done once the guest runs.
     finish: list[Plan] = field(default_factory=list)
@@ -87,7 +89,7 @@ def find_source(client: PveClient, template: Selector, node: str) -> Source:
 def _deploy(applier: Applier, deployment: Deployment, request: VmRequest, birth: Birth) -> Outcome:
     client = applier.client
     if not applier.check_mode:
-        deployment.ordered = True
+        deployment.ordered, deployment.changes_before = True, client.changes_sent
         if deployment.on_order is not None:
             deployment.on_order(deployment)
     made = applier.apply(Plan((birth,)))

@@ -36,6 +36,8 @@ def take_down(client: PveClient, deployment: Deployment, error: BaseException | 
     """
     if not deployment.ordered or (isinstance(error, PveError) and error.meaning is Meaning.EXISTS):
         return ""
+    if age is None and client.changes_sent == deployment.changes_before:
+        return ""
     try:
         return _TakeDown(client, deployment, age).run(is_sure=_is_refusal(error))
     except PveError as problem:

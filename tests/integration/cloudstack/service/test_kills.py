@@ -85,7 +85,7 @@ def test_the_executable_is_killed(quiet, step):
     code, output = ended(started[0])
     assert killed.wait(10)
     assert (code, output) == (-signal.SIGKILL, b"")
-    wait_until(service.is_idle)
+    wait_until(service.is_idle, 60)
     assert pve.vmids() == BEFORE
     assert pve.volumes("local-lvm") == [item for item in pve.volumes("local-lvm") if "-105-" not in item]
 
