@@ -59,7 +59,7 @@ class Call(Host):
         # The action has heard of it: a second interruption would only spoil the taking back.
         self._was_interrupted = False
         self._interrupted = threading.Event()
-        # Guards the transport: one that was given back is somebody else's.
+        # Guards these, and the transport: one that was given back is somebody else's.
         self._lock = threading.Lock()
         self._transport: DirectTransport | None = None
 
@@ -67,11 +67,11 @@ class Call(Host):
 
     def interrupt(self, why: str) -> None:
         """End the action, from another thread; what it has made is taken back. Only the first time counts."""
-        if self._was_interrupted:
-            return
-        self._interruption = self._interruption or why
-        self._interrupted.set()
         with self._lock:
+            if self._was_interrupted:
+                return
+            self._interruption = self._interruption or why
+            self._interrupted.set()
             if self._transport is not None:
                 self._transport.cut_off()
 
@@ -97,14 +97,17 @@ class Call(Host):
     def _check(self) -> None:
         """Raise Interrupted, once, when the action is to end."""
         if self._interrupted.is_set():
+            self._stop_listening()
+            raise Interrupted(self._interruption)
+
+    def _stop_listening(self) -> None:
+        with self._lock:
             self._was_interrupted = True
             self._interrupted = threading.Event()
-            raise Interrupted(self._interruption)
 
     def last_seconds(self, left: float) -> float:
         # Taking down is not to be interrupted, neither by what was said already nor by what comes.
-        self._was_interrupted = True
-        self._interrupted = threading.Event()
+        self._stop_listening()
         return max(left, TAKE_BACK_SECONDS) if self.is_orphan else left
 
     def opened(self, run: Run) -> None:
