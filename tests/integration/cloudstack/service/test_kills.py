@@ -180,7 +180,7 @@ def test_a_guest_that_cloudstack_knows_of_is_left_alone(pve, extension, idle):
     idle.start()
     path = extension.write(payload("create_template", pve))
     with idle.connect() as channel, path.open("rb") as file:
-        send_order(channel, ["create", str(path), "60"], file.fileno())
+        send_order(channel, ["create", str(path), "600"], file.fileno())
         assert channel.recv(100).startswith(b"ready")
         channel.send(b"go")
         assert channel.recv(65536)[0] == 0
