@@ -130,6 +130,31 @@ class TestPlaces:
         assert not result.failed, result.msg
         assert result["node"] == "pve3"
 
+    def test_a_guest_goes_where_its_archive_is(self, pve_cluster, run_module) -> None:
+        pve_cluster.add_file("local", "import/appliance.ova", "import", node="pve2")
+        source = "local:import/appliance.ova/disk1.vmdk"
+        disks = [{"slot": "scsi0", "storage": "local-lvm", "import_from": source}]
+        result = run_module("pve_vm", {"vmid": 300, "disks": disks}, check=True)
+        assert not result.failed, result.msg
+        assert result["node"] == "pve2"
+
+    def test_a_guest_goes_where_its_disk_is(self, pve_cluster, run_module) -> None:
+        pve_cluster.add_file("vmstore", "300/vm-300-disk-7.qcow2", "images", node="pve3")
+        disks = [{"slot": "scsi0", "volume": "vmstore:300/vm-300-disk-7.qcow2"}]
+        result = run_module("pve_vm", {"vmid": 300, "disks": disks})
+        assert not result.failed, result.msg
+        assert result["node"] == "pve3"
+
+    def test_a_storage_that_is_not_online_holds_nothing(self, pve_cluster, run_module) -> None:
+        pve_cluster.fault(
+            "GET", "/nodes/pve1/storage/local/content$", "status", message="storage 'local' is not online"
+        )
+        pve_cluster.add_file("local", "iso/everywhere.iso", "iso")
+        disks = [{"slot": "ide2", "iso": "local:iso/everywhere.iso"}]
+        result = run_module("pve_vm", {"vmid": 300, "disks": disks})
+        assert not result.failed, result.msg
+        assert result["node"] == "pve2"
+
     def test_what_no_node_has_is_told_for_each(self, pve_cluster, run_module) -> None:
         disks = [{"slot": "ide2", "iso": "local:iso/nowhere.iso"}]
         result = run_module("pve_vm", {"vmid": 300, "disks": disks}, check=True)
@@ -259,6 +284,28 @@ class TestNumbers:
         assert guests_named(pve_cluster, "mine") == [102]
         assert run_module("pve_vm", {"name": "mine", "memory": 64})["vmid"] == 102
 
+    def test_a_guest_that_cannot_be_removed_again_is_told(self, pve_cluster, run_module) -> None:
+        pve_cluster.before("GET", "/cluster/nextid$", lambda: pve_cluster.add_guest(102, "mine", node="pve2"))
+        result = run_module("pve_vm", {"name": "mine", "protection": True})
+        assert "guest 103, which this run made, could not be removed again" in result.msg
+        assert "protection mode enabled" in result.msg
+        assert result.changed
+
+    def test_a_rival_of_another_token_is_waited_for(self, pve_cluster, run_module) -> None:
+        def begin() -> None:
+            rival = pve_cluster.add_guest(102, "mine", node="pve2", lock="create")
+            rival.config.pop("name")
+
+        def name() -> None:
+            pve_cluster.guest(102).config["name"] = "mine"
+            pve_cluster.lock_guest(102, None)
+
+        pve_cluster.before("GET", "/cluster/nextid$", begin)
+        pve_cluster.before("GET", "/nodes/pve2/qemu/102/config$", name, after=2)
+        result = run_module("pve_vm", {"name": "mine", "memory": 64})
+        assert "another run made guest 102 on node pve2" in result.msg
+        assert guests_named(pve_cluster, "mine") == [102]
+
     def test_a_guest_that_was_only_recognised_is_not_removed(self, pve_cluster, run_module) -> None:
         pve_cluster.before("GET", "/cluster/nextid$", lambda: pve_cluster.add_guest(102, "mine", node="pve2"))
         pve_cluster.fault("POST", "/clone$", "lose_answer")
@@ -298,6 +345,12 @@ class TestLostNodes:
         assert result["error"]["kind"] == "unreachable"
         assert len([line for line in dead.summary() if "/nodes/pve2/" in line]) <= 1
         assert posts(dead) == []
+
+    def test_names_that_are_still_known_are_enough(self, pve_cluster, run_module) -> None:
+        pve_cluster.set_node_offline("pve2")
+        result = run_module("pve_vm", {"name": "new", "memory": 64})
+        assert not result.failed, result.msg
+        assert not any("/nodes/pve2/" in line for line in pve_cluster.summary())
 
     def test_a_vmid_helps(self, dead, run_module) -> None:
         result = run_module("pve_vm", {"vmid": 300, "name": "new", "memory": 64})

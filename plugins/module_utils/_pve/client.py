@@ -103,7 +103,7 @@ class PveClient:
             except PveError as error:
                 if not self._is_passing(error):
                     raise
-                if error.cause.status == NODE_UNREACHABLE and not looked:
+                if error.cause.status == NODE_UNREACHABLE and path[0] == "nodes" and not looked:
                     looked = True
                     self.check_node(str(path[1]), error)
                 if not tries.again():

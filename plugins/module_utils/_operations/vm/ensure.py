@@ -135,9 +135,13 @@ def _give_way(applier: Applier, birth: Birth, handle: GuestHandle, state: VmStat
     Raises Ambiguous.
     """
     mine = f"guest {handle.guest.vmid}"
+    left = f"{mine} may be left over: look at it"
     if not birth.answer_was_lost:
-        applier.apply(plan_removal(VmRequest(Selector(handle.guest.vmid), purge=True), state, handle), handle)
-    left = f"{mine} may be left over: look at it" if birth.answer_was_lost else f"{mine} was removed again"
+        left = f"{mine} was removed again"
+        try:
+            applier.apply(plan_removal(VmRequest(Selector(handle.guest.vmid), purge=True), state, handle), handle)
+        except PveError as error:
+            left = f"{mine}, which this run made, could not be removed again ({error})"
     raise Ambiguous(
         f"another run made guest {rival.vmid} on node {rival.node} with the name {state.name!r} at the same time, "
         f"and {left}: run this again to have that guest changed, or give vmid"

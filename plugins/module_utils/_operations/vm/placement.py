@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass
 
 from ..._pve.client import PveClient
-from ..._pve.errors import Cause, InvalidRequest, NotFound, PermissionDenied
+from ..._pve.errors import Cause, InvalidRequest, NotFound, PermissionDenied, Refused
 from ..._pve.vm_config import DRIVE_KEY
 from .disks import parse_drive
 from .request import VmRequest
 
+_LISTED = re.compile(r"(?P<kind>iso|import)/.+|(.+/)?(vm|base)-\d+-.+")
 # Whoever lacks all of them does not find the thing in PVE's lists (PVE::API2::Cluster, PVE::API2::Network).
 _SEEN_WITH = {"storage": ("Datastore.Audit",), "bridge": ("SDN.Audit", "SDN.Use")}
 _ACL_PATHS = {"storage": "/storage/{}", "bridge": "/sdn/zones/localnetwork/{}"}
@@ -31,6 +33,11 @@ class Needs:
     bridges: frozenset[str] = frozenset()
     volumes: frozenset[str] = frozenset()
 
+    @property
+    def storage_names(self) -> frozenset[str]:
+        """All storages, whatever for."""
+        return frozenset({*(name for name, _content in self.storages), *map(_storage_of, self.volumes)})
+
 
 @dataclass(frozen=True)
 class Node:
@@ -41,9 +48,10 @@ class Node:
     storages: frozenset[tuple[str, str]]
     shared: frozenset[str] = frozenset()
 
-    def has_storage(self, name: str) -> bool:
-        """Whether the caller can see the storage on this node."""
-        return any(storage == name for storage, _content in self.storages)
+    @property
+    def storage_names(self) -> frozenset[str]:
+        """The storages that the caller can see on this node."""
+        return frozenset(name for name, _content in self.storages)
 
 
 def needs_of(request: VmRequest) -> Needs:
@@ -55,13 +63,10 @@ def needs_of(request: VmRequest) -> Needs:
     sources = [source for disk in request.disks for source in (disk.volume, disk.import_from, disk.iso)]
     volumes = {volume for volume in sources if volume and ":" in volume and volume[0] != "/"}
     bridges = {network.bridge for network in request.networks if network.bridge}
+    files = {volume: _LISTED.fullmatch(volume.partition(":")[2]) for volume in volumes}
+    contents = {(_storage_of(volume), match["kind"]) for volume, match in files.items() if match and match["kind"]}
     return Needs(
-        frozenset(
-            {
-                *((storage, "images") for storage in images),
-                *((_storage_of(volume), _content_of(volume)) for volume in volumes),
-            }
-        ),
+        frozenset({*((storage, "images") for storage in images), *contents}),
         frozenset(bridges),
         frozenset(volumes),
     )
@@ -71,10 +76,16 @@ def _storage_of(volume: str) -> str:
     return volume.partition(":")[0]
 
 
-def _content_of(volume: str) -> str:
-    """What a storage calls such a volume (PVE::Storage::Plugin, parse_volname)."""
-    kind, slash, _name = volume.partition(":")[2].partition("/")
-    return kind if slash and kind in ("iso", "import") else "images"
+def _listing_of(volume: str) -> tuple[str, str] | None:
+    """Under which content a storage lists a volume, and by which name; None when it lists no such volumes.
+
+    Of an OVA archive only the whole is listed, and of another hypervisor its guests (PVE::Storage::Plugin, ESXiPlugin).
+    """
+    match = _LISTED.fullmatch(volume.partition(":")[2])
+    if match is None:
+        return None
+    archive, ova, _inner = volume.partition(".ova/")
+    return match["kind"] or "images", archive + ova.rstrip("/")
 
 
 def choose_node(client: PveClient, needs: Needs, nodes: t.Sequence[Node]) -> str:
@@ -99,6 +110,7 @@ def choose_node(client: PveClient, needs: Needs, nodes: t.Sequence[Node]) -> str
 def _looks(client: PveClient, needs: Needs, node: Node, *, alone: bool) -> t.Iterator[list[str]]:
     """What the node lacks of each kind, the cheapest look first."""
     yield [f"storage {name} for {content}" for name, content in sorted(needs.storages - node.storages)]
+    yield [f"storage {name}" for name in sorted(needs.storage_names - node.storage_names)]
     if not alone:
         # On the only node PVE itself tells that a volume is not there.
         yield [f"volume {volume}" for volume in _missing_volumes(client, needs, node)]
@@ -109,20 +121,30 @@ def _looks(client: PveClient, needs: Needs, node: Node, *, alone: bool) -> t.Ite
 
 def _missing_volumes(client: PveClient, needs: Needs, node: Node) -> list[str]:
     """The volumes that this node's own storages do not have; a shared storage is the same for every node."""
-    own = {volume for volume in needs.volumes if _storage_of(volume) not in node.shared}
+    own = {volume: _listing_of(volume) for volume in needs.volumes if _storage_of(volume) not in node.shared}
+    looked_for = {volume: listing for volume, listing in own.items() if listing is not None}
     found = {
         str(entry["volid"])
-        for storage, content in sorted({(_storage_of(volume), _content_of(volume)) for volume in own})
-        for entry in client.read("nodes", node.name, "storage", storage, "content", content=content)
+        for storage, content in sorted({(_storage_of(volume), listing[0]) for volume, listing in looked_for.items()})
+        for entry in _content_of(client, node, storage, content)
     }
-    return sorted(own - found)
+    return sorted(volume for volume, (_content, name) in looked_for.items() if name not in found)
+
+
+def _content_of(client: PveClient, node: Node, storage: str, content: str) -> list[dict[str, t.Any]]:
+    """What a node's storage holds: nothing while it is not online."""
+    try:
+        path = ("nodes", node.name, "storage", storage, "content")
+        return t.cast("list[dict[str, t.Any]]", client.read(*path, content=content))
+    except Refused:
+        return []
 
 
 def _check_sight(
     client: PveClient, needs: Needs, nodes: t.Sequence[Node], missing: t.Mapping[str, t.Sequence[str]]
 ) -> None:
     """Raise PermissionDenied for what is missing everywhere because the caller has no right to see it."""
-    storages = {name for name, _content in needs.storages if not any(node.has_storage(name) for node in nodes)}
+    storages = needs.storage_names.difference(*(node.storage_names for node in nodes))
     bridges = {name for name in needs.bridges if all(f"bridge {name}" in lacks for lacks in missing.values())}
     for kind, names in (("storage", storages), ("bridge", bridges)):
         for name in sorted(names):

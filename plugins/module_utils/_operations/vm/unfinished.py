@@ -39,8 +39,9 @@ def find_rival(client: PveClient, name: str, vmid: int, known: t.Container[int],
     watch = client.deadline.within(seconds)
     while True:
         guests = [item for item in read_guests(client) if item.vmid < vmid and item.vmid not in known]
-        if watch.expired or not wait_for_unfinished(client, guests):
+        if watch.expired or all(_has_name(client, guest) for guest in guests if _may_be_unnamed(guest)):
             break
+        client.deadline.pause(PAUSE_SECONDS)
     return next((guest for guest in guests if guest.kind == QEMU and _name_of(client, guest) == name), None)
 
 
