@@ -39,6 +39,8 @@ PARAMETERS = {
     "updateExtension": {"id", "cleanupdetails", *EXTENSION},
     "listCustomActions": {"id", "name", "extensionid"},
     "addCustomAction": {"extensionid", "name", *ACTION},
+    "registerExtension": {"extensionid", "resourceid", "resourcetype", "details"},
+    "updateRegisteredExtension": {"extensionid", "resourceid", "resourcetype", "details", "cleanupdetails"},
     "updateCustomAction": {"id", "cleanupparameters", "cleanupdetails", *ACTION},
 }
 
@@ -56,8 +58,11 @@ class CloudStackApi:
     extensions_root: Path
     key: str = "administrator-key"
     secret: str = "administrator-secret"
-    # CVE-2026-25199: the releases before the fix cannot reserve details.
+    # CVE-2026-25199: the releases before 4.23 cannot reserve details.
     reserves_details: bool = True
+    # They cannot change registrations either.
+    updates_registrations: bool = True
+    clusters: list[str] = field(default_factory=list)
     extensions: list[dict[str, Any]] = field(default_factory=list)
     actions: list[dict[str, Any]] = field(default_factory=list)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -76,7 +81,7 @@ class CloudStackApi:
         """Carry out one request; raises Refused."""
         self.check_signature(raw)
         command = raw["command"]
-        known = PARAMETERS.get(command, set())
+        known = self.known_to(command)
         parameters = unfold({name: value for name, value in raw.items() if name.lower() not in COMMON})
         if not self.reserves_details:
             parameters.pop("reservedresourcedetails", None)
@@ -99,8 +104,14 @@ class CloudStackApi:
         if raw.get("signature") != base64.b64encode(digest).decode():
             raise denied
 
+    def known_to(self, command: str) -> set[str]:
+        known = command in PARAMETERS and (self.updates_registrations or command != "updateRegisteredExtension")
+        return PARAMETERS[command] if known else set()
+
     def listApis(self, name: str) -> dict[str, Any]:  # noqa: N802
-        names = PARAMETERS[name] - (set() if self.reserves_details else {"reservedresourcedetails"})
+        names = self.known_to(name) - (set() if self.reserves_details else {"reservedresourcedetails"})
+        if not names:
+            raise Refused(f"The API {name} is not available or the account does not have access to it", 432)
         return {"count": 1, "api": [{"name": name, "params": [{"name": parameter} for parameter in sorted(names)]}]}
 
     def listExtensions(self, **wanted: str) -> dict[str, Any]:  # noqa: N802
@@ -123,6 +134,26 @@ class CloudStackApi:
         extension = find(self.extensions, id)
         extension.update(typed(fields))
         return {"extension": extension}
+
+    def registerExtension(  # noqa: N802
+        self, extensionid: str, resourceid: str, resourcetype: str, details: Any = ()
+    ) -> dict[str, Any]:
+        extension = find(self.extensions, extensionid)
+        if resourcetype != "Cluster" or resourceid not in self.clusters:
+            raise Refused("Invalid cluster ID specified")
+        if any(item["id"] == resourceid for other in self.extensions for item in other.get("resources", ())):
+            raise Refused(f"An extension is already registered with this cluster: {resourceid}")
+        resource = {"id": resourceid, "type": resourcetype, "name": "cluster", **typed({"details": details})}
+        extension.setdefault("resources", []).append(resource)
+        return {"extension": extension}
+
+    def updateRegisteredExtension(  # noqa: N802
+        self, extensionid: str, resourceid: str, resourcetype: str, details: Any = ()
+    ) -> dict[str, Any]:
+        extension = find(self.extensions, extensionid)
+        resource = find(extension.get("resources", []), resourceid)
+        resource.update(typed({"details": details}))
+        return {"extension": extension, "type": resourcetype}
 
     def addCustomAction(self, extensionid: str, name: str, **fields: Any) -> dict[str, Any]:  # noqa: N802
         find(self.extensions, extensionid)

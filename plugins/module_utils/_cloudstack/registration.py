@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make the extension and its custom actions known to CloudStack, through CloudStack's API.
+"""Make the extension, its custom actions and its clusters known to CloudStack, through CloudStack's API.
 
-The role runs main() with an order; what was done is printed as JSON. Custom actions that the order does not name stay
-as they are.
+The role runs main() with an order; what was done is printed as JSON. Custom actions and clusters that the order does
+not name stay as they are.
 """
 
 from __future__ import annotations
@@ -19,12 +19,19 @@ from dataclasses import dataclass, field
 # What a tenant must not set: with it he would name another tenant's guest (CVE-2026-25199).
 RESERVED_DETAILS = "proxmox_vmid"
 RESOURCE_TYPE = "VirtualMachine"
+CLUSTER = "Cluster"
+# Since CloudStack 4.23; without it a registration stays as it was made.
+UPDATE_REGISTERED = "updateRegisteredExtension"
 
 Fields = t.Dict[str, t.Any]  # noqa: UP006 - Python 3.9 evaluates it
 
 
 class RegistrationFailed(Exception):
     """CloudStack cannot be brought to know the extension; the message says why."""
+
+
+class CommandRefused(RegistrationFailed):
+    """CloudStack has answered with an error."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +88,29 @@ class CloudStack:
             answer: Fields = getattr(self._client, command)(**parameters)
         except self._cs.CloudStackApiException as error:
             words = error.error.get("errortext") if isinstance(error.error, dict) else None
-            raise RegistrationFailed(f"CloudStack refused {command}: {words or error}") from None
+            raise CommandRefused(f"CloudStack refused {command}: {words or error}") from None
         except (self._cs.CloudStackException, OSError) as error:
             raise RegistrationFailed(f"CloudStack's API at {self._url} did not answer {command}: {error}") from None
         return answer
 
     def parameters_of(self, command: str) -> set[str]:
-        """Return the names of the parameters that this CloudStack knows for a command."""
-        listed = self.call("listApis", name=command).get("api") or [{}]
+        """Return the names of the parameters that this CloudStack knows for a command; none for one it lacks."""
+        try:
+            listed = self.call("listApis", name=command).get("api") or [{}]
+        except CommandRefused:
+            # CloudStack refuses to list what is not there.
+            return set()
         return {parameter["name"] for parameter in listed[0].get("params", ())}
 
 
-def register(cloudstack: CloudStack, extension: Extension, actions: t.Sequence[Fields], report: Report) -> None:
-    """Bring the extension and its custom actions to what is wanted; raises RegistrationFailed."""
+def register(
+    cloudstack: CloudStack,
+    extension: Extension,
+    actions: t.Sequence[Fields],
+    clusters: t.Mapping[str, t.Mapping[str, str]],
+    report: Report,
+) -> None:
+    """Bring the extension, its custom actions and its clusters to what is wanted; raises RegistrationFailed."""
     extension_id = ensure_extension(cloudstack, extension, report)
     present = {}
     if extension_id:
@@ -101,19 +118,57 @@ def register(cloudstack: CloudStack, extension: Extension, actions: t.Sequence[F
         present = {action["name"]: action for action in listed.get("extensioncustomaction") or ()}
     for action in actions:
         ensure_action(cloudstack, extension_id, wanted_action(action), present.get(action["name"]), report)
+    if clusters:
+        ensure_clusters(cloudstack, extension, extension_id, clusters, report)
+
+
+def find_extension(cloudstack: CloudStack, name: str) -> Fields | None:
+    """Return the extension as CloudStack lists it, with the resources that it is registered with."""
+    listed = cloudstack.call("listExtensions", name=name).get("extension") or []
+    # Old releases took the name for a part of one.
+    return next((item for item in listed if item.get("name") == name), None)
+
+
+def ensure_clusters(
+    cloudstack: CloudStack,
+    extension: Extension,
+    extension_id: str,
+    clusters: t.Mapping[str, t.Mapping[str, str]],
+    report: Report,
+) -> None:
+    """Register the extension with the clusters, and bring the details of each up to date."""
+    listed = (find_extension(cloudstack, extension.name) or {}).get("resources") or ()
+    present = {str(item["id"]): item.get("details") or {} for item in listed if item.get("type") == CLUSTER}
+    for cluster, details in clusters.items():
+        place = {"extensionid": extension_id, "resourceid": cluster, "resourcetype": CLUSTER}
+        there = present.get(cluster)
+        if there is None:
+            report.changes.append(f"register extension {extension.name} with cluster {cluster}")
+            if not report.check:
+                cloudstack.call("registerExtension", **place, **({"details": details} if details else {}))
+        elif {**there, **details} != there:
+            if not cloudstack.parameters_of(UPDATE_REGISTERED):
+                report.warnings.append(
+                    f"this CloudStack cannot change the details of cluster {cluster}, which 4.23 and newer can: "
+                    f"unregister the extension from the cluster, and run this again"
+                )
+                continue
+            changed = sorted(name for name in details if there.get(name) != details[name])
+            report.changes.append(f"update extension {extension.name} in cluster {cluster}: {', '.join(changed)}")
+            if not report.check:
+                # An update replaces all of them, but those that CloudStack hides.
+                cloudstack.call(UPDATE_REGISTERED, **place, details={**there, **details})
 
 
 def ensure_extension(cloudstack: CloudStack, extension: Extension, report: Report) -> str:
     """Create or update the extension, and return its id, which is empty in check mode before it exists."""
-    listed = cloudstack.call("listExtensions", name=extension.name).get("extension") or []
-    # Old releases took the name for a part of one.
-    present: Fields | None = next((item for item in listed if item.get("name") == extension.name), None)
+    present = find_extension(cloudstack, extension.name)
     reserved = {"reservedresourcedetails": RESERVED_DETAILS}
     if "reservedresourcedetails" not in cloudstack.parameters_of("createExtension"):
         reserved = {}
         report.warnings.append(
-            f"this CloudStack cannot reserve the detail {RESERVED_DETAILS}, so that tenants may change it "
-            f"(CVE-2026-25199); upgrade it, or name {RESERVED_DETAILS} in the global setting user.vm.denied.details"
+            f"this CloudStack cannot reserve the detail {RESERVED_DETAILS}, which 4.23 and newer can, so that tenants "
+            f"may change it (CVE-2026-25199): name {RESERVED_DETAILS} in the global setting user.vm.denied.details"
         )
     if present is None:
         report.changes.append(f"create extension {extension.name}")
@@ -223,18 +278,27 @@ def for_api(fields: Fields) -> Fields:
     return {**fields, "parameters": parameters}
 
 
+def as_texts(details: t.Mapping[t.Any, t.Any] | None) -> dict[str, str]:
+    """Return details as CloudStack keeps them; flags are true and false there."""
+    return {
+        str(name): str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in (details or {}).items()
+    }
+
+
 def main(text: str) -> int:
     """Carry out an order, which is JSON, and return the exit code: 1 when CloudStack could not be brought to it."""
     order = json.loads(text)
     report = Report(bool(order["check"]))
     wanted = order["extension"]
-    details = {str(name): str(value) for name, value in wanted["details"].items()}
+    details = as_texts(wanted["details"])
+    clusters = {str(cluster): as_texts(given) for cluster, given in order["clusters"].items()}
     try:
         cloudstack = CloudStack(**order["api"])
-        register(cloudstack, Extension(**{**wanted, "details": details}), order["custom_actions"], report)
+        register(cloudstack, Extension(**{**wanted, "details": details}), order["custom_actions"], clusters, report)
     except RegistrationFailed as error:
         text = str(error)
-        for secret in (order["api"]["secret"], details.get("secret")):
+        for secret in (order["api"]["secret"], *(given.get("secret") for given in (details, *clusters.values()))):
             text = text.replace(secret, "********") if secret else text
         sys.stdout.write(json.dumps({"error": text, **report.document()}) + "\n")
         return 1

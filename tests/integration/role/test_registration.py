@@ -36,7 +36,7 @@ RESET = {**SNAPSHOT, "name": "Reset", "parameters": []}
 pytestmark = pytest.mark.timeout(400)
 
 
-def register(cloudstack, *actions, check=False, api=None, **extension):
+def register(cloudstack, *actions, check=False, api=None, clusters=None, **extension):
     """Run the registration as the role does; returns what it printed."""
     order = {
         "check": check,
@@ -58,6 +58,7 @@ def register(cloudstack, *actions, check=False, api=None, **extension):
             **extension,
         },
         "custom_actions": list(actions),
+        "clusters": clusters or {},
     }
     program = f"""\
 import sys
@@ -148,6 +149,48 @@ def test_a_release_that_cannot_reserve_details_is_told_and_not_asked_for_ever(pr
     assert "user.vm.denied.details" in second["warnings"][0]
 
 
+CLUSTER = "0a3a1b8e-4a5f-4a43-9f4e-000000000001"
+
+
+class TestClusters:
+    @pytest.fixture
+    def prepared(self, prepared):
+        prepared.clusters.append(CLUSTER)
+        return prepared
+
+    def test_registered_once_and_then_brought_up_to_date(self, prepared):
+        wanted = {CLUSTER: {"network_bridge": "vmbr0", "ha": True}}
+        first = register(prepared, clusters=wanted)
+        assert first["changes"] == ["create extension Pve", f"register extension Pve with cluster {CLUSTER}"]
+        (resource,) = prepared.extensions[0]["resources"]
+        assert resource["details"] == {"network_bridge": "vmbr0", "ha": "true"}
+        assert register(prepared, clusters=wanted)["changed"] is False
+
+        resource["details"]["pool"] = "mine"
+        wanted[CLUSTER]["network_bridge"] = "vmbr7"
+        said = [f"update extension Pve in cluster {CLUSTER}: network_bridge"]
+        prepared.calls.clear()
+        assert register(prepared, clusters=wanted, check=True)["changes"] == said
+        assert prepared.changes == []
+        assert register(prepared, clusters=wanted)["changes"] == said
+        assert resource["details"] == {"network_bridge": "vmbr7", "ha": "true", "pool": "mine"}
+        assert prepared.changes == ["updateRegisteredExtension"]
+        assert register(prepared, clusters=wanted)["changed"] is False
+
+    def test_a_release_that_cannot_change_them_is_told(self, prepared):
+        prepared.updates_registrations = False
+        register(prepared, clusters={CLUSTER: {"node": "pve1"}})
+        answer = register(prepared, clusters={CLUSTER: {"node": "pve2"}})
+        assert answer["changed"] is False
+        assert f"cannot change the details of cluster {CLUSTER}, which 4.23 and newer can" in answer["warnings"][0]
+        assert register(prepared, clusters={CLUSTER: {"node": "pve1"}})["warnings"] == []
+
+    def test_a_cluster_that_is_none(self, prepared):
+        answer = register(prepared, clusters={"nowhere": {"secret": "s3cret-of-pve"}})
+        assert "CloudStack refused registerExtension: Invalid cluster ID specified" in answer["error"]
+        assert "s3cret-of-pve" not in json.dumps(answer)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -196,7 +239,9 @@ verb, noun, *rest = sys.argv[3:]
 words = dict(word.split("=", 1) for word in rest)
 with open(os.environ["CMK_LOG"], "a") as log:
     log.write(json.dumps([verb, noun, words]) + "\\n")
-if verb == "list":
+if noun == "apis":
+    print(json.dumps({"api": [{"params": [{"name": os.environ.get("CMK_KNOWS", "reservedresourcedetails")}]}]}))
+elif verb == "list":
     if words["name"] in known:
         print(json.dumps({"count": 1, noun: [{"id": "id-of-" + words["name"]}]}, indent=2))
 elif verb in ("create", "add"):
@@ -209,7 +254,12 @@ def test_the_cloudmonkey_commands_do_what_the_registration_does(installed, tmp_p
     cmk.write_text(f"#!{sys.executable}\n{textwrap.dedent(CMK)}")
     cmk.chmod(0o755)
     log = tmp_path / "log"
-    environment = {"CMK": str(cmk), "CMK_STATE": str(tmp_path / "state"), "CMK_LOG": str(log), "PATH": "/usr/bin:/bin"}
+    environment: dict[str, str] = {
+        "CMK": str(cmk),
+        "CMK_STATE": str(tmp_path / "state"),
+        "CMK_LOG": str(log),
+        "PATH": "/usr/bin:/bin",
+    }
 
     def commands():
         log.unlink(missing_ok=True)
@@ -255,4 +305,7 @@ def test_the_cloudmonkey_commands_do_what_the_registration_does(installed, tmp_p
     }
     again = commands()
     assert [verb for verb, _noun, _words in again] == ["update"] * (1 + len(ACTIONS))
+    assert again[0][2]["reservedresourcedetails"] == "proxmox_vmid"
+    environment["CMK_KNOWS"] = "name"
+    assert "reservedresourcedetails" not in commands()[0][2]
     assert again[2][2]["id"] == "id-of-CreateSnapshot"
