@@ -584,7 +584,7 @@ def test_what_was_done_before_a_failure_is_told(pve, run_module):
     pve.next_task_fails("qmstart", "bridge 'vmbr9' does not exist")
     result = run_module(NAME, {"vmid": 101, "state": "restarted", "stop_method": "stop"})
     bad(result, "task_failed", "bridge 'vmbr9' does not exist")
-    assert (result["changed"], result["steps"]) == (True, ["stop hard guest 101 (db)"])
+    assert (result["changed"], result["steps"]) == (True, ["stop guest 101 (db) hard"])
     assert [task["type"] for task in result["tasks"]] == ["qmstop"]
 
 

@@ -13,6 +13,7 @@ from .._pve.client import PveClient
 from .._pve.commands import Command, run_command
 from .._pve.errors import InvalidRequest, NotFound, Refused, TimedOut
 from .._pve.guests import Guest, GuestHandle
+from .._pve.numbers import in_full
 from .._pve.tasks import Task
 from .facts import HIBERNATED, PAUSED, RUNNING, Status, read_status
 from .plan import Applier, Change, Plan, Step
@@ -149,6 +150,6 @@ def _await_node(handle: GuestHandle, target: str) -> None:
             raise Refused(f"{handle.guest.label} is in the HA state error: look at it with ha-manager status")
         if not tries.again():
             raise TimedOut(
-                f"{handle.guest.label} is still on node {handle.guest.node} after {deadline.seconds:g} s: HA was asked "
-                f"to move it to {target}, look at it with ha-manager status"
+                f"{handle.guest.label} is still on node {handle.guest.node} after {in_full(deadline.seconds)} s: "
+                f"HA was asked to move it to {target}, look at it with ha-manager status"
             )

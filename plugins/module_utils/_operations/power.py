@@ -216,7 +216,7 @@ def _restart(request: PowerRequest, condition: str) -> t.Iterator[_Action]:
         yield ("start", {})
 
 
-_TITLES = {"stop": "stop hard", "shutdown": "shut down"}
+_TITLES = {"stop": "stop {} hard", "shutdown": "shut {} down"}
 # PVE calls both suspend, but not their tasks (PVE::API2::Qemu vm_suspend).
 _PVE_NAMES = {"pause": "suspend", "hibernate": "suspend"}
 _TASK_NAMES = {"hibernate": "suspend"}
@@ -245,8 +245,8 @@ def _step(guest: Guest, status: Status, action: str, form: t.Mapping[str, t.Any]
         accepts=_ACCEPTS.get(action, frozenset()),
         once=action in _ONCE,
     )
-    title = _TITLES.get(action, action)
-    return PowerStep(f"{title} {guest.label}", command, ends_in=_ENDS_IN[action], through_ha=through_ha)
+    title = _TITLES.get(action, f"{action} {{}}").format(guest.label)
+    return PowerStep(title, command, ends_in=_ENDS_IN[action], through_ha=through_ha)
 
 
 def await_condition(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, Refused, TimedOut
 from .._pve.guests import LXC, GuestHandle
+from .._pve.numbers import in_full
 
 # A silent agent holds one of the node's three workers for 3 s at each call: the pauses are as long as the calls.
 PAUSE_SECONDS = 0.5
@@ -119,6 +120,6 @@ def _poll(handle: GuestHandle, watch: Deadline, what: str, look: t.Callable[[], 
         if watch.expired:
             raise TimedOut(
                 f"{what} of {handle.guest.label} on node {handle.guest.node} did not come within "
-                f"{watch.seconds:g} s{why}"
+                f"{in_full(watch.seconds)} s{why}"
             )
         watch.pause(max(PAUSE_SECONDS, time.monotonic() - began))

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from .connection import ConnectionOptions, Endpoint
 from .deadline import Deadline
 from .errors import NODE_UNREACHABLE, AnswerLost, Meaning, PveError, TimedOut, TransportError, Unreachable
+from .numbers import in_full
 
 if t.TYPE_CHECKING:
     from .channel import ConsoleChannel
@@ -119,7 +120,7 @@ class PveClient:
             if not self.deadline.expired:
                 raise
             # It was the operation's own time that cut the talk off.
-            raise TimedOut(f"the time of {self.deadline.seconds:g} s was over: {error}", error.cause) from error
+            raise TimedOut(f"the time of {in_full(self.deadline.seconds)} s was over: {error}", error.cause) from error
 
     def offline_nodes(self) -> frozenset[str]:
         """The nodes that the cluster has lost, by its own list; none when the list cannot be read."""
@@ -166,7 +167,7 @@ class PveClient:
         left = len(self._transport.options.endpoints)
         while True:
             if self.deadline.expired:
-                raise TimedOut(f"the time of {self.deadline.seconds:g} s was over before {method} {encoded}")
+                raise TimedOut(f"the time of {in_full(self.deadline.seconds)} s was over before {method} {encoded}")
             seconds = min(self._transport.options.timeout, self.deadline.remaining)
             self.changes_sent += method != "GET"
             try:

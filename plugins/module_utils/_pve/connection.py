@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from .errors import InvalidRequest
+from .numbers import in_full
 
 DEFAULT_PORT = 8006
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}")
@@ -102,7 +103,7 @@ def connection_options(options: t.Mapping[str, t.Any]) -> ConnectionOptions:
         raise InvalidRequest("api_token_secret holds a blank, a line break or another character that no secret has")
     timeout = float(options.get("api_timeout") or 0)
     if not 0 < timeout <= _LONGEST_TIMEOUT:
-        raise InvalidRequest(f"api_timeout must be more than 0 seconds and at most a day, not {timeout:g}")
+        raise InvalidRequest(f"api_timeout must be more than 0 seconds and at most a day, not {in_full(timeout)}")
     port = options.get("api_port")
     return ConnectionOptions(
         endpoints=parse_hosts(options.get("api_host") or "", DEFAULT_PORT if port is None else int(port)),

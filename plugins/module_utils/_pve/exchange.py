@@ -12,6 +12,7 @@ import typing as t
 
 from .connection import ConnectionOptions
 from .errors import AnswerLost, Cause, CertificateRejected, TransportError, Unreachable
+from .numbers import in_full
 
 # pveproxy closes an idle connection after 5 s; a request on one that is just closing would be lost.
 IDLE_SECONDS = 4.0
@@ -69,13 +70,21 @@ def certificate_rejected(
 
 def no_connection(url: str, root: BaseException | None, cause: Cause, late_after: float | None) -> Unreachable:
     """Say why there is no connection; late_after is how many seconds were waited, when that was all."""
-    why = str(root) or type(root).__name__ if late_after is None else f"no connection within {late_after:g} s"
+    why = (
+        str(root) or type(root).__name__
+        if late_after is None
+        else f"no connection within {in_full(round(late_after, 3))} s"
+    )
     return Unreachable(f"cannot connect to {url}: {why}", cause)
 
 
 def lost_connection(url: str, root: BaseException, cause: Cause, late_after: float | None) -> AnswerLost:
     """Say how the connection ended before the answer; late_after is how many seconds were waited, when that was all."""
-    why = str(root) or type(root).__name__ if late_after is None else f"no answer within {late_after:g} s"
+    why = (
+        str(root) or type(root).__name__
+        if late_after is None
+        else f"no answer within {in_full(round(late_after, 3))} s"
+    )
     late = late_after is not None
     return AnswerLost(f"the connection to {url} broke during {cause.request}: {why}", cause, late=late)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .client import PveClient
 from .errors import Ambiguous, InvalidRequest, Locked, Meaning, NotFound, PveError, TransportError, Unreachable
+from .numbers import in_full
 
 QEMU = "qemu"
 LXC = "lxc"
@@ -260,6 +261,6 @@ class GuestHandle:
             if not tries.again():
                 raise Locked(
                     f"{self.guest.label} on node {self.guest.node} is still locked ({lock}) after "
-                    f"{deadline.seconds:g} s: wait until it is made, or unlock it with qm unlock"
+                    f"{in_full(deadline.seconds)} s: wait until it is made, or unlock it with qm unlock"
                 )
             lock = str(self.read("config").get("lock") or "")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass, field
-from decimal import Decimal
 from urllib.parse import unquote
 
 from .errors import InvalidRequest
@@ -33,15 +32,6 @@ def number(text: str) -> t.Hashable:
         return float(text)
     except ValueError:
         return text
-
-
-def write_number(value: float) -> str:
-    """Write a number in full: PVE takes no exponents, and no fraction where it wants an integer."""
-    number_in_full = Decimal(str(value))
-    if not number_in_full.is_finite():
-        raise InvalidRequest(f"{value} is not a number that PVE can store")
-    text = f"{number_in_full:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from .errors import (
     one_line,
     with_denial,
 )
+from .numbers import in_full
 
 # A node does not know a task yet whose UPID it has only just given out.
 BIRTH_SECONDS = 2.0
@@ -137,7 +138,7 @@ def wait_for_task(client: PveClient, upid: Upid) -> Task:
             client.deadline.pause(pause_after(left - client.deadline.remaining))
     except TimedOut as error:
         raise TimedOut(
-            f"{what} still runs after {left:.0f} s, and the time of {client.deadline.seconds:g} s is over: "
+            f"{what} still runs after {left:.0f} s, and the time of {in_full(client.deadline.seconds)} s is over: "
             f"PVE goes on with it, look at {upid.text}",
             Cause(upid=upid.text),
         ) from error

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from .errors import InvalidRequest
-from .properties import PropertyFormat, number, truth, write_number
+from .numbers import write_number
+from .properties import PropertyFormat, number, truth
 from .ssh_keys import key_lines
 
 DISK_BUSES = {"ide": 4, "sata": 6, "scsi": 31, "virtio": 16}

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.numbers import in_full, write_number
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.properties import PropertyFormat
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.sizes import (
     format_size,
@@ -196,3 +199,24 @@ def test_ssh_keys_are_kept_url_encoded_one_a_line() -> None:
     text = join_ssh_keys(["# of the admins\n\nssh-ed25519 AAAA a@b\n", "  ssh-rsa B+/= c"])
     assert text == "ssh-ed25519%20AAAA%20a%40b%0Assh-rsa%20B%2B%2F%3D%20c"
     assert split_ssh_keys(text) == ("ssh-ed25519 AAAA a@b", "ssh-rsa B+/= c")
+
+
+@given(st.one_of(st.integers(-(10**30), 10**30), st.floats(-1e30, 1e30).filter(lambda value: abs(value) > 1e-4)))
+def test_a_number_is_written_in_full(value: float) -> None:
+    text = in_full(value)
+    assert re.fullmatch(r"-?\d+(\.\d+)?", text)
+    assert float(text) == pytest.approx(float(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1_000_000, "1000000"), (1e6, "1000000"), (1e22, "1" + 22 * "0"), (1234.567, "1234.567"), (1.2e-06, "0.0000012")],
+)
+def test_numbers_have_no_exponents(value: float, text: str) -> None:
+    assert write_number(value) == text
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_not_written(value: float) -> None:
+    with pytest.raises(InvalidRequest, match="is not a number that PVE can store"):
+        write_number(value)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import LXC, QEMU, Guest
+from ..._pve.numbers import in_full
 from ..facts import HIBERNATED, RUNNING, STOPPED, listed_result, split_tags
 
 UNKNOWN = "unknown"
@@ -153,5 +154,5 @@ def _networks(option: str, given: t.Any) -> tuple[Network, ...]:
 
 def _at_least(option: str, value: t.Any, least: float, most: float = 86400) -> float:
     if not least <= float(value) <= most:
-        raise InvalidRequest(f"{option} must be from {least:g} to {most:g}, not {float(value):g}")
+        raise InvalidRequest(f"{option} must be from {in_full(least)} to {in_full(most)}, not {in_full(float(value))}")
     return float(value)

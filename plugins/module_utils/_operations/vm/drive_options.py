@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.properties import write_number
+from ..._pve.numbers import write_number
 from ..._pve.vm_config import DISK_BUSES, LENGTHS, LIMITS
 from .wishes import check_range, flag
 

@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.properties import write_number
+from ..._pve.numbers import write_number
 from ..._pve.vm_config import MAX_NICS, NIC, NIC_KEY
 from .wishes import Wish, check_range, check_unique, flag, given
 

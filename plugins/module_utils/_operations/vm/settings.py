@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.properties import write_number
+from ..._pve.numbers import write_number
 from ..._pve.vm_config import CASE_SENSITIVE_TAGS, DRIVE_KEY, NIC_KEY, meaning_of
 from .wishes import Wish, check_range, flag, given
 

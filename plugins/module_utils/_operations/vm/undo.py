@@ -13,6 +13,7 @@ from ..._pve.commands import LATE_SECONDS
 from ..._pve.deadline import Tries
 from ..._pve.errors import Locked, Meaning, PveError, TimedOut, TransportError
 from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, Selector, is_absent
+from ..._pve.numbers import in_full
 from ..._pve.tasks import Upid, parse_upid, stop_task
 from ..plan import Applier
 from ..power import PowerRequest, bring_into_state
@@ -148,7 +149,7 @@ def settled_config(handle: GuestHandle) -> dict[str, t.Any] | None:
         if not tries.again():
             raise Locked(
                 f"{handle.guest.label} on node {handle.guest.node} is still locked ({config['lock']}) after "
-                f"{client.deadline.seconds:g} s: try again when PVE is done with it"
+                f"{in_full(client.deadline.seconds)} s: try again when PVE is done with it"
             )
 
 

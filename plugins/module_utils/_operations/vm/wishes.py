@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.properties import write_number
+from ..._pve.numbers import in_full
 from ..._pve.vm_config import Meaning, meaning_of, split_ssh_keys
 
 MASK = "********"
@@ -64,10 +64,10 @@ def check_range(option: str, value: float, lowest: float, highest: float | None 
     if not math.isfinite(value):
         raise InvalidRequest(f"{option} must be a number, not {value}")
     if highest is not None and not lowest <= value <= highest:
-        least, most = write_number(lowest), write_number(highest)
-        raise InvalidRequest(f"{option} must be from {least} to {most}, not {write_number(value)}")
+        least, most = in_full(lowest), in_full(highest)
+        raise InvalidRequest(f"{option} must be from {least} to {most}, not {in_full(value)}")
     if value < lowest:
-        raise InvalidRequest(f"{option} must be {write_number(lowest)} or more, not {write_number(value)}")
+        raise InvalidRequest(f"{option} must be {in_full(lowest)} or more, not {in_full(value)}")
 
 
 def given(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
