@@ -32,10 +32,16 @@ options:
     type: str
     choices: [present, absent, rolled_back]
     default: present
+  name:
+    description:
+      - The guest's name. When several guests have it, that is an error which lists them.
+    aliases: [hostname]
+    type: str
   snapshot:
     description:
       - The snapshot's name, of 2 to 40 letters, digits, hyphens and underscores, beginning with a letter.
       - Required, unless O(state=absent) only deletes what O(keep_last) leaves over.
+    aliases: [snapname]
     type: str
   description:
     description:

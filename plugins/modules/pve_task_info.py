@@ -20,6 +20,7 @@ extends_documentation_fragment:
 options:
   upid:
     description: The one task to look at. Without it, tasks are listed.
+    aliases: [task]
     type: str
   wait:
     description: Wait until the task O(upid) has ended, at most O(timeout) seconds.

@@ -30,6 +30,12 @@ options:
     type: str
     choices: [present, absent, template]
     default: present
+  vmid:
+    description:
+      - The guest's number, from V(100) to V(999999999). A new guest without one gets the next free one.
+      - One of O(vmid) and O(name) is required. With both, the guest must have that number and that name.
+    aliases: [newid]
+    type: int
   name:
     description:
       - The guest's name, which has to be a DNS name.
@@ -67,6 +73,7 @@ options:
         type: bool
       snapshot:
         description: Clone the state that this snapshot of the source holds.
+        aliases: [snapname]
         type: str
       storage:
         description: Where to copy the disks to.
@@ -77,6 +84,7 @@ options:
         choices: [raw, qcow2, vmdk]
       target_node:
         description: The same as O(node). A clone to another node needs all drives of its source on shared storages.
+        aliases: [target]
         type: str
   cores:
     description: CPU cores of each socket.
@@ -98,6 +106,7 @@ options:
     type: int
   numa:
     description: Whether the guest sees NUMA nodes.
+    aliases: [numa_enabled]
     type: bool
   machine:
     description: The machine type, as in V(q35). A version that PVE has pinned for Windows stays.
@@ -148,6 +157,7 @@ options:
     type: str
   serial_ports:
     description: The serial ports V(serial0) to V(serial3). Each is V(socket), or a device of the node.
+    aliases: [serial]
     type: dict
   tablet:
     description: Whether the pointer is a tablet, which keeps it where the viewer's is.
@@ -187,6 +197,7 @@ options:
           - The bus and number, as in V(scsi0), V(virtio1), V(sata2) or V(ide2).
           - With O(disks[].state=absent) also V(unused0) to V(unused255), V(efidisk0) and V(tpmstate0), and with
             O(disks[].state=detached) the last two.
+        aliases: [disk]
         type: str
         required: true
       state:
@@ -198,6 +209,7 @@ options:
         default: present
       storage:
         description: The storage. A disk that is on another one is moved there, and its old volume is deleted.
+        aliases: [target_storage]
         type: str
       size:
         description:
@@ -222,6 +234,7 @@ options:
         description:
           - The image in a CD-ROM drive, as in V(local:iso/debian.iso).
           - V(none) empties the drive, and V(cdrom) is the drive of the node.
+        aliases: [iso_image]
         type: str
       aio:
         description: How the disk is read and written.
@@ -358,6 +371,7 @@ options:
     suboptions:
       slot:
         description: The device, V(net0) to V(net31).
+        aliases: [interface]
         type: str
         required: true
       state:
@@ -391,6 +405,7 @@ options:
         type: str
       vlan:
         description: The VLAN tag, up to V(4094). V(0) is untagged.
+        aliases: [tag]
         type: int
       trunks:
         description: The VLANs that pass, as numbers and ranges. An empty list lets all pass.
@@ -416,6 +431,7 @@ options:
       - The disk that UEFI keeps its variables on. It is made once, and then O(efi_disk.storage) and O(efi_disk.ms_cert)
         can be changed.
       - What is not given stays as it is.
+    aliases: [efidisk0]
     type: dict
     suboptions:
       storage:
@@ -423,6 +439,7 @@ options:
         type: str
       type:
         description: The size of the variable store. A new disk has V(4m) unless this is given.
+        aliases: [efitype]
         type: str
         choices: [2m, 4m]
       pre_enrolled_keys:
@@ -442,6 +459,7 @@ options:
     description:
       - The state of a TPM. It is made once, and only its storage can be changed.
       - What is not given stays as it is.
+    aliases: [tpmstate0]
     type: dict
     suboptions:
       storage:
@@ -463,9 +481,11 @@ options:
         type: str
       user:
         description: The user who may log in. An empty text leaves it to the image.
+        aliases: [ciuser]
         type: str
       password:
         description: The user's password. PVE never tells it, so it cannot be compared. An empty text unsets it.
+        aliases: [cipassword]
         type: str
       update_password:
         description:
@@ -479,6 +499,7 @@ options:
           - The public keys that may log in. An entry may be the text of a whole C(authorized_keys) file; its comments
             and blank lines are left out.
           - A line that is no key fails the task before anything is changed, since PVE would refuse all of them.
+        aliases: [sshkeys]
         type: list
         elements: str
       ipconfig:
@@ -511,6 +532,7 @@ options:
         type: str
       upgrade:
         description: Whether the guest's packages are upgraded at its first start.
+        aliases: [ciupgrade]
         type: bool
       regenerate:
         description:
@@ -608,6 +630,7 @@ options:
     type: dict
   remove:
     description: Settings and network devices to unset, by PVE's own names. Those that are not set are no change.
+    aliases: [delete]
     type: list
     elements: str
   apply_pending:

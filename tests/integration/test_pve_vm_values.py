@@ -119,3 +119,46 @@ def test_a_key_that_is_wrong_is_named_before_the_guest_is_made(pve, run_module) 
         "cloud_init: ssh_keys[1], line 3, is damaged: what follows ssh-ed25519 is not a whole key in base64"
     )
     assert pve.summary() == []
+
+
+@pytest.mark.parametrize(
+    ("brought", "own"),
+    [
+        ({"newid": 100}, {"vmid": 100}),
+        ({"vmid": 100, "disks": [{"disk": "scsi3", "state": "absent"}]}, {"vmid": 100}),
+        (
+            {"vmid": 100, "disks": [{"disk": "scsi1", "target_storage": "vmstore", "size": "1G"}]},
+            {"vmid": 100, "disks": [{"slot": "scsi1", "storage": "vmstore", "size": "1G"}]},
+        ),
+        (
+            {"vmid": 100, "disks": [{"disk": "ide2", "iso_image": "local:iso/debian-13.iso"}]},
+            {"vmid": 100, "disks": [{"slot": "ide2", "iso": "local:iso/debian-13.iso"}]},
+        ),
+        (
+            {"vmid": 100, "networks": [{"interface": "net1", "bridge": "vmbr0", "tag": 30}]},
+            {"vmid": 100, "networks": [{"slot": "net1", "bridge": "vmbr0", "vlan": 30}]},
+        ),
+        ({"vmid": 100, "networks": [{"interface": "net5", "state": "absent"}]}, {"vmid": 100}),
+        ({"vmid": 100, "numa_enabled": True, "serial": {"serial0": "socket"}}, {"vmid": 100, "numa": True}),
+        ({"vmid": 100, "cloud_init": {"ciuser": "a", "ciupgrade": False}}, {"vmid": 100, "cloud_init": {"user": "a"}}),
+        ({"vmid": 100, "delete": "ostype"}, {"vmid": 100, "remove": ["ostype"]}),
+        (
+            {"vmid": 100, "efidisk0": {"storage": "vmstore", "efitype": "2m"}, "tpmstate0": {"storage": "vmstore"}},
+            {"vmid": 100, "efi_disk": {"type": "2m"}, "tpm": {"version": "v2.0"}},
+        ),
+    ],
+)
+def test_names_that_people_bring_along_mean_the_same(pve, run_module, brought: dict[str, Any], own: dict[str, Any]):
+    result = run_module("pve_vm", brought)
+    assert not result.failed, result.msg
+    again = run_module("pve_vm", own)
+    assert not again.failed, again.msg
+    assert not again.changed
+
+
+def test_a_clone_with_the_names_that_people_bring_along(pve, run_module) -> None:
+    assert not run_module("pve_snapshot", {"hostname": "web", "snapname": "before"}).failed
+    clone = {"source": "web", "full": True, "snapname": "before", "target": "pve1"}
+    result = run_module("pve_vm", {"newid": 300, "name": "copy", "clone": clone})
+    assert not result.failed, result.msg
+    assert (result["vmid"], pve.config(300)["name"]) == (300, "copy")

@@ -341,6 +341,7 @@ def vocabulary() -> set[str]:
             for path, entry in entries(tree, deeper):
                 known.add(path.rpartition(".")[2])
                 known.update(map(str, entry.get("choices") or ()))
+                known.update(entry.get("aliases") or ())
     inventory = yaml.safe_load(pve.DOCUMENTATION)
     for path, entry in entries(inventory["options"], ("suboptions",)):
         known.add(path.rpartition(".")[2])
@@ -388,6 +389,19 @@ def community_vocabulary() -> set[str]:
     values = {"active", "archive", "current", "moved", "pending", "resized", "rollback", "true"}
     settings = {"audio0", "numa0", "parallel0", "smbios1"}
     return {*options, *COMMUNITY_PROXMOX["options"], *groups, *values, *settings, "proxmox_", "pve_"}
+
+
+def test_every_alias_is_in_the_guide_to_move_from_community_proxmox():
+    """An alias is there for those who move, and they read it there."""
+    chapter = FROM_COMMUNITY.read_text(encoding="utf-8").partition("## Names that are taken as they are")[2]
+    told = set(re.findall(r"`(\w+)`", chapter.partition("\n## ")[0]))
+    aliases = {
+        alias
+        for module in MODULES
+        for _path, entry in entries(options_of(module), ("suboptions",))
+        for alias in entry.get("aliases") or ()
+    }
+    assert aliases <= told
 
 
 def variables_of_role(role: str) -> set[str]:

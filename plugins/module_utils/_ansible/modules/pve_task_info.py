@@ -14,7 +14,7 @@ DESCRIPTION = ModuleDescription(
     argument_spec={
         **connection_spec(),
         **timeout_spec(600),
-        "upid": {"type": "str"},
+        "upid": {"type": "str", "aliases": ["task"]},
         "wait": {"type": "bool", "default": False},
         "fail_on_error": {"type": "bool", "default": True},
         "node": {"type": "str"},

@@ -19,10 +19,10 @@ from .wishes import Wish, check_unique, flag, given
 CLOUD_INIT_SPEC: dict[str, t.Any] = {
     "storage": {"type": "str"},
     "slot": {"type": "str"},
-    "user": {"type": "str"},
-    "password": {"type": "str", "no_log": True},
+    "user": {"type": "str", "aliases": ["ciuser"]},
+    "password": {"type": "str", "no_log": True, "aliases": ["cipassword"]},
     "update_password": {"type": "str", "choices": ["on_create", "always"], "default": "on_create", "no_log": False},
-    "ssh_keys": {"type": "list", "elements": "str", "no_log": False},
+    "ssh_keys": {"type": "list", "elements": "str", "no_log": False, "aliases": ["sshkeys"]},
     "ipconfig": {
         "type": "list",
         "elements": "dict",
@@ -36,7 +36,7 @@ CLOUD_INIT_SPEC: dict[str, t.Any] = {
     },
     "nameservers": {"type": "list", "elements": "str"},
     "search_domain": {"type": "str"},
-    "upgrade": {"type": "bool"},
+    "upgrade": {"type": "bool", "aliases": ["ciupgrade"]},
     "regenerate": {"type": "str", "choices": ["on_change", "always", "never"], "default": "on_change"},
     "custom": {
         "type": "dict",

@@ -15,7 +15,7 @@ from .wishes import Wish, check_unique, flag, given
 
 EFI_DISK_SPEC: dict[str, t.Any] = {
     "storage": {"type": "str"},
-    "type": {"type": "str", "choices": ["2m", "4m"]},
+    "type": {"type": "str", "choices": ["2m", "4m"], "aliases": ["efitype"]},
     "pre_enrolled_keys": {"type": "bool"},
     "ms_cert": {"type": "str", "choices": ["2011", "2023k"]},
     "format": {"type": "str", "choices": ["raw", "qcow2", "vmdk"]},

@@ -30,14 +30,14 @@ _ONLY_REMOVED = re.compile(r"efidisk0|tpmstate0|unused(\d|[1-9]\d{1,2})")
 _MAX_UNUSED = 256
 
 DISK_SPEC: dict[str, t.Any] = {
-    "slot": {"type": "str", "required": True},
+    "slot": {"type": "str", "required": True, "aliases": ["disk"]},
     "state": {"type": "str", "choices": ["present", "detached", "absent"], "default": "present"},
-    "storage": {"type": "str"},
+    "storage": {"type": "str", "aliases": ["target_storage"]},
     "size": {"type": "str"},
     "format": {"type": "str", "choices": ["raw", "qcow2", "vmdk"]},
     "import_from": {"type": "str"},
     "volume": {"type": "str"},
-    "iso": {"type": "str"},
+    "iso": {"type": "str", "aliases": ["iso_image"]},
     **{row.option: dict(row.spec) for row in DRIVE_OPTIONS},
 }
 # Where PVE knows an option for some buses only.
@@ -67,7 +67,7 @@ def disk_wishes(disks: t.Sequence[t.Mapping[str, t.Any]] | None) -> tuple[DiskWi
 
 
 def _disk_wish(entry: t.Mapping[str, t.Any]) -> DiskWish:
-    slot, state, options = entry["slot"], entry["state"], given(entry)
+    slot, state, options = entry["slot"], entry["state"], given(entry, DISK_SPEC)
     _check_slot(slot, state)
     rest = sorted(set(options) - {"slot", "state"})
     if state != "present" and rest:

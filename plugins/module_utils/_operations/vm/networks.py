@@ -20,12 +20,12 @@ _MAC = re.compile(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _BRIDGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
 NETWORK_SPEC: dict[str, t.Any] = {
-    "slot": {"type": "str", "required": True},
+    "slot": {"type": "str", "required": True, "aliases": ["interface"]},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "model": {"type": "str", "choices": sorted(NIC.models)},
     "mac": {"type": "str"},
     "bridge": {"type": "str"},
-    "vlan": {"type": "int"},
+    "vlan": {"type": "int", "aliases": ["tag"]},
     "trunks": {"type": "list", "elements": "str"},
     "rate": {"type": "float"},
     "firewall": {"type": "bool"},
@@ -69,7 +69,7 @@ def _network_wish(entry: t.Mapping[str, t.Any]) -> NetworkWish:
     match = NIC_KEY.fullmatch(slot)
     if not match or int(match[1]) >= MAX_NICS:
         raise InvalidRequest(f"networks: {slot!r} is no slot: they are net0 to net{MAX_NICS - 1}")
-    options = {name: value for name, value in given(entry).items() if name not in ("slot", "state")}
+    options = {name: value for name, value in given(entry, NETWORK_SPEC).items() if name not in ("slot", "state")}
     present = entry["state"] == "present"
     if not present and options:
         raise InvalidRequest(f"networks: {slot} is absent, so {', '.join(sorted(options))} cannot be set")

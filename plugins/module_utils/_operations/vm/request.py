@@ -25,10 +25,10 @@ STATES = ("present", "absent", "template")
 CLONE_SPEC: dict[str, t.Any] = {
     "source": {"type": "str", "required": True},
     "full": {"type": "bool"},
-    "snapshot": {"type": "str"},
+    "snapshot": {"type": "str", "aliases": ["snapname"]},
     "storage": {"type": "str"},
     "format": {"type": "str", "choices": ["raw", "qcow2", "vmdk"]},
-    "target_node": {"type": "str"},
+    "target_node": {"type": "str", "aliases": ["target"]},
 }
 
 

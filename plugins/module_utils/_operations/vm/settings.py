@@ -87,7 +87,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("cpu", _TEXT),
     Setting("memory", _INTEGER, bounds=(16,)),
     Setting("balloon", _INTEGER, bounds=(0,)),
-    Setting("numa", _BOOLEAN, write=flag),
+    Setting("numa", {**_BOOLEAN, "aliases": ["numa_enabled"]}, write=flag),
     Setting("machine", _TEXT),
     Setting("bios", {"type": "str", "choices": ["seabios", "ovmf"]}),
     Setting("ostype", {"type": "str", "choices": list(OS_TYPES)}),

@@ -70,9 +70,10 @@ def check_range(option: str, value: float, lowest: float, highest: float | None 
         raise InvalidRequest(f"{option} must be {in_full(lowest)} or more, not {in_full(value)}")
 
 
-def given(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The suboptions that the user has set."""
-    return {name: value for name, value in options.items() if value is not None}
+def given(options: t.Mapping[str, t.Any], spec: t.Container[str] | None = None) -> dict[str, t.Any]:
+    """The suboptions that the user has set; with their spec, by their own names only and not by their aliases."""
+    names = (name for name in options if spec is None or name in spec)
+    return {name: options[name] for name in names if options[name] is not None}
 
 
 def check_unique(option: str, slots: t.Iterable[str]) -> None:
