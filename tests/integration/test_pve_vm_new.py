@@ -243,6 +243,19 @@ class TestNumbers:
         ]
         assert pve_cluster.guest(102).node == "pve2"
 
+    @pytest.mark.parametrize("kind", ["lose_answer", "596"])
+    @pytest.mark.parametrize("vmid", [None, 300])
+    def test_a_clone_on_its_way_to_another_node_is_recognised(
+        self, pve_cluster, run_module, vmid: int | None, kind: str
+    ) -> None:
+        pve_cluster.task_seconds["qmclone"] = 4.0
+        pve_cluster.fault("POST", "/clone$", kind)
+        result = run_module("pve_vm", {"vmid": vmid, "name": "far", "node": "pve2", "clone": {"source": "9000"}})
+        assert not result.failed, result.msg
+        assert guests_named(pve_cluster, "far") == [result["vmid"]]
+        assert pve_cluster.guest(result["vmid"]).node == "pve2"
+        assert len(pve_cluster.tasks("qmclone")) == 1
+
     def test_a_number_that_was_given_is_not_replaced(self, pve_cluster, run_module) -> None:
         pve_cluster.before("POST", "/clone$", lambda: pve_cluster.add_guest(300, "theirs", node="pve2"))
         result = run_module("pve_vm", {"vmid": 300, "clone": {"source": "9000"}})

@@ -255,14 +255,17 @@ def _expected_clone(request: VmRequest, source_guest: Source, node: str) -> VmSt
 
 
 def _read_config(client: PveClient, node: str, vmid: int) -> t.Mapping[str, t.Any]:
-    """The configuration of a guest, once it is made; empty when there is none."""
-    path = ("nodes", node, QEMU, vmid, "config")
+    """The configuration of a guest, once it is made; empty when there is none.
+
+    A clone for another node is on that of its source until it is done.
+    """
+    handle = GuestHandle(client, Guest(vmid, node, QEMU))
     try:
-        config: t.Mapping[str, t.Any] = client.read(*path)
+        config: t.Mapping[str, t.Any] = handle.read("config")
         lock = str(config.get("lock") or "")
         if lock in BIRTH_LOCKS:
-            GuestHandle(client, Guest(vmid, node, QEMU)).wait_until_born(lock)
-            config = client.read(*path)
+            handle.wait_until_born(lock)
+            config = handle.read("config")
     except NotFound:
         return {}
     return config
