@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.integration.guides import blocks
+
 FAULTS = Path(__file__).parent / "faults"
+FIRST_VM = Path(__file__).parents[2] / "docs" / "first-vm.md"
 
 
 def test_check_mode_says_that_a_guest_with_a_cloud_init_drive_would_be_made(pve, play) -> None:
@@ -19,6 +22,18 @@ def test_check_mode_says_that_a_guest_with_a_cloud_init_drive_would_be_made(pve,
         (False, [True]),
         (False, [True]),
         (False, [False]),
+    ]
+
+
+def test_check_mode_of_the_guide_s_template_says_that_it_would_be_made(pve, play, tmp_path) -> None:
+    text = next(block.text for block in blocks(FIRST_VM) if block.name == "template.yml")
+    path = tmp_path / "template.yml"
+    path.write_text(text, encoding="utf-8")
+    result = play(path, "-c", "local", check=True)
+    assert (result.failed, result.changed) == (False, [True]), result.stdout
+    assert result.tasks[0].result["steps"] == [
+        "create guest debian-13 on node pve1",
+        "make the new guest debian-13 a template",
     ]
 
 
