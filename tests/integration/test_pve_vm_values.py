@@ -162,3 +162,47 @@ def test_a_clone_with_the_names_that_people_bring_along(pve, run_module) -> None
     result = run_module("pve_vm", {"newid": 300, "name": "copy", "clone": clone})
     assert not result.failed, result.msg
     assert (result["vmid"], pve.config(300)["name"]) == (300, "copy")
+
+
+IMAGE = {"slot": "scsi1", "storage": "vmstore", "import_from": "local:import/debian-13.qcow2"}
+
+
+@pytest.mark.parametrize(
+    "guest", [{"vmid": 100}, {"vmid": 300, "name": "new"}, {"vmid": 300, "clone": {"source": "web"}}]
+)
+def test_an_image_that_is_larger_than_its_disk_is_refused_before_anything_is_made(pve, run_module, guest) -> None:
+    for check in (True, False):
+        result = run_module("pve_vm", {**guest, "disks": [{**IMAGE, "size": "2G"}]}, check=check)
+        assert result.msg == (
+            "disks: scsi1: size 2G is less than the 3G of local:import/debian-13.qcow2: PVE cannot shrink a disk"
+        )
+        assert writes(pve) == []
+
+
+@pytest.mark.parametrize(
+    "guest", [{"vmid": 100}, {"vmid": 300, "name": "new"}, {"vmid": 300, "clone": {"source": "web"}}]
+)
+@pytest.mark.parametrize(("size", "grows"), [("10G", True), ("3G", False)])
+def test_an_image_and_its_growth_are_one_plan(pve, run_module, guest, size: str, grows: bool) -> None:
+    result = twice(pve, run_module, {**guest, "disks": [{**IMAGE, "size": size}]})
+    assert any(step.startswith("grow scsi1") for step in result["steps"]) is grows
+    assert result.diff["before"].get("scsi1.size") == ("3G" if grows else None)
+    assert result.diff["after"].get("scsi1.size") == ("10G" if grows else None)
+    assert f"size={size}" in pve.config(guest["vmid"])["scsi1"]
+
+
+def test_root_may_import_a_file_of_the_node_and_a_token_may_not(pve, run_module) -> None:
+    pve.server.host_files["/mnt/images/a disk.qcow2"] = 1024**3
+    options = {"vmid": 100, "disks": [{**IMAGE, "import_from": "/mnt/images/a disk.qcow2", "size": "2G"}]}
+    refused = run_module("pve_vm", options)
+    assert "Only root can pass arbitrary filesystem paths" in refused.msg
+    twice_as_root = [run_module("pve_vm", options, env=AS_ROOT) for _run in range(2)]
+    assert [result.changed for result in twice_as_root] == [True, False], twice_as_root[0].msg
+    assert "size=2G" in pve.config(100)["scsi1"]
+
+
+def test_without_the_right_to_see_an_image_pve_decides(pve, run_module) -> None:
+    pve.server.storages["local"]["volumes"].pop("import/debian-13.qcow2")
+    result = run_module("pve_vm", {"vmid": 100, "disks": [{**IMAGE, "size": "10G"}]})
+    assert "failed to stat" in result.msg
+    assert "scsi1" not in pve.config(100)

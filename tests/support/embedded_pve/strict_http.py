@@ -20,6 +20,7 @@ import urllib.parse
 from typing import Any
 
 from aiohttp import web
+from fakepve import schema as pve_schema
 from fakepve.model import PveError
 from fakepve.server import API, EXTJS, FORMATS, collect, error
 
@@ -151,6 +152,16 @@ class StrictHttp(EmbeddedBase):
                 path = path[len(prefix) :]
                 break
         return "/" + "/".join(segment for segment in path.split("/") if segment)
+
+    def resolve(self, request: Any, prefix: str) -> Any:
+        """A volume is the rest of the path, its slashes included (PVE::API2::Storage::Content: fragmentDelimiter)."""
+        match = super().resolve(request, prefix)
+        head, mark, volume = urllib.parse.unquote(self._normalised(request)).partition("/content/")
+        if match is None and mark:
+            match = pve_schema.load().match(f"{head}{mark}volume")
+            if match is not None:
+                match.params["volume"] = volume
+        return match
 
     def _begin(self, request: Any, path: str, body: bytes) -> int:
         exchange = Exchange(

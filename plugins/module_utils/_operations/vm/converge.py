@@ -77,8 +77,8 @@ def plan_changes(
         builder.configure(config)
     if disks.destroy:
         builder.destroy(disks.destroy)
-    for key, size in disks.resize_imported.items():
-        builder.resize(key, size)
+    for key, (before, size) in disks.resize_imported.items():
+        builder.resize(key, size, before)
     if request.pool is not None and request.pool != state.guest.pool:
         builder.pool(request.pool)
     if request.state == "template" and not state.template:
@@ -104,9 +104,8 @@ class _Builder:
             keys,
             lambda: self._has_come_true(config),
         )
-        what = _TAKE_BACK if set(keys) == set(config.revert) else "set"
         made = tuple(key for key, text in config.set.items() if _makes_volume(key, text))
-        title = f"{what} {', '.join(keys)} of {self.state.guest.label}"
+        title = f"{_what_is_done(config)} of {self.state.guest.label}"
         self._add(title, command, *config.changes, keys=keys, made=made)
 
     def take_back(self, drives: t.Mapping[str, str]) -> None:
@@ -146,7 +145,7 @@ class _Builder:
             changes.append(Change(f"{key}.format", before.format, place["format"]))
         self._add(f"move {key} of {self.state.guest.label} to {storage}", command, *changes)
 
-    def resize(self, key: str, size: int) -> None:
+    def resize(self, key: str, size: int, image_size: int | None = None) -> None:
         text = format_size(size)
         command = self._command(
             "PUT",
@@ -155,7 +154,8 @@ class _Builder:
             "resize",
             lambda: self._drive_now(key).size == size,
         )
-        before = parse_drive(self.state.in_effect.get(key, self.state.values.get(key, ""))).size
+        there = parse_drive(self.state.in_effect.get(key, self.state.values.get(key, ""))).size
+        before = image_size if there is None else there
         change = Change(f"{key}.size", None if before is None else format_size(before), text)
         self._add(f"grow {key} of {self.state.guest.label} to {text}", command, change, grown=(key,))
 
@@ -241,6 +241,11 @@ _TAKE_BACK = "take back what is pending for"
 # The feature in `hotplug` by which a running guest gives this up.
 _UNPLUGGED_BY = {"memory": "memory", "vcpus": "cpu"}
 _NEW_VOLUME = re.compile(r"[^:/,]+:(\d+(\.\d+)?|cloudinit)(,|$)")
+
+
+def _what_is_done(config: ConfigChanges) -> str:
+    parts = (("set", config.set), ("unset", config.unset), (_TAKE_BACK, config.revert))
+    return " and ".join(f"{word} {', '.join(sorted(keys))}" for word, keys in parts if keys)
 
 
 def _makes_volume(key: str, text: str) -> bool:

@@ -44,8 +44,8 @@ class DiskChanges:
     revert: list[str] = field(default_factory=list)
     detach: list[str] = field(default_factory=list)
     destroy: list[str] = field(default_factory=list)
-    # Of disks that are imported by this plan nobody knows the size before.
-    resize_imported: dict[str, int] = field(default_factory=dict)
+    # Of disks that are imported by this plan: the size of the image, where it is known, and the size to be.
+    resize_imported: dict[str, tuple[int | None, int]] = field(default_factory=dict)
 
 
 def disk_changes(
@@ -62,6 +62,7 @@ def disk_changes(
             _take_away(changes, wish, slot)
         elif slot.drive is None:
             changes.set[wish.slot] = _new_disk(wish)
+            _resize_imported(changes, wish)
         else:
             _converge(changes, wish, slot, slot.drive)
     for state_disk in state_disks:
@@ -148,6 +149,11 @@ def _new_disk(wish: DiskWish) -> str:
     return DRIVE.write({"file": f"{wish.storage}:{gibibytes(wish.size or 0)}", **values})
 
 
+def _resize_imported(changes: DiskChanges, wish: DiskWish) -> None:
+    if wish.import_from is not None and wish.size is not None and wish.size != wish.image_size:
+        changes.resize_imported[wish.slot] = (wish.image_size, wish.size)
+
+
 def _converge(changes: DiskChanges, wish: DiskWish, slot: Slot, drive: Drive) -> None:
     if (wish.iso is not None) != drive.is_cdrom and (wish.iso is not None or _wants_disk(wish)):
         kind = "a CD-ROM drive" if drive.is_cdrom else "a disk"
@@ -225,9 +231,8 @@ def _converge_size(changes: DiskChanges, wish: DiskWish, slot: Slot, drive: Driv
     if wish.size is None or wish.size == drive.size:
         return
     if drive.size is None:
-        # Only of a disk that is still to be imported nobody knows the size.
         if drive.is_order:
-            changes.resize_imported[wish.slot] = wish.size
+            _resize_imported(changes, wish)
         return
     if wish.size < drive.size < wish.size + ROUNDING:
         return

@@ -54,6 +54,8 @@ class DiskWish:
     size: int | None = None
     format: str | None = None
     import_from: str | None = None
+    # The size of the image, once it is known.
+    image_size: int | None = None
     volume: str | None = None
     iso: str | None = None
     parts: t.Mapping[str, str | None] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from .birth import Birth, plan_birth
 from .cluster import Cluster, read_cluster
 from .converge import plan_changes
 from .disk_plan import DiskProgress
+from .images import with_image_sizes
 from .pending import bring_about
 from .pools import see_pool
 from .refusal import take_back
@@ -41,7 +42,14 @@ def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
     found = _find(applier, request, cluster)
     if request.state == "absent":
         return _ensure_absent(applier, request, found)
-    handle, state = found or _give_birth(applier, request, cluster)
+    handle: GuestHandle | None
+    if found:
+        handle, state = found
+        request = with_image_sizes(applier.client, request, found[0].guest.node, {**state.in_effect, **state.values})
+    else:
+        birth = plan_birth(applier.client, request, cluster)
+        request = with_image_sizes(applier.client, request, birth.node, birth.expected.values)
+        handle, state = _give_birth(applier, request, cluster, birth)
     if handle is None:
         applier.apply(plan_changes(with_tag_style(applier.client, request, state), state))
     else:
@@ -105,10 +113,11 @@ def _ensure_absent(applier: Applier, request: VmRequest, found: tuple[GuestHandl
     return outcome(applier, guest)
 
 
-def _give_birth(applier: Applier, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle | None, VmState]:
+def _give_birth(
+    applier: Applier, request: VmRequest, cluster: Cluster, birth: Birth
+) -> tuple[GuestHandle | None, VmState]:
     """Make the guest; in check mode there is no handle, only the guest as it would be."""
     client, began = applier.client, applier.client.deadline.remaining
-    birth = plan_birth(client, request, cluster)
     if not applier.apply(Plan((birth,))):
         return None, birth.expected
     handle = birth.handle(client)

@@ -375,3 +375,10 @@ def test_tags_that_differ_by_case_are_the_same_unless_the_datacenter_tells_case(
     strict = replace(wish, case_sensitive=True).wish("db;web")
     assert not strict.is_met_by("db;web")
     assert strict.target("db;web") == "Web;db"
+
+
+def test_a_title_says_what_is_set_and_what_is_unset() -> None:
+    (step,) = plan({"description": "x", "startup": "order=1"}, cores=2, startup={}, remove=["description"])
+    assert step.title == "set cores and unset description, startup of guest 100 (web)"
+    (step,) = plan({"description": "x"}, remove=["description"])
+    assert step.title == "unset description of guest 100 (web)"

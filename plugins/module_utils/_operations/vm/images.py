@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The sizes of the images that new disks are filled from: PVE gives a disk the size of its image, and shrinks none."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+
+from ..._pve.client import PveClient
+from ..._pve.errors import InvalidRequest, NotFound, PermissionDenied, Refused
+from ..._pve.sizes import format_size
+from .disks import DiskWish, parse_drive
+from .request import VmRequest
+
+
+def with_image_sizes(client: PveClient, request: VmRequest, node: str, values: t.Mapping[str, str]) -> VmRequest:
+    """The request with the sizes of the images; a request for each disk that is to be imported and has a size.
+
+    Raises InvalidRequest when an image is larger than the disk shall be.
+    """
+    disks = tuple(
+        _with_image_size(client, disk, node) if _is_imported(disk, values) else disk for disk in request.disks
+    )
+    return replace(request, disks=disks)
+
+
+def _is_imported(disk: DiskWish, values: t.Mapping[str, str]) -> bool:
+    is_new = disk.slot not in values or parse_drive(values[disk.slot]).is_order
+    return is_new and disk.import_from is not None and disk.size is not None
+
+
+def _with_image_size(client: PveClient, disk: DiskWish, node: str) -> DiskWish:
+    size = _size_of(client, disk.import_from or "", node)
+    if size is not None and disk.size is not None and size > disk.size:
+        raise InvalidRequest(
+            f"disks: {disk.slot}: size {format_size(disk.size)} is less than the {format_size(size)} of "
+            f"{disk.import_from}: PVE cannot shrink a disk"
+        )
+    return replace(disk, image_size=size)
+
+
+def _size_of(client: PveClient, source: str, node: str) -> int | None:
+    """The size of the disk in an image; None when PVE does not tell it, as of a path, or of a disk in an archive."""
+    storage, colon, name = source.partition(":")
+    if source.startswith("/") or not colon or ".ova/" in name:
+        return None
+    try:
+        # The list of a storage has the sizes of the files only (73-volumes.json).
+        return int(client.read("nodes", node, "storage", storage, "content", source)["size"])
+    except (NotFound, PermissionDenied, Refused):
+        return None
