@@ -98,8 +98,10 @@ def wanted_in(action: str) -> list[str]:
 class Extension:
     """The executable, rendered into a directory of its own."""
 
-    def __init__(self, root: Path, policy: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, root: Path, policy: Mapping[str, Any] | None = None, relay: bool = False) -> None:
+        """relay says that the role installs a service that has one."""
         self.root = root
+        self.relay = relay
         self.directory = root / "extensions" / "CloudbridgeProxmox"
         self.payloads = root / "payloads"
         self.policy_file = root / "policy.json"
@@ -118,6 +120,7 @@ class Extension:
         """Write one of the role's programs."""
         text = jinja2.Environment(autoescape=False, keep_trailing_newline=True)
         text.filters["to_json"] = json.dumps
+        text.filters["bool"] = bool
         rendered = text.from_string((TEMPLATES / template).read_text("utf-8")).render(
             cloudstack_extension_name="CloudbridgeProxmox",
             cloudstack_extension_python=sys.executable,
@@ -125,6 +128,7 @@ class Extension:
             cloudstack_extension_policy_file=str(self.policy_file),
             cloudstack_extension_log_file=str(self.log_file),
             cloudstack_extension_socket=str(self.socket),
+            cloudstack_extension_relay=self.relay,
         )
         path.write_text(rendered, "utf-8")
         path.chmod(0o755)

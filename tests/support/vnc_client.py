@@ -43,6 +43,7 @@ class VncClient:
     def __init__(self, host: str, port: int) -> None:
         self.socket = socket.create_connection((host, port), SECONDS)
         self.received = b""
+        self.name = ""
 
     def read(self, size: int) -> bytes:
         """So many bytes, fewer at the end."""
@@ -84,13 +85,13 @@ class VncClient:
         """ClientInit and ServerInit; returns width and height."""
         self.socket.sendall(bytes([shared]))
         head = self.read(24)
-        self.read(int.from_bytes(head[20:24], "big"))
+        self.name = self.read(int.from_bytes(head[20:24], "big")).decode()
         width, height = struct.unpack(">HH", head[:4])
         return width, height
 
-    def ask(self, width: int, height: int) -> None:
-        """FramebufferUpdateRequest of all."""
-        self.socket.sendall(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
+    def ask(self, width: int, height: int, changes: bool = False) -> None:
+        """FramebufferUpdateRequest of all, or of what changes."""
+        self.socket.sendall(struct.pack(">BBHHHH", 3, changes, 0, 0, width, height))
 
     def picture(self, width: int, height: int) -> bytes:
         """The update that answers a request, when it is one raw rectangle of 32 bits a pixel."""

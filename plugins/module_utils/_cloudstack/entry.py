@@ -22,17 +22,17 @@ DRY_RUN = "--dry-run"
 USAGE = f"call it as: <executable> [{DRY_RUN}] <action> <payload file> <wait seconds>"
 
 
-def main(argv: t.Sequence[str], policy_file: str, log_file: str, service: str = "") -> int:
+def main(argv: t.Sequence[str], policy_file: str, log_file: str, service: str = "", expects_relay: bool = False) -> int:
     """Carry out one action in this process and answer on the standard output; returns the exit code.
 
-    service is where the resident service should be, for the doctor.
+    service is where the resident service should be, for the doctor; expects_relay says that it should have one.
     """
     started = time.monotonic() - seconds_alive("self")
     answer = _reserve_output()
     try:
         for number in _SIGNALS:
             signal.signal(number, _interrupt)
-        document = carry_out(argv, policy_file, log_file, started, Host(os.environ, service))
+        document = carry_out(argv, policy_file, log_file, started, Host(os.environ, service, expects_relay))
     except BaseException as error:  # noqa: BLE001 - CloudStack gets an answer, whatever happens
         document = failure(error)
     line, exit_code = finish(document)

@@ -30,13 +30,16 @@ class Interrupted(BaseException):
 class Host:
     """A process that carries out one action."""
 
-    # Where consoles are offered to CloudStack's console proxy, and why there is no such place.
+    # Where consoles are offered to CloudStack's console proxy.
     relay: Relay | None = None
-    no_relay = "no service carries out this action (cloudbridge-proxmoxd), and only a service has one"
 
-    def __init__(self, environment: t.Mapping[str, str], service: str = "") -> None:
+    def __init__(self, environment: t.Mapping[str, str], service: str = "", expects_relay: bool = False) -> None:
         # Where the resident service listens; empty when there is to be none.
         self.service = service
+        # There is to be a relay, whether there is one or not.
+        self.expects_relay = expects_relay
+        # Why there is none.
+        self.no_relay = _why_alone(environment, expects_relay)
         # The environment of the executable, or what of it concerns the action.
         self.environment = environment
         # The payload, when somebody has opened it already.
@@ -84,3 +87,16 @@ class Host:
 
     def ordered(self, run: Run, deployment: Deployment) -> None:
         """PVE is asked for the guest of this deployment next."""
+
+
+def _why_alone(environment: t.Mapping[str, str], expects_relay: bool) -> str:
+    """Why a process of its own, which has no relay, carries out the action."""
+    if not expects_relay:
+        return "no service carries out this action (cloudbridge-proxmoxd), and only a service has one"
+    proxy = next((name for name in PROXY_VARIABLES if environment.get(name)), None)
+    if proxy:
+        return f"the service cloudbridge-proxmoxd has it, which is not asked where {proxy} is set"
+    return (
+        "the service cloudbridge-proxmoxd has it, and did not take this action: it is stopped, starting, stuck or of "
+        "another release; try again, and look at its journal"
+    )

@@ -33,7 +33,7 @@ _MAX_REASON_BYTES = 1024
 # DES takes the bits of each byte of the key from the other end than VNC does.
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
-_Talk = t.Generator[int, bytes, None]
+Talk = t.Generator[int, bytes, None]
 
 
 def challenge_response(password: str, challenge: bytes) -> bytes:
@@ -72,7 +72,7 @@ def new_password() -> str:
     return "".join(secrets.choice(_LETTERS) for _number in range(PASSWORD_BYTES))
 
 
-class _Handshake:
+class Handshake:
     """A talk that says how many bytes it needs next, and gets exactly those."""
 
     def __init__(self) -> None:
@@ -101,14 +101,14 @@ class _Handshake:
         """What was received beyond the handshake: the first bytes of the session."""
         return bytes(self._unread) if self._ended else b""
 
-    def _steps(self) -> _Talk:
+    def _steps(self) -> Talk:
         raise NotImplementedError
 
     def _say(self, message: bytes) -> None:
         self._unsent += message
 
 
-class ClientHandshake(_Handshake):
+class ClientHandshake(Handshake):
     """Logging in to a VNC server, up to where the client would send ClientInit.
 
     label is how messages call what the console belongs to. feed() raises AuthenticationFailed when the server refuses
@@ -136,7 +136,7 @@ class ClientHandshake(_Handshake):
             f"look whether it runs and has a display, and at the log of PVE's task"
         )
 
-    def _steps(self) -> _Talk:
+    def _steps(self) -> Talk:
         banner = yield _BANNER_BYTES
         version = _version(banner)
         if version is None:
@@ -189,7 +189,7 @@ class ClientHandshake(_Handshake):
         )
 
 
-class ServerHandshake(_Handshake):
+class ServerHandshake(Handshake):
     """Asking a viewer for a password, up to where it would send ClientInit.
 
     Begin by sending feed(b""). When the viewer is proved, which says that it has given one of the passwords, send
@@ -246,7 +246,7 @@ class ServerHandshake(_Handshake):
     def _tells_result(self) -> bool:
         return self._passwords is not None or self._version >= 8
 
-    def _steps(self) -> _Talk:
+    def _steps(self) -> Talk:
         self._say(b"RFB 003.008\n")
         version = _version((yield _BANNER_BYTES))
         if version is None:

@@ -323,8 +323,7 @@ class TestConsole:
     @pytest.mark.parametrize(
         ("host", "address"),
         [
-            ({"console_host": "console.example.net"}, "console.example.net"),
-            ({"console_host": "2001:db8::7"}, "2001:db8::7"),
+            ({"console_host": "192.0.2.7"}, "192.0.2.7"),
             ({"console_host_map": "pve1=192.0.2.1,pve2=192.0.2.2"}, "192.0.2.1"),
             ({"console_host_map": "pve2=192.0.2.2"}, "198.51.100.11"),
             ({"console_host_map": "pve2=192.0.2.2", "console_host": "192.0.2.9"}, "192.0.2.9"),
@@ -332,6 +331,22 @@ class TestConsole:
     )
     def test_the_operator_knows_better(self, world, calls, host, address):
         assert calls("getconsole", data_for("getconsole", world, host=host))["console"]["host"] == address
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            {"console_host": "console.example.net"},
+            {"console_host": "2001:db8::7"},
+            {"console_host_map": "pve1=pve1.example.net,pve2=192.0.2.2"},
+        ],
+    )
+    def test_an_address_that_the_console_proxy_does_not_find(self, world, calls, host):
+        """Its ensureRoute knows IPv4 alone (cloudstack-contract, 7)."""
+        before = len(world.forms("POST", "/vncproxy$"))
+        answer = calls("getconsole", data_for("getconsole", world, host=host))
+        assert answer.exit_code == 1
+        assert "is no IPv4 address, and CloudStack's console proxy finds a way to no other" in answer.error
+        assert len(world.forms("POST", "/vncproxy$")) == before
 
     def test_a_tenant_does_not(self, world, calls):
         tenant = {"console_host": "evil.example", "console_mode": "direct", "console_url": "https://evil.example"}

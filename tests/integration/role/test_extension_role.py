@@ -160,6 +160,14 @@ def test_a_policy_that_is_wrong_is_not_put_in_place(installed):
     assert installed.files() == before
 
 
+@pytest.mark.parametrize("address", ["mgmt1.example.com", "2001:db8::7"])
+def test_an_address_that_the_console_proxy_does_not_find(installed, address):
+    before = installed.files()
+    words = told(installed.install(cloudstack_extension_console_address=address))
+    assert f'cloudstack_extension_console_address is "{address}", which is no IPv4 address' in words
+    assert installed.files() == before
+
+
 def two_servers(tmp_path):
     """Two servers that differ in CloudStack's directory alone: the executable names the others."""
     first = ManagementServer(tmp_path / "s")

@@ -76,12 +76,24 @@ def test_sources_that_are_none(text):
 def test_the_command_line():
     assert settings_of() is None
     assert settings_of("--console-ports", DEFAULT_PORTS) == RelaySettings()
-    assert settings_of("--console-ports", "20000", "--console-address", "mgmt1").address == "mgmt1"
-    for words in (["--console-seconds", "0"], ["--console-idle-seconds", "-1"], ["--most-consoles", "0"]):
+    assert settings_of("--console-ports", "20000", "--console-address", "192.0.2.7").address == "192.0.2.7"
+    for words in (
+        ["--console-seconds", "0"],
+        ["--console-idle-seconds", "-1"],
+        ["--console-reconnect-seconds", "-1"],
+        ["--most-consoles", "0"],
+        ["--most-consoles-per-guest", "0"],
+    ):
         with pytest.raises(InvalidRequest):
             settings_of("--console-ports", DEFAULT_PORTS, *words)
-    with pytest.raises(InvalidRequest, match="are addresses or names"):
-        settings_of("--console-ports", DEFAULT_PORTS, "--console-address", "a b")
+    with pytest.raises(InvalidRequest, match="--console-bind is an address or a name"):
+        settings_of("--console-ports", DEFAULT_PORTS, "--console-bind", "a b")
+
+
+@pytest.mark.parametrize("address", ["mgmt1.example.com", "2001:db8::1", "a b", "192.0.2.256", "::ffff:192.0.2.1"])
+def test_an_address_that_the_console_proxy_does_not_find(address):
+    with pytest.raises(InvalidRequest, match=r"--console-address: '.*' is no IPv4 address, and CloudStack's"):
+        settings_of("--console-ports", DEFAULT_PORTS, "--console-address", address)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +102,7 @@ def test_the_command_line():
         {},
         {"cloudstack_extension_console_ports": ""},
         {
-            "cloudstack_extension_console_address": "mgmt1.example.com",
+            "cloudstack_extension_console_address": "192.0.2.8",
             "cloudstack_extension_console_bind": "192.0.2.7",
             "cloudstack_extension_console_sources": ["192.0.2.0/24", "2001:db8::/32"],
         },
@@ -108,6 +120,6 @@ def test_the_unit_starts_the_service_with_words_that_it_knows(changes):
     if changes.get("cloudstack_extension_console_ports") == "":
         assert relay is None
     elif changes:
-        assert (relay.address, relay.bind, len(relay.sources)) == ("mgmt1.example.com", "192.0.2.7", 2)
+        assert (relay.address, relay.bind, len(relay.sources)) == ("192.0.2.8", "192.0.2.7", 2)
     else:
         assert relay == RelaySettings()

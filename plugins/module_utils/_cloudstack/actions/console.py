@@ -25,7 +25,6 @@ if t.TYPE_CHECKING:
 # A viewer waits, and behind it somebody who looks at an empty window.
 OPENING_SECONDS = 30.0
 _FIELD = re.compile(r"\{([^{}]*)\}")
-_ADDRESS = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:_-]*")
 _URL = re.compile(r"https?://[^\s\"<>\\]+", re.IGNORECASE)
 
 
@@ -33,7 +32,8 @@ def getconsole(run: Run) -> dict[str, t.Any]:
     """Say how to reach the console of the instance, which has to run."""
     mode, relay = console_mode(run), run.host.relay
     if mode == "relay" and relay is None and not run.dry_run:
-        raise InvalidRequest(f"console_mode is relay, but there is no console relay: {run.host.no_relay}")
+        chosen = run.details.required("console_mode")
+        raise InvalidRequest(f"console_mode is {chosen}, but there is no console relay: {run.host.no_relay}")
     template = run.details.required("console_url") if mode == "direct" else ""
     target, abilities = _own_console(run)
     check_running(target, abilities)
@@ -48,9 +48,12 @@ def getconsole(run: Run) -> dict[str, t.Any]:
 
 
 def console_mode(run: Run) -> str:
-    """relay, raw or direct: what the details say, and where they leave it open what there is."""
+    """relay, raw or direct: what the details say, and where they leave it open what was installed.
+
+    A relay that should be there and is not makes no raw: that goes other ways through the network, without encryption.
+    """
     mode = run.details.required("console_mode")
-    return mode if mode != "auto" else "relay" if run.host.relay else "raw"
+    return mode if mode != "auto" else "relay" if run.host.relay or run.host.expects_relay else "raw"
 
 
 def _own_console(run: Run) -> tuple[ConsoleTarget, Abilities]:
@@ -72,9 +75,14 @@ def _relayed(run: Run, relay: Relay) -> dict[str, t.Any]:
 def relay_address(run: Run, relay: Relay) -> str:
     """Where the console proxy reaches this server; raises a PveError."""
     from ..relay.ports import address_towards
+    from ..relay.settings import check_address
 
     endpoint = run.client.endpoint
-    return relay.settings.address or address_towards(endpoint.host, endpoint.port)
+    address = relay.settings.address or address_towards(endpoint.host, endpoint.port)
+    try:
+        return check_address(address)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"the address of this server that PVE sees: {error}; set console_address") from error
 
 
 def _open(run: Run) -> Opened:
@@ -91,21 +99,31 @@ def _raw(run: Run, target: ConsoleTarget) -> dict[str, t.Any]:
     addresses = _addresses(run)
     vnc = open_vnc(target, websocket=False)
     # A node that is not in the list is the one that was asked, or nobody knows.
-    host = addresses.get(vnc.node) or addresses.get("") or str(urlsplit(run.client.address).hostname)
-    if not _ADDRESS.fullmatch(host):
-        raise InvalidRequest(f"console_host: {host[:100]!r} of node {vnc.node} is not an address")
-    return plain_vnc(host, vnc.port, vnc.password)
+    host = addresses.get(vnc.node) or addresses.get("") or run.client.peer or str(urlsplit(run.client.address).hostname)
+    return plain_vnc(_node_address(vnc.node, host), vnc.port, vnc.password)
 
 
 def _addresses(run: Run) -> dict[str, str]:
     """Where the console proxy reaches each node; the one without a name is for all others."""
     chosen, rest = dict(run.details.mapping("console_host_map")), run.details.text("console_host")
+    # Before PVE opens a port that nobody would find.
+    for node, address in chosen.items():
+        _node_address(node, address)
     if rest:
-        return {**chosen, "": rest}
+        return {**chosen, "": _node_address("", rest)}
     try:
         return {**node_addresses(run.client), **chosen}
     except PermissionDenied:
         return chosen
+
+
+def _node_address(node: str, address: str) -> str:
+    from ..relay.settings import check_address
+
+    try:
+        return check_address(address)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"console_host{f' of node {node}' if node else ''}: {error}") from error
 
 
 def _url(template: str, run: Run, handle: GuestHandle) -> str:

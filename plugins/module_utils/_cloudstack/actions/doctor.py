@@ -189,8 +189,9 @@ def _console(run: Run) -> Findings:
     elif mode == "raw":
         yield Finding("console", OK, "raw: the console proxy reaches the ports 5900 to 5999 of every node")
     elif relay is None:
-        yield Finding("console", PROBLEM, f"there is no relay: {run.host.no_relay}", "set console_mode to auto")
+        yield Finding("console", PROBLEM, f"there is no relay: {run.host.no_relay}", _mend_relay(run))
     else:
+        # A PveError of this is a finding of its own.
         host, (first, last) = relay_address(run, relay), relay.settings.ports
         try:
             relay.check(host)
@@ -199,6 +200,10 @@ def _console(run: Run) -> Findings:
         else:
             yield Finding("console", OK, f"relayed: the console proxy reaches {host}, ports {first} to {last}")
         yield from _relay_ports(relay.settings.bind or host, first, last)
+
+
+def _mend_relay(run: Run) -> str:
+    return "start the service, or set console_mode to raw" if run.host.expects_relay else "set console_mode to auto"
 
 
 def _relay_ports(address: str, first: int, last: int) -> Findings:

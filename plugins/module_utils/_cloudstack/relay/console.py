@@ -12,7 +12,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from ..._operations.console.vnc_viewer import ENDED, LEAVING, PROVED, SHOWN, Opened, Viewer, ViewerLimits
+from ..._operations.console.vnc_viewer import ENDED, LEAVING, PROVED, SHOWN, TOLD, Opened, Viewer, ViewerLimits
 from ..._pve.rfb import new_password
 from .settings import RelaySettings
 
@@ -21,15 +21,17 @@ from .settings import RelaySettings
 MOST_TRIES = 3
 # Beyond these, the one that came first makes room, so that nobody can keep the others out by silence.
 MOST_STRANGERS = 4
+# A viewer asks for the next picture at once; one that has not for so long is thought to have left.
+ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Wanted:
     """A console that somebody may come for.
 
-    open is called once, in a thread of the relay, when a viewer has given the password: it has PVE open the console
-    and keeps nothing else open; it may raise a PveError. It is forgotten, with the credentials that it holds, as soon
-    as it is called or nobody is waited for any more.
+    open is called in a thread of the relay when a viewer has given the password: it has PVE open the console and keeps
+    nothing else open; it may raise a PveError. It is forgotten, with the credentials that it holds, when nobody is
+    waited for any more: as soon as it is called, unless the viewer may come back.
     label is how messages call the console. guest and endpoint are what it is counted for.
     """
 
@@ -44,7 +46,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Offer:
-    """Where somebody may come, once; only this holds the password."""
+    """Where somebody may come; only this holds the password."""
 
     host: str
     port: int
@@ -71,6 +73,9 @@ class Floor(t.Protocol):
     def opened(self, console: RelayedConsole) -> None:
         """The console is open, or will not be."""
 
+    def make_room(self, console: RelayedConsole) -> None:
+        """Somebody has come for it: see to it that its guest has not too many."""
+
     def stop(self, console: RelayedConsole) -> None:
         """End the console; from any thread."""
 
@@ -93,18 +98,36 @@ class RelayedConsole:
         self.listener: socket.socket | None = listener
         self.viewer: Viewer | None = None
         self.password = new_password()
+        # Somebody has come for it.
+        self.taken = False
+        # It is about to end, so that it counts no more.
+        self.condemned = False
+        # PVE is being asked for it: until the picture is there, and until PVE has opened it.
+        self.opening = self.fetching = False
         self._floor = floor
         self._strangers: dict[Viewer, str] = {}
         self._mistaken: set[Viewer] = set()
-        # PVE is being asked for it.
-        self.opening = False
+        # Where the viewer came from, and until when it may come back.
+        self._address = ""
+        self._kept_until = 0.0
         self._begun = time.monotonic()
         self._ended = False
 
     @property
     def kind(self) -> str:
         """What counters call it."""
-        return "console" if self.viewer else "console offer"
+        return "console" if self.taken else "console offer"
+
+    @property
+    def silence(self) -> tuple[bool, float]:
+        """Whether nobody seems to be there, and for how long nobody was heard: the greatest is missed the least."""
+        viewer, now = self.viewer, time.monotonic()
+        if viewer is None:
+            return True, now - self._begun
+        since = viewer.unanswered_since
+        if since is not None and now - since >= ANSWER_SECONDS:
+            return True, now - since
+        return False, now - viewer.heard_at
 
     def close(self) -> None:
         """End it; from any thread."""
@@ -123,33 +146,41 @@ class RelayedConsole:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 time.sleep(0.02)
             return
-        settings = self._floor.settings
-        if not settings.admits(str(address[0])):
+        if not self._floor.settings.admits(str(address[0])) or (self.taken and str(address[0]) != self._address):
             connection.close()
             self._floor.refused("foreign source")
             return
         if len(self._strangers) >= MOST_STRANGERS:
             self._drop(next(iter(self._strangers)))
-        limits = ViewerLimits(
-            settings.login_seconds, idle=settings.idle_seconds or None, total=settings.total_seconds or None
-        )
         try:
-            viewer = Viewer(connection, (self.password,), limits, self._floor.ignore)
+            viewer = Viewer(connection, (self.password,), self._limits(), self._floor.ignore)
         except OSError:
             connection.close()
             return
         self._strangers[viewer] = str(address[0])
         self.pump(viewer)
 
+    def _limits(self) -> ViewerLimits:
+        settings = self._floor.settings
+        # Whoever comes back does not begin anew.
+        spent = time.monotonic() - self._begun if self.taken else 0.0
+        return ViewerLimits(
+            settings.login_seconds,
+            idle=settings.idle_seconds or None,
+            total=max(0.0, settings.total_seconds - spent) if settings.total_seconds else None,
+            unasked=settings.unasked_seconds,
+            told=settings.told_seconds,
+        )
+
     def pump(self, viewer: Viewer) -> None:
         """Let a viewer go on."""
-        if self._ended:
+        if self._ended or (viewer is not self.viewer and viewer not in self._strangers):
             return
         viewer.pump()
-        if self.opening and viewer.phase in (SHOWN, LEAVING, ENDED):
-            self._floor.opened(self)
+        if viewer is self.viewer and self.opening and viewer.phase in (SHOWN, TOLD, LEAVING, ENDED):
+            self._release_turn()
         if viewer.wrong_password and viewer not in self._mistaken and self._is_last_try(viewer):
-            self.end("wrong password", f"withdrawn after {MOST_TRIES} wrong passwords")
+            self._withdraw()
         elif viewer.phase == PROVED and viewer is not self.viewer:
             self._choose(viewer)
         elif viewer.phase == ENDED:
@@ -159,14 +190,26 @@ class RelayedConsole:
 
     def tick(self) -> None:
         """Look at the clock."""
-        if self.viewer is None and time.monotonic() - self._begun >= self._floor.settings.offer_seconds:
-            self.end("unused", f"nobody came within {self._floor.settings.offer_seconds:g} s")
+        now, settings = time.monotonic(), self._floor.settings
+        if not self.taken and now - self._begun >= settings.offer_seconds:
+            self.end("unused", f"nobody came within {settings.offer_seconds:g} s")
+        elif self.taken and self.viewer is None and now >= self._kept_until:
+            self.end("ended", f"it did not come back within {settings.reconnect_seconds:g} s")
         for viewer in [*self._strangers, *([self.viewer] if self.viewer else [])]:
             viewer.tick()
             if viewer.phase in (LEAVING, ENDED):
                 self.pump(viewer)
             elif not self._ended:
                 self._floor.watch(self, viewer)
+
+    def fetched(self, viewer: Viewer) -> bool:
+        """PVE has answered for this viewer; whether it still waits for that."""
+        self.fetching = False
+        if viewer is self.viewer and not self._ended:
+            return True
+        # Another one has come meanwhile, or nobody is there.
+        self._release_turn()
+        return False
 
     def end(self, outcome: str, words: str) -> None:
         """Close all that it has."""
@@ -187,15 +230,26 @@ class RelayedConsole:
         return self._ended
 
     def _choose(self, viewer: Viewer) -> None:
-        """This one knows the password; there is no second one."""
-        address = self._strangers.pop(viewer)
-        self.viewer, self.password, self._begun = viewer, "", time.monotonic()
-        self._close_listener()
-        for other in list(self._strangers):
-            self._drop(other)
+        """This one knows the password; there is no second one beside it."""
+        address, returned = self._strangers.pop(viewer), self.taken
+        before, self.viewer = self.viewer, viewer
+        if before is not None:
+            before.close("it came back")
+            self._release_turn()
+        self.taken, self._address = True, address
+        if not returned:
+            self._begun = time.monotonic()
+        if not self._floor.settings.reconnect_seconds:
+            self._shut()
         self._floor.watch(self, viewer)
-        self._floor.say(f"console of {self.label}: {address} has come")
+        self._floor.say(f"console of {self.label}: {address} has come{' back' if returned else ''}")
+        self._floor.make_room(self)
         self._floor.open(self)
+
+    def _release_turn(self) -> None:
+        """Another console of the guest may be opened, unless PVE is still about to answer for this one."""
+        if self.opening and not self.fetching:
+            self._floor.opened(self)
 
     def _is_last_try(self, viewer: Viewer) -> bool:
         """Count somebody who was turned away."""
@@ -204,14 +258,38 @@ class RelayedConsole:
         self._floor.say(f"console of {self.label}: {self._strangers[viewer]} did not know the password")
         return len(self._mistaken) >= MOST_TRIES
 
+    def _withdraw(self) -> None:
+        """Somebody guesses: an offer ends, and nobody comes back to a console any more, which itself goes on."""
+        words = f"withdrawn after {MOST_TRIES} wrong passwords"
+        if not self.taken:
+            self.end("wrong password", words)
+            return
+        self._floor.say(f"console of {self.label}: its place is {words}")
+        self._shut()
+        if self.viewer is None:
+            self.end("ended", words)
+
     def _lose(self, viewer: Viewer) -> None:
         """A viewer has ended."""
         if viewer is not self.viewer:
             self._drop(viewer)
             return
+        if self.listener is not None and viewer.error is None and not viewer.timed_out:
+            viewer.close()
+            self.viewer, self._kept_until = None, time.monotonic() + self._floor.settings.reconnect_seconds
+            self._release_turn()
+            self._floor.say(f"console of {self.label}: {viewer.ending}; it may come back")
+            return
         seconds = time.monotonic() - self._begun
         outcome = "failed" if viewer.error else "ended"
         self.end(outcome, viewer.ending if viewer.error else f"{viewer.ending}, after {seconds:.0f} s")
+
+    def _shut(self) -> None:
+        """Nobody else may come."""
+        self.password = ""
+        self._close_listener()
+        for other in list(self._strangers):
+            self._drop(other)
 
     def _drop(self, viewer: Viewer) -> None:
         self._strangers.pop(viewer, None)

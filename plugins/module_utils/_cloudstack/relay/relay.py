@@ -19,12 +19,12 @@ import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from ..._operations.console.vnc_viewer import Viewer
+from ..._operations.console.vnc_viewer import PROVED, Viewer
 from ..._pve.channel import require_websockets
 from ..._pve.errors import PveError
 from ..._pve.rfb import require_des
 from .console import Offer, RelayedConsole, Wanted
-from .ports import Ports
+from .ports import Ports, PortsInUse
 from .settings import RelaySettings
 
 if t.TYPE_CHECKING:
@@ -37,6 +37,9 @@ OPENERS = 16
 # The last one that was asked for counts; without a bound, one tenant could hold all ports.
 MOST_OFFERS_PER_GUEST = 5
 _JOIN_SECONDS = 5.0
+# How often, and how long each time, an offer waits for a port that another one gives up.
+_TRIES = 3
+_ROOM_SECONDS = 2.0
 
 
 class Ledger(t.Protocol):
@@ -101,14 +104,7 @@ class Relay:
 
         host is this server's address for viewers. Raises a PveError when there is no room.
         """
-        with self._lock:
-            self._check_room(wanted)
-            listener = self._ports.listen(self.settings.bind or host)
-            console = RelayedConsole(self, wanted, listener)
-            self._consoles[console] = None
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
-                self._thread.start()
+        console, listener = self._begin(wanted, self.settings.bind or host)
         offer = Offer(host, listener.getsockname()[1], console.password)
         if not self._ledger.add(console):
             raise PveError("the service is stopping, so it opens no console")
@@ -125,13 +121,13 @@ class Relay:
     def count(self) -> int:
         """How many consoles are open, or are being opened."""
         with self._lock:
-            return sum(console.viewer is not None for console in self._consoles)
+            return sum(console.taken for console in self._consoles)
 
     @property
     def waiting(self) -> int:
         """How many ports wait for a viewer."""
         with self._lock:
-            return sum(console.viewer is None for console in self._consoles)
+            return sum(not console.taken for console in self._consoles)
 
     def close(self) -> None:
         """End all consoles."""
@@ -146,21 +142,83 @@ class Relay:
         """End one console."""
         self._order(lambda: console.end("stopped", "the service was stopped"))
 
+    def _begin(self, wanted: Wanted, address: str) -> tuple[RelayedConsole, socket.socket]:
+        """Take a place and a port; raises a PveError when there is none, and none can be made."""
+        for tries_left in reversed(range(_TRIES)):
+            with self._lock:
+                self._check_room(wanted)
+                try:
+                    return self._take_port(wanted, address)
+                except PortsInUse:
+                    waiting = [console for console in self._counted() if console.listener is not None]
+                    spare = self._spare(waiting) if tries_left else None
+                    if spare is None:
+                        raise
+                    gone = self._condemn(spare, "made room for another one")
+            gone.wait(_ROOM_SECONDS)
+        raise AssertionError
+
+    def _take_port(self, wanted: Wanted, address: str) -> tuple[RelayedConsole, socket.socket]:
+        listener = self._ports.listen(address)
+        console = RelayedConsole(self, wanted, listener)
+        self._consoles[console] = None
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+            self._thread.start()
+        return console, listener
+
     def _check_room(self, wanted: Wanted) -> None:
-        settings = self.settings
+        settings, known = self.settings, self._counted()
         if self._closed:
             raise PveError("the console relay is closed")
-        if len(self._consoles) >= settings.most:
-            raise PveError(f"the console relay has {settings.most} consoles, which is as many as it may: close some")
-        same = sum(console.endpoint == wanted.endpoint for console in self._consoles)
-        if same >= settings.most_per_endpoint:
-            raise PveError(
-                f"the console relay has {same} consoles of {wanted.endpoint or 'one PVE'}, which is as many as it may: "
-                f"close some"
+        if len(known) >= settings.most:
+            self._make_place(
+                known, f"the console relay has {settings.most} consoles, which is as many as it may: close some"
             )
-        waiting = [console for console in self._consoles if console.guest == wanted.guest and console.viewer is None]
+        same = [console for console in self._counted() if console.endpoint == wanted.endpoint]
+        if len(same) >= settings.most_per_endpoint:
+            self._make_place(
+                same,
+                f"the console relay has {len(same)} consoles of {wanted.endpoint or 'one PVE'}, which is as many as it "
+                f"may: close some",
+            )
+        waiting = [console for console in same if console.guest == wanted.guest and not console.taken]
         if wanted.guest and len(waiting) >= MOST_OFFERS_PER_GUEST:
-            self._order(lambda: waiting[0].end("unused", "nobody came before others were offered"))
+            self._condemn(waiting[0], "nobody came before others were offered")
+
+    def _counted(self) -> list[RelayedConsole]:
+        """Those that are not about to end, the oldest first."""
+        return [console for console in self._consoles if not console.condemned]
+
+    def _make_place(self, full: t.Sequence[RelayedConsole], words: str) -> None:
+        spare = self._spare(full)
+        if spare is None:
+            raise PveError(words)
+        self._condemn(spare, "made room for another one")
+
+    @staticmethod
+    def _spare(consoles: t.Sequence[RelayedConsole]) -> RelayedConsole | None:
+        """The one that nobody misses: where nobody seems to be, or an offer of a guest that has a later one."""
+        left = [console for console in consoles if console.taken and console.silence[0]]
+        if left:
+            return max(left, key=lambda console: console.silence)
+        offers: dict[str, list[RelayedConsole]] = {}
+        for console in consoles:
+            if console.guest and not console.taken:
+                offers.setdefault(console.guest, []).append(console)
+        most = max(offers.values(), key=len, default=[])
+        return most[0] if len(most) > 1 else None
+
+    def _condemn(self, console: RelayedConsole, words: str) -> threading.Event:
+        """Have it ended; the event tells when it has."""
+        console.condemned, gone = True, threading.Event()
+
+        def end() -> None:
+            console.end("ended" if console.taken else "unused", words)
+            gone.set()
+
+        self._order(end)
+        return gone
 
     def _order(self, order: t.Callable[[], None]) -> None:
         self._orders.append(order)
@@ -247,19 +305,32 @@ class Relay:
         self._opening[console.guest] = collections.deque()
         self._ask_pve(console)
 
+    def make_room(self, console: RelayedConsole) -> None:
+        if not console.guest:
+            return
+        others = [
+            other for other in self._all() if other.taken and other.guest == console.guest and other is not console
+        ]
+        others.sort(key=lambda other: other.silence, reverse=True)
+        for other in others[: max(0, len(others) + 1 - self.settings.most_per_guest)]:
+            other.end("ended", f"made room: its guest has {self.settings.most_per_guest} consoles already")
+
     def opened(self, console: RelayedConsole) -> None:
         console.opening = False
         waiting = self._opening.pop(console.guest, None)
         while waiting:
             following = waiting.popleft()
-            if not following.ended:
+            # Its viewer may have left, and come back.
+            if not following.ended and following.viewer is not None and following.viewer.phase == PROVED:
                 self._opening[following.guest] = waiting
                 self._ask_pve(following)
                 return
 
     def _ask_pve(self, console: RelayedConsole) -> None:
-        console.opening = True
-        wanted, console.wanted = t.cast("Wanted", console.wanted), None
+        console.opening = console.fetching = True
+        wanted = t.cast("Wanted", console.wanted)
+        if not self.settings.reconnect_seconds:
+            console.wanted = None
         self._executor.submit(self._fetch, console, t.cast("Viewer", console.viewer), wanted)
 
     def gone(self, console: RelayedConsole, outcome: str, words: str) -> None:
@@ -297,10 +368,16 @@ class Relay:
     def _give(
         self, console: RelayedConsole, viewer: Viewer, channel: ConsoleChannel, handshake: ClientHandshake
     ) -> None:
+        if not console.fetched(viewer):
+            channel.close()
+            return
         viewer.attach(channel, handshake)
         self._count("opened")
         console.pump(viewer)
 
     def _deny(self, console: RelayedConsole, viewer: Viewer, error: PveError) -> None:
+        if not console.fetched(viewer):
+            return
+        self._say(f"console of {console.label}: {error}")
         viewer.refuse(error)
         console.pump(viewer)

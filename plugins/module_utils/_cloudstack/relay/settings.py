@@ -14,7 +14,7 @@ from ..._pve.errors import InvalidRequest
 
 Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
-ADDRESS = r"[A-Za-z0-9:][A-Za-z0-9.:_-]*"
+BIND = r"[A-Za-z0-9:][A-Za-z0-9.:_-]*"
 DEFAULT_PORTS = "15900-16099"
 _MAX_PORT = 65535
 
@@ -24,20 +24,29 @@ class RelaySettings:
     """Times are in seconds; idle_seconds and total_seconds may be 0, which is for ever.
 
     address is what answers name: empty for the address of this server that PVE sees. bind is where the relay listens:
-    empty for that address. No sources are all addresses.
+    empty for that address. No sources are all addresses. A viewer that has left may come back for reconnect_seconds; 0
+    is never.
     """
 
     address: str = ""
     bind: str = ""
     ports: tuple[int, int] = (15900, 16099)
     sources: tuple[Network, ...] = ()
-    offer_seconds: float = 60.0
+    # As long as the URL of CloudStack lives that leads to it.
+    offer_seconds: float = 120.0
     # The console proxy answers when the browser behind it has answered.
     login_seconds: float = 30.0
-    idle_seconds: float = 1800.0
+    # After 300 s the console proxy has closed the websocket of an idle browser (Jetty).
+    idle_seconds: float = 330.0
+    # The console proxy does not close its connection when the browser leaves, but then asks for no picture any more.
+    unasked_seconds: float = 60.0
     total_seconds: float = 43200.0
+    reconnect_seconds: float = 0.0
+    # How long somebody is shown why there is no console.
+    told_seconds: float = 60.0
     most: int = 500
     most_per_endpoint: int = 250
+    most_per_guest: int = 5
 
     @property
     def port_count(self) -> int:
@@ -51,6 +60,17 @@ class RelaySettings:
         found = ipaddress.ip_address(address.partition("%")[0])
         found = getattr(found, "ipv4_mapped", None) or found
         return any(found in network for network in self.sources)
+
+
+def check_address(address: str) -> str:
+    """Return what the console proxy connects to if it is an IPv4 address; raises InvalidRequest."""
+    try:
+        return str(ipaddress.IPv4Address(address))
+    except ValueError as error:
+        raise InvalidRequest(
+            f"{address[:100]!r} is no IPv4 address, and CloudStack's console proxy finds a way to no other "
+            f"(ensureRoute): neither to a name nor to an IPv6 address"
+        ) from error
 
 
 def parse_ports(text: str) -> tuple[int, int]:

@@ -38,7 +38,7 @@ class Call(Host):
     """What an action runs in."""
 
     def __init__(self, order: Order, stream: int, resources: Resources, recovery: Recovery, started: float) -> None:
-        super().__init__(order.environment or {}, resources.settings.socket)
+        super().__init__(order.environment or {}, resources.settings.socket, resources.settings.relay is not None)
         self.order = order
         self.payload_stream = stream
         self.started = started

@@ -19,6 +19,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 from ..._pve.channel import KEEP_ALIVE_SECONDS, ConsoleChannel
 from ..._pve.errors import PveError, TimedOut
 from ..._pve.rfb import ClientHandshake, ServerHandshake, SharedSession
+from ..._pve.rfb_notice import Notice
 from .abilities import Abilities, check_vnc, read_abilities
 from .opening import connect, open_vnc
 from .target import ConsoleTarget
@@ -30,9 +31,19 @@ _READ_BYTES = 64 * 1024
 _LAST_SECONDS = 5.0
 _READ_SECONDS = 1.0
 
-# What a viewer is at: it logs in; it waits for a console; PVE is asked for the picture; the console is shown; it gets
-# the last bytes; it is gone.
-ADMISSION, PROVED, LOGIN, SHOWN, LEAVING, ENDED = "admission", "proved", "login", "shown", "leaving", "ended"
+# What a viewer is at: it logs in; it waits for a console; PVE is asked for the picture; the console is shown, or the
+# reason why there is none; it gets the last bytes; it is gone.
+ADMISSION, PROVED, LOGIN, SHOWN, TOLD, LEAVING, ENDED = (
+    "admission",
+    "proved",
+    "login",
+    "shown",
+    "told",
+    "leaving",
+    "ended",
+)
+# RFC 6143, 7.6.2 and 7.6.3.
+_BELL, _CUT_TEXT = b"\2", 3
 
 
 # A console that PVE has opened, and the talk that comes first.
@@ -43,7 +54,9 @@ Opened = t.Tuple[ConsoleChannel, ClientHandshake]  # noqa: UP006 - Python 3.9 ev
 class ViewerLimits:
     """How many seconds a viewer has to log in, PVE to show a picture, and the console to last; None is for ever.
 
-    idle is how long the viewer may send nothing: it asks for every change of the picture.
+    idle is how long the viewer may send nothing, and unasked how long after it has got something: a viewer asks for
+    the next picture as soon as it has one. told is how long a refusal is shown as a picture; None tells it in the
+    handshake.
     """
 
     admission: float = 120.0
@@ -51,6 +64,8 @@ class ViewerLimits:
     console: float = 20.0
     idle: float | None = None
     total: float | None = None
+    unasked: float | None = None
+    told: float | None = None
 
 
 def open_for_viewer(target: ConsoleTarget, abilities: Abilities | None = None) -> Opened:
@@ -88,12 +103,18 @@ class Viewer:
         # What came of the viewer, and the error that it was told of.
         self.ending = ""
         self.error: PveError | None = None
+        # It was ended because of the time.
+        self.timed_out = False
+        # When it was last heard, and since when it has had something that it has not answered.
+        self.heard_at = clock()
+        self.unanswered_since: float | None = None
         # There is more to carry than what was waited for shows.
         self.restless = False
         self._limits = limits
         self._unwatch = unwatch
         self._clock = clock
-        self._begun = self._heard = self._carried = clock()
+        self._begun = self._carried = self._taken_at = self.heard_at
+        self._notice: Notice | None = None
         self._until: float | None = self._begun + limits.admission
         self._handshake = ServerHandshake(passwords)
         self._console: ClientHandshake | None = None
@@ -136,6 +157,8 @@ class Viewer:
                 self._log_in()
             if self.phase == SHOWN:
                 self._show()
+            if self.phase == TOLD:
+                self._tell()
             self._send_some()
         except PveError as error:
             self.refuse(error)
@@ -154,10 +177,20 @@ class Viewer:
 
     def refuse(self, error: PveError) -> None:
         """Tell it why there is no console."""
-        if self.phase in (PROVED, LOGIN):
-            self.error = error
+        if self.phase not in (PROVED, LOGIN):
+            self._leave(str(error))
+            return
+        self.error = error
+        if self._limits.told is None:
             self._unsent += self._handshake.refuse(str(error))
-        self._leave(str(error))
+            self._leave(str(error))
+            return
+        if self.phase == PROVED:
+            self._typed += self._handshake.rest
+        self._notice = Notice(f"There is no console: {error}")
+        self.phase, self.ending, self._until = TOLD, str(error), self._clock() + self._limits.told
+        self._unsent += self._handshake.accept()
+        self._let_go()
 
     def tick(self) -> None:
         """Look at the clock: end what has lasted too long, keep alive what is silent."""
@@ -165,9 +198,11 @@ class Viewer:
         if self._until is not None and now >= self._until:
             self._overdue()
         elif self.phase == SHOWN and limits.total is not None and now - self._begun >= limits.total:
-            self._leave(f"its time of {limits.total:g} s was over")
-        elif self.phase == SHOWN and limits.idle is not None and now - self._heard >= limits.idle:
-            self._leave(f"it was idle for {limits.idle:g} s")
+            self._time_out(f"its time of {limits.total:g} s was over")
+        elif self.phase == SHOWN and limits.idle is not None and now - self.heard_at >= limits.idle:
+            self._time_out(f"it was idle for {limits.idle:g} s")
+        elif self.phase == SHOWN and limits.unasked is not None and self._unanswered(now) >= limits.unasked:
+            self._time_out(f"it got a picture and asked for nothing for {limits.unasked:g} s")
         elif self.phase == SHOWN and self.channel is not None and now - self._carried >= KEEP_ALIVE_SECONDS:
             self._carried = now
             self.channel.ping()
@@ -179,6 +214,10 @@ class Viewer:
         self._end(ending)
         self._unwatch(self.connection)
         self.connection.close()
+
+    def _unanswered(self, now: float) -> float:
+        """For how long it has had something, all of which it has taken or stopped taking, and answered nothing."""
+        return 0.0 if self.unanswered_since is None else now - max(self.unanswered_since, self._taken_at)
 
     # ---- what comes
 
@@ -199,7 +238,8 @@ class Viewer:
         if not received:
             self._end(self.ending or ("left without logging in" if self.phase == ADMISSION else "it left"))
         elif self.phase != LEAVING:
-            self._heard = self._carried = self._clock()
+            self.heard_at = self._carried = self._clock()
+            self.unanswered_since = None
             self._typed += received
 
     def _admit(self) -> None:
@@ -224,7 +264,8 @@ class Viewer:
             answer = console.feed(message)
             if answer:
                 channel.send(answer)
-        self.phase, self._until, self._heard = SHOWN, None, self._clock()
+        self.heard_at = self.unanswered_since = self._clock()
+        self.phase, self._until = SHOWN, None
         self._unsent += self._handshake.accept() + console.rest
         self._console = None
 
@@ -243,18 +284,36 @@ class Viewer:
                 self._leave("PVE ended the console")
                 return
             self._carried = self._clock()
+            if self.unanswered_since is None and not _is_aside(message):
+                self.unanswered_since = self._carried
             self._unsent += message
             share -= len(message)
         self._send_some()
         # What TLS holds already, no wait for the socket would show.
         self.restless = len(self._unsent) < MAX_UNSENT_BYTES
 
+    def _tell(self) -> None:
+        """Show it the reason why there is no console."""
+        notice = t.cast("Notice", self._notice)
+        received = bytes(self._typed)
+        self._typed.clear()
+        self._unsent += notice.feed(received)
+        if notice.broken:
+            self._leave(self.ending)
+        elif notice.wanted and not self._unsent:
+            self._unsent += notice.picture()
+
     # ---- what goes
+
+    def _time_out(self, ending: str) -> None:
+        self.timed_out = True
+        self._leave(ending)
 
     def _send_some(self) -> None:
         try:
             while self._unsent:
                 del self._unsent[: self.connection.send(self._unsent)]
+                self._taken_at = self._clock()
         except BlockingIOError:
             return
         if self.phase == LEAVING:
@@ -287,5 +346,14 @@ class Viewer:
         elif self.phase == LOGIN:
             label, seconds = t.cast("ClientHandshake", self._console).label, self._limits.console
             self.refuse(TimedOut(f"the VNC console of {label} gave no answer within {seconds:g} s"))
+        elif self.phase == TOLD:
+            self._leave(self.ending)
         else:
             self._end("")
+
+
+def _is_aside(message: bytes) -> bool:
+    """The server says something that no viewer answers: a bell, or what was cut."""
+    if message == _BELL:
+        return True
+    return len(message) >= 8 and message[0] == _CUT_TEXT and len(message) == 8 + int.from_bytes(message[4:8], "big")

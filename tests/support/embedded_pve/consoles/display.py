@@ -56,6 +56,7 @@ class Display:
     # Grows with each picture; the events wake those who show it.
     version: int = 0
     viewers: list[asyncio.Event] = field(default_factory=list)
+    rings: int = 0
     _password: tuple[str, float] | None = None
 
     def set_password(self, password: str, seconds: float) -> None:
@@ -66,6 +67,12 @@ class Display:
         if self._password is None or time.monotonic() > self._password[1]:
             return None
         return self._password[0]
+
+    def ring(self, times: int) -> None:
+        """Let the bell ring at every viewer."""
+        self.rings += times
+        for viewer in self.viewers:
+            viewer.set()
 
     def show(self, picture: Picture) -> None:
         self.picture = picture

@@ -157,6 +157,10 @@ class DisplayHandle:
         """Another picture, sent to the clients that wait for changes."""
         self._pve.call(lambda: self._display.show(picture))
 
+    def ring(self, times: int = 1) -> None:
+        """A bell, which is no picture."""
+        self._pve.call(lambda: self._display.ring(times))
+
     def use(self, backend: Backend | None) -> None:
         """Another VNC server shows this guest (see qemu_vnc.py)."""
         self._pve.call(lambda: setattr(self._display, "backend", backend))

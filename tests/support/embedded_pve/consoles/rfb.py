@@ -20,6 +20,7 @@ from .ports import Connection
 VERSION = b"RFB 003.008\n"
 VNC_AUTHENTICATION, VENCRYPT, X509_PLAIN = 2, 19, 262
 REFUSED = b"Authentication failed\0"
+BELL = b"\2"
 # Bits per pixel, depth, big endian, true colour, and for red, green and blue the maximum and the shift.
 PIXEL_FORMAT = struct.pack("!BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
 # Message type: how many bytes follow before any of variable length.
@@ -63,6 +64,7 @@ class RfbServer:
         self._format = PixelFormat(PIXEL_FORMAT)
         self._asked: tuple[int, int, int, int] | None = None
         self._seen = display.version
+        self._rung = display.rings
         self._wake = asyncio.Event()
 
     async def serve(self) -> None:
@@ -172,6 +174,9 @@ class RfbServer:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            rings, self._rung = self._display.rings - self._rung, self._display.rings
+            if rings:
+                await self._connection.write(BELL * rings)
             if self._asked is not None and self._seen != self._display.version:
                 area, self._asked = self._asked, None
                 await self._paint(*area)
