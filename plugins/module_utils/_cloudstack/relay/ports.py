@@ -16,10 +16,6 @@ from .settings import RelaySettings
 _BACKLOG = 8
 
 
-class PortsInUse(PveError):
-    """Every port of the range waits for a viewer."""
-
-
 class Ports:
     """Opens the ports of the range one after the other, so that a port is not used again for as long as possible."""
 
@@ -27,8 +23,8 @@ class Ports:
         self._settings = settings
         self._next = 0
 
-    def listen(self, address: str) -> socket.socket:
-        """Listen at the next free port of that address of this server; raises PortsInUse, or another PveError."""
+    def listen(self, address: str) -> socket.socket | None:
+        """Listen at the next free port of that address of this server; None when there is none. Raises a PveError."""
         settings = self._settings
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         for dummy in range(settings.port_count):
@@ -51,7 +47,12 @@ class Ports:
                     raise PveError(
                         f"the console relay cannot listen at {address}, port {port}: {error.strerror}{hint}"
                     ) from error
-        raise PortsInUse(
+        return None
+
+    def all_in_use(self) -> PveError:
+        """Return the error that it is when there is no free port."""
+        settings = self._settings
+        return PveError(
             f"all {settings.port_count} ports of the console relay ({settings.ports[0]}-{settings.ports[1]}) are in "
             f"use: try again in a minute, or give it more ports"
         )

@@ -24,7 +24,7 @@ from ..._pve.channel import require_websockets
 from ..._pve.errors import PveError
 from ..._pve.rfb import require_des
 from .console import Offer, RelayedConsole, Wanted
-from .ports import Ports, PortsInUse
+from .ports import Ports
 from .settings import RelaySettings
 
 if t.TYPE_CHECKING:
@@ -115,7 +115,10 @@ class Relay:
     def check(self, host: str) -> None:
         """Raise a PveError unless a port can be opened."""
         with self._lock:
-            self._ports.listen(self.settings.bind or host).close()
+            listener = self._ports.listen(self.settings.bind or host)
+        if listener is None:
+            raise self._ports.all_in_use()
+        listener.close()
 
     @property
     def count(self) -> int:
@@ -147,25 +150,21 @@ class Relay:
         for tries_left in reversed(range(_TRIES)):
             with self._lock:
                 self._check_room(wanted)
-                try:
-                    return self._take_port(wanted, address)
-                except PortsInUse:
-                    waiting = [console for console in self._counted() if console.listener is not None]
-                    spare = self._spare(waiting) if tries_left else None
-                    if spare is None:
-                        raise
-                    gone = self._condemn(spare, "made room for another one")
+                listener = self._ports.listen(address)
+                if listener is not None:
+                    console = RelayedConsole(self, wanted, listener)
+                    self._consoles[console] = None
+                    if self._thread is None:
+                        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+                        self._thread.start()
+                    return console, listener
+                waiting = [console for console in self._counted() if console.listener is not None]
+                spare = self._spare(waiting) if tries_left else None
+                if spare is None:
+                    break
+                gone = self._condemn(spare, "made room for another one")
             gone.wait(_ROOM_SECONDS)
-        raise AssertionError
-
-    def _take_port(self, wanted: Wanted, address: str) -> tuple[RelayedConsole, socket.socket]:
-        listener = self._ports.listen(address)
-        console = RelayedConsole(self, wanted, listener)
-        self._consoles[console] = None
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
-            self._thread.start()
-        return console, listener
+        raise self._ports.all_in_use()
 
     def _check_room(self, wanted: Wanted) -> None:
         settings, known = self.settings, self._counted()
