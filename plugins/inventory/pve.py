@@ -11,7 +11,8 @@ version_added: 1.0.0
 author:
   - cloudbridge.proxmox contributors (@cloudbridge)
 description:
-  - Makes every virtual machine and container of a Proxmox VE cluster a host, from one request, however many there are.
+  - Makes every virtual machine and container of a Proxmox VE cluster a host, from one request, however many there are,
+    and the nodes as well if O(nodes) is set.
   - The name of the file must end in C(.pve.yml) or C(.pve.yaml).
   - Each host has variables that begin with O(hostvars_prefix), C(pve_vmid), C(pve_name), C(pve_node), C(pve_type)
     (V(qemu) or V(lxc)), C(pve_status) (V(running), V(stopped), V(hibernated) or V(unknown)), C(pve_tags) (a list),
@@ -22,7 +23,8 @@ description:
     name. The name is then read from its configuration. When that fails, too, the host is called as in C(qemu-100), the
     type and the number.
   - When several guests have one name, the one with the lowest number keeps it, and each other is called as in
-    C(web-105), with a warning. So is a guest that is called C(localhost).
+    C(web-105), with a warning. So is a guest that is called C(localhost), and one whose name a host of another file of
+    this plugin has. None of these is connected to by its name, which leads to another machine.
   - When the cluster cannot be read, Ansible stops, see O(required).
 extends_documentation_fragment:
   - cloudbridge.proxmox.connection.inventory
@@ -47,14 +49,37 @@ options:
     description: Whether templates are hosts, too.
     type: bool
     default: false
+  nodes:
+    description:
+      - Whether the nodes of the cluster are hosts, too. They have the same variables, with C(pve_type) V(node) and
+        C(pve_status) V(online) or V(offline), and are in the groups of these, but not in those of the guests on them.
+      - Of the filters, O(filters.nodes), O(filters.include) and O(filters.exclude) are about them.
+    type: bool
+    default: false
+    version_added: 1.1.0
+  node_address:
+    description:
+      - With V(cluster), C(ansible_host) of a node is the address by which the cluster knows it. That is one more
+        request, and takes C(Sys.Audit) on C(/). With V(name) it is not set, and Ansible takes the node's name.
+    type: str
+    choices: [name, cluster]
+    default: name
+    version_added: 1.1.0
+  cluster:
+    description:
+      - What to call the cluster, for the variable C(pve_cluster) and a group as in C(pve_cluster_east). It tells the
+        hosts of several files of this plugin apart.
+    type: str
+    version_added: 1.1.0
   group_by:
     description:
       - What to make groups of, which are called as in C(pve_status_running), C(pve_type_qemu), C(pve_node_pve1),
-        C(pve_pool_prod) and C(pve_tag_web). Characters that no name of a group may have become C(_).
+        C(pve_node_type_pve1_qemu) (not by default), C(pve_pool_prod), C(pve_tag_web) and C(pve_cluster_east).
+        Characters that no name of a group may have become C(_).
     type: list
     elements: str
-    choices: [status, type, node, pool, tag]
-    default: [status, type, node, pool, tag]
+    choices: [status, type, node, node_type, pool, tag, cluster]
+    default: [status, type, node, pool, tag, cluster]
   group_prefix:
     description: What the names of those groups begin with.
     type: str
@@ -63,13 +88,16 @@ options:
     description:
       - Which guests are hosts. A guest must meet all of these conditions.
       - All but O(filters.include) and O(filters.exclude) are met or not by the list, before anything else is asked.
-      - The conditions in Jinja are looked at before any agent is asked, unless they name its addresses. One that cannot
+      - The conditions in Jinja are looked at before any agent is asked, unless they name what it tells. One that cannot
         be evaluated is not met, with a warning, or with O(strict) an error.
     type: dict
     default: {}
     suboptions:
       status:
-        description: Guests that are in one of these states, V(running), V(stopped), V(hibernated) or V(unknown).
+        description:
+          - Guests that are in one of these states, V(running), V(stopped), V(hibernated) or V(unknown).
+          - V(paused) and V(prelaunch) are states, too. The list calls them running, so that each running virtual
+            machine is asked.
         type: list
         elements: str
       tags:
@@ -100,22 +128,31 @@ options:
     description:
       - What to read of each of the guests besides, which takes one more request for each.
       - V(config) sets C(pve_config) to the configuration, with changes that wait for the next start. Passwords are
-        masked.
-      - V(agent) sets C(pve_addresses) to the addresses, in the lists C(ipv4) and C(ipv6), as the agent of a running
-        virtual machine or the node of a running container tells them. It is null when nobody tells.
+        masked. It sets C(pve_networks) to its network devices, in the words of the option C(networks) of
+        M(cloudbridge.proxmox.pve_vm), each with the C(ip) and the C(gateway) that it is configured with.
+      - V(status) sets C(pve_status) of a running virtual machine to V(paused) or V(prelaunch) when it is that, and
+        C(pve_qmpstatus) to what QEMU says. The list calls them running.
+      - V(snapshots) sets C(pve_snapshots) to the snapshots, as M(cloudbridge.proxmox.pve_snapshot_info) returns them.
+      - V(agent) sets C(pve_addresses) to the addresses, in the lists C(ipv4) and C(ipv6), and C(pve_interfaces) to the
+        interfaces, each with its C(name), its C(mac) and its C(addresses) with their prefixes, as the agent of a
+        running virtual machine or the node of a running container tells them. They are null when nobody tells.
+        Together with V(config), C(pve_addresses) has those of the guest's own network devices only, told apart by the
+        MAC addresses.
     type: list
     elements: str
-    choices: [config, agent]
+    choices: [config, status, snapshots, agent]
     default: []
   connect_with:
     description:
       - What to set C(ansible_host) to, the first that a guest has. What comes behind it is not asked for.
       - V(agent_ipv4) and V(agent_ipv6) are the first address that the guest's agent tells. Of a container the node
-        tells it. Loopback and link-local addresses are left out. It sets C(pve_addresses), too.
+        tells it. Loopback and link-local addresses are left out, and with O(gather=config) all that are not on one of
+        the guest's own network devices. It sets C(pve_addresses) and C(pve_interfaces), too.
       - V(cloud_init_ipv4) and V(cloud_init_ipv6) are the first fixed address of cloud-init's configuration, or of a
         container's network devices.
-      - V(name) is the guest's name, which differs from the host's when that has a number or comes from O(hostname).
-      - V(fqdn) is the name with the search domain of the guest's configuration.
+      - V(name) is the guest's name, which differs from the host's when that comes from O(hostname). A guest whose name
+        another has, or that is called C(localhost), has none.
+      - V(fqdn) is the name with the search domain of the guest's configuration, unless the guest has no V(name).
       - V(proxmox) is the name of the node that the guest is on, for connections through Proxmox VE.
       - When a guest has none of them, or none is given, C(ansible_host) is not set, and Ansible takes the host's name.
     type: list
@@ -213,6 +250,18 @@ keyed_groups:
 compose:
   ansible_user: "'admin' if 'cloud' in pve_tags else 'root'"
 ---
+# The nodes as hosts as well, paused guests told from running ones, snapshots, and interfaces with their MAC addresses.
+plugin: cloudbridge.proxmox.pve
+cluster: east
+nodes: true
+node_address: cluster
+gather: [config, status, snapshots, agent]
+keyed_groups:
+  - key: pve_networks | default([], true) | map(attribute='bridge') | unique
+    prefix: bridge
+compose:
+  last_snapshot: (pve_snapshots | default([], true) | last | default({})).name | default('')
+---
 # Virtual machines by their agents, without a network: the connection plugin of community.proxmox.
 plugin: cloudbridge.proxmox.pve
 filters:
@@ -226,6 +275,8 @@ compose:
 
 import time
 import typing as t
+import weakref
+from dataclasses import dataclass, field
 
 from ansible import constants
 from ansible.errors import AnsibleParserError
@@ -236,6 +287,7 @@ from ansible.utils.vars import combine_vars
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.hosts import (
     default_name,
+    free_name,
     groups_of,
     unique_names,
 )
@@ -267,6 +319,19 @@ from ansible_collections.cloudbridge.proxmox.plugins.plugin_utils._inventory imp
 )
 
 Variables = dict[str, t.Any]
+
+
+@dataclass
+class Others:
+    """The hosts that other files of this plugin have made, and the names of their guests."""
+
+    hosts: set[str] = field(default_factory=set)
+    guests: set[str] = field(default_factory=set)
+
+
+# Of each inventory that is being read.
+_others: weakref.WeakKeyDictionary[t.Any, Others] = weakref.WeakKeyDictionary()
+READ_LAST = ("addresses", "interfaces", "snapshots")
 NAMED_HOSTS_IN_WARNING = 5
 
 
@@ -318,25 +383,27 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         conditions = Conditions(
             request.filters.include,
             request.filters.exclude,
-            frozenset({prefix + "addresses", "ansible_host"}),
+            frozenset({"ansible_host", *(prefix + name for name in READ_LAST)}),
             self._option("strict"),
             self.templar,
         )
         connection = connection_options({name: self._option(name) for name in connection_spec()})
-        memory, fresh = self._remembered(path, cache, connection), False
+        source = f"{connection!r} {request.nodes} {request.node_address}"
+        memory, fresh = self._remembered(path, cache, source), False
         if memory is None:
-            memory, fresh = read_memory(self._connect(connection), repr(connection)), True
-        reading = Reading(lambda: self._connect(connection), memory, request)
+            memory, fresh = read_memory(self._connect(connection), source, request), True
+        others = _others.setdefault(self.inventory, Others())
+        reading = Reading(lambda: self._connect(connection), memory, request, others.hosts | others.guests)
         try:
             guests = reading.guests()
             if conditions.any(waited=False):
-                guests = [host.guest for host in self._kept(reading.hosts(guests), conditions, waited=False)]
+                kept = self._kept(reading.hosts(guests), conditions, waited=False)
+                guests = [host.guest for host in kept if host.guest is not None]
             reading.complete(guests)
         finally:
             reading.close()
-        hosts = reading.hosts(guests)
-        if conditions.any(waited=True):
-            hosts = self._kept(hosts, conditions, waited=True)
+        nodes = self._kept(reading.nodes(), conditions, waited=False)
+        hosts = self._kept([*nodes, *reading.hosts(guests)], conditions, waited=True)
         if self._option("cache") and (fresh or reading.asked):
             self._cache[self.get_cache_key(path)] = memory.as_cache()
         if not memory.entries:
@@ -344,9 +411,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 f"{connection.identity} sees no guest on {connection.endpoints[0].url}: there is none, or it lacks the "
                 f"privilege VM.Audit on /vms; an API token with privilege separation needs a permission of its own"
             )
-        for warning in [*conditions.warnings(), *reading.warnings([host.guest for host in hosts])]:
+        left = [host.guest for host in hosts if host.guest is not None]
+        for warning in [*conditions.warnings(), *reading.warnings(left)]:
             self.display.warning(warning)
-        self._populate(hosts)
+        self._populate(hosts, others)
 
     def _option(self, name: str) -> t.Any:
         return t.cast(t.Any, self).get_option(name)
@@ -356,12 +424,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._client = PveClient(connection, Deadline(2 * PATIENCE_SECONDS))
         return self._client
 
-    def _remembered(self, path: str, cache: bool, connection: ConnectionOptions) -> Memory | None:
+    def _remembered(self, path: str, cache: bool, source: str) -> Memory | None:
         if not cache or not self._option("cache"):
             return None
         seconds = self._option("cache_timeout")
         oldest = time.time() - seconds if seconds else 0
-        return memory_from_cache(self._cache.get(self.get_cache_key(path)), repr(connection), oldest)
+        return memory_from_cache(self._cache.get(self.get_cache_key(path)), source, oldest)
 
     def _kept(self, hosts: list[Host], conditions: Conditions, waited: bool) -> list[Host]:
         return [host for host in hosts if conditions.keep(self._visible(self._variables(host)), waited)]
@@ -377,18 +445,24 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """What conditions and templates see, as Constructable does it."""
         return combine_vars(variables, self._vars) if self._option("use_extra_vars") else variables
 
-    def _populate(self, hosts: list[Host]) -> None:
-        wanted = {host.guest.vmid: self._wanted_name(host) for host in hosts}
-        names = unique_names(wanted.items())
-        renamed = [f"{names[vmid]} ({name})" for vmid, name in wanted.items() if names[vmid] != name]
+    def _populate(self, hosts: list[Host], others: Others) -> None:
+        taken = others.hosts
+        wanted = [(host, self._wanted_name(host)) for host in hosts]
+        nodes = {name: free_name(name, "node", taken) for host, name in wanted if host.guest is None}
+        vmids = [(host.guest.vmid, name) for host, name in wanted if host.guest is not None]
+        guests = unique_names(vmids, {*taken, *nodes.values()})
+        named = [(host, name, nodes[name] if host.guest is None else guests[host.guest.vmid]) for host, name in wanted]
+        renamed = [f"{own} ({name})" for _host, name, own in named if own != name]
         if renamed:
             some = ", ".join(renamed[:NAMED_HOSTS_IN_WARNING]) + ", ..." * (len(renamed) > NAMED_HOSTS_IN_WARNING)
             self.display.warning(f"{len(renamed)} hosts have their number added, as another has the name: {some}")
-        for host in hosts:
-            self._add_host(names[host.guest.vmid], host)
+        for host, _name, own in named:
+            taken.add(own)
+            others.guests.update(filter(None, [host.facts["name"]]))
+            self._add_host(own, host)
 
     def _wanted_name(self, host: Host) -> str:
-        own = default_name(host.guest, host.facts["name"])
+        own = host.facts["name"] if host.guest is None else default_name(host.guest, host.facts["name"])
         template = self._option("hostname")
         if not template:
             return own
@@ -400,7 +474,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             else:
                 name = t.cast(t.Any, self)._compose(template, variables)
         except Exception as error:
-            raise AnsibleParserError(f"the hostname of {host.guest.label} cannot be made: {error}") from error
+            raise AnsibleParserError(f"the hostname of {host.label} cannot be made: {error}") from error
         return str(name if name is not None else "").strip() or own
 
     def _add_host(self, name: str, host: Host) -> None:

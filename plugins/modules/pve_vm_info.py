@@ -54,7 +54,8 @@ options:
       - V(config) is the configuration, with changes that wait for the next start.
       - V(pending) is the list of those changes.
       - V(snapshots) is the list of snapshots, as M(cloudbridge.proxmox.pve_snapshot_info) returns it.
-      - V(agent) is the guest's addresses. An agent that is missing or silent is a warning and not a failure.
+      - V(agent) is the guest's interfaces and addresses. An agent that is missing or silent is a warning and not a
+        failure.
       - In a list, all of it is null for the guests of a node that does not answer, which is one warning for each node.
     type: list
     elements: str
@@ -144,9 +145,17 @@ guests:
       returned: when O(gather) holds V(snapshots)
       type: list
       elements: dict
+    interfaces:
+      description:
+        - The interfaces inside the guest, each with its C(name), its C(mac) and its C(addresses) with their prefixes.
+        - It is none when the guest does not run, or when its agent does not tell.
+      returned: when O(gather) holds V(agent)
+      type: list
+      elements: dict
+      sample: [{name: eth0, mac: "BC:24:11:00:00:65", addresses: [192.0.2.10/24]}]
     addresses:
       description:
-        - The addresses, in the lists C(ipv4) and C(ipv6).
+        - The addresses of all of them, in the lists C(ipv4) and C(ipv6).
         - It is none when the guest does not run, or when its agent does not tell.
       returned: when O(gather) holds V(agent)
       type: dict

@@ -48,7 +48,9 @@ options:
     description:
       - What to wait for once the guest runs; also of a guest that ran before.
       - V(agent) is the answer of the QEMU guest agent.
-      - V(ip) is an address that is neither loopback nor link-local; they are returned as RV(addresses).
+      - V(ip) is an address of one of the guest's own network devices, which is neither loopback nor link-local. They
+        are told apart by their MAC addresses, so that a bridge of containers inside the guest does not count. The
+        addresses are returned as RV(addresses).
     type: list
     elements: str
     choices: [agent, ip]
@@ -56,6 +58,17 @@ options:
     description: Seconds to wait for what O(wait_for) names.
     type: int
     default: 300
+  prefer_networks:
+    description:
+      - Networks, as in V(192.0.2.0/24). Addresses in the first of them come first in RV(addresses), and so on.
+    type: list
+    elements: str
+    version_added: 1.1.0
+  exclude_networks:
+    description: Networks whose addresses are neither waited for nor returned.
+    type: list
+    elements: str
+    version_added: 1.1.0
   timeout:
     description: Seconds that the whole operation may take, PVE's tasks included.
     type: int

@@ -150,10 +150,10 @@ def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module,
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_the_examples_of_the_inventory_work(number, tmp_path):
     examples = pve_inventory.EXAMPLES.strip().split("---\n")[1:]
-    assert len(examples) == 5
+    assert len(examples) == 6
     with running_embedded_pve(familiar_guests) as pve:
         standing_for = {
             "pve1.example.com,pve2.example.com": f"{pve.host}:{pve.port}",

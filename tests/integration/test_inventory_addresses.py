@@ -224,7 +224,7 @@ def test_an_agent_that_talks_nonsense_harms_nobody(pve, inventory):
     found = inventory("connect_with: [agent_ipv4, name]")
     assert {addresses_in(found)[f"vm-{vmid}"] for vmid in (110, 111, 112)} == {"vm-110", "vm-111", "vm-112"}
     assert addresses_in(found)["db"] == "192.0.2.10"
-    assert "of 2 of 6 guests could not be read" in found.message
+    assert "of 1 of 6 guests could not be read" in found.message
 
 
 def test_a_token_that_may_not_ask_agents(pve, inventory):
@@ -239,3 +239,44 @@ def test_a_login_with_a_password_is_one_login(pve, inventory):
     found = inventory("connect_with: [agent_ipv4]\ngather: [config]", env=env)
     assert found.hosts["db"]["ansible_host"] == "192.0.2.10"
     assert pve.summary().count("POST /access/ticket") == 1
+
+
+def test_an_agent_that_answers_with_an_error_is_told_in_its_words(pve, inventory):
+    words = {"error": {"class": "CommandNotFound", "desc": "The command has not been found"}}
+    pve.add_guest(110, "odd", status="running", config={"agent": "1"}, agent={"interfaces": words})
+    found = inventory("connect_with: [agent_ipv4, name]")
+    assert addresses_in(found)["odd"] == "odd"
+    assert "guest 110 (odd) on node pve1: the agent answers The command has not been found" in found.message
+
+
+def test_a_guest_is_not_connected_to_by_a_name_that_another_machine_has(pve, inventory):
+    """Two guests `web`, one `localhost`: the hosts that get a number get no address by name."""
+    pve.add_guest(3004, "web")
+    pve.add_guest(3006, "localhost")
+    found = inventory("connect_with: [name]")
+    assert addresses_in(found) == {"web": "web", "web-3004": None, "db": "db", "ct": "ct", "localhost-3006": None}
+    found = inventory("connect_with: [fqdn, proxmox]\nhostname: \"'vm-' ~ pve_vmid\"")
+    assert addresses_in(found)["vm-3004"] == "pve1"
+    assert addresses_in(found)["vm-3006"] == "pve1"
+
+
+def test_only_addresses_on_the_guests_own_devices_when_the_configuration_is_read(pve, inventory):
+    docker = {
+        "name": "docker0",
+        "hardware-address": "02:42:ac:11:00:01",
+        "ip-addresses": [{"ip-address": "172.17.0.1"}],
+    }
+    own = {
+        "name": "eth0",
+        "hardware-address": "bc:24:11:00:00:6e",
+        "ip-addresses": [{"ip-address": "192.0.2.110", "prefix": 24}],
+    }
+    pve.add_guest(110, "docker", status="running", config={"agent": "1"}, agent={"interfaces": [docker, own]})
+    host = inventory("connect_with: [agent_ipv4]\ngather: [config]").hosts["docker"]
+    assert host["ansible_host"] == "192.0.2.110"
+    assert host["pve_addresses"] == {"ipv4": ["192.0.2.110"], "ipv6": []}
+    assert host["pve_interfaces"] == [
+        {"name": "docker0", "mac": "02:42:AC:11:00:01", "addresses": ["172.17.0.1"]},
+        {"name": "eth0", "mac": "BC:24:11:00:00:6E", "addresses": ["192.0.2.110/24"]},
+    ]
+    assert host["pve_networks"] == [{"slot": "net0", "model": "virtio", "mac": "BC:24:11:00:00:6E", "bridge": "vmbr0"}]

@@ -10,6 +10,9 @@ import time
 
 import pytest
 
+from tests.support.embedded_pve import running_embedded_pve, standard_guests
+from tests.support.inventories import list_inventory
+
 GIB = 1024**3
 LIST = "GET /cluster/resources"
 
@@ -302,3 +305,96 @@ def test_ten_thousand_guests(pve, inventory):
     assert len(found.hosts) == 10_003
     assert len(found.groups["pve_tag_t3"]) == len([vmid for vmid in range(1000, 11_000) if vmid % 7 == 3])
     assert pve.summary() == [LIST]
+
+
+def test_nodes_are_hosts_when_they_are_asked_for(pve_cluster, inventory):
+    pve_cluster.add_guest(110, "pve2")
+    pve_cluster.set_node_offline("pve3")
+    found = inventory(
+        "nodes: true\ncluster: east\nhostname: pve_name\nfilters: {nodes: [pve1, pve2, pve3], types: [qemu]}"
+    )
+    assert pve_cluster.summary() == [LIST]
+    assert set(found.hosts) == {"web", "db", "pve2-110", "pve1", "pve2", "pve3"}
+    node = found.hosts["pve2"]
+    assert (node["pve_type"], node["pve_status"], node["pve_node"], node["pve_vmid"]) == (
+        "node",
+        "online",
+        "pve2",
+        None,
+    )
+    assert (node["pve_maxcpu"], node["pve_tags"], node["pve_cluster"]) == (4, [], "east")
+    assert node.keys() == found.hosts["db"].keys()
+    assert found.groups["pve_type_node"] == {"pve1", "pve2", "pve3"}
+    assert found.groups["pve_status_offline"] == {"pve3"}
+    assert found.groups["pve_node_pve2"] == {"db"}
+    assert found.groups["pve_cluster_east"] == set(found.hosts)
+    assert "ansible_host" not in node
+
+
+def test_nodes_by_the_address_that_the_cluster_knows(pve_cluster, inventory):
+    pve_cluster.knobs.node_addresses["pve2"] = "192.0.2.2"
+    text = (
+        "nodes: true\nnode_address: cluster\nfilters:\n  nodes: [pve2]\n  exclude: [pve_type != 'node']\ncache: true\n"
+    )
+    text += "cache_plugin: ansible.builtin.jsonfile\ncache_connection: cache"
+    found = inventory(text)
+    assert {name: host["ansible_host"] for name, host in found.hosts.items()} == {"pve2": "192.0.2.2"}
+    assert pve_cluster.summary() == [LIST, "GET /cluster/status"]
+    assert inventory(text).hosts == found.hosts
+    assert len(pve_cluster.summary()) == 2
+
+
+def test_paused_guests_snapshots_and_groups_of_node_and_type(pve_cluster, inventory):
+    for vmid, state in ((110, "paused"), (111, "prelaunch"), (112, "running")):
+        pve_cluster.add_guest(vmid, f"vm-{vmid}", status="running", qmpstatus=state)
+    pve_cluster.server.guest(110).snapshots["clean"] = {"snaptime": 1, "description": "before\n"}
+    pve_cluster.reset_record()
+    found = inventory(
+        "gather: [status, snapshots]\ngroup_by: [status, node_type]\nfilters: {nodes: [pve1], types: [qemu]}"
+    )
+    # The list, the state of each of the three that run, and the snapshots of these and of `web`.
+    assert len(pve_cluster.summary()) == 1 + 3 + 4
+    states = {name: (host["pve_status"], host["pve_qmpstatus"]) for name, host in found.hosts.items()}
+    assert states == {
+        "web": ("stopped", None),
+        "vm-110": ("paused", "paused"),
+        "vm-111": ("prelaunch", "prelaunch"),
+        "vm-112": ("running", "running"),
+    }
+    assert found.groups["pve_status_paused"] == {"vm-110"}
+    assert found.groups["pve_node_type_pve1_qemu"] == {"web", "vm-110", "vm-111", "vm-112"}
+    assert [item["name"] for item in found.hosts["vm-110"]["pve_snapshots"]] == ["clean"]
+    assert found.hosts["vm-112"]["pve_snapshots"] == []
+    only = inventory("filters: {status: [paused, stopped], nodes: [pve1], types: [qemu]}")
+    assert set(only.hosts) == {"web", "vm-110"}
+
+
+def test_several_clusters_in_one_inventory(pve, tmp_path):
+    """Each cluster has its file, and no guest takes the variables of another one with the same name and number."""
+    directory = tmp_path / "inventory"
+    directory.mkdir()
+    with running_embedded_pve(guests=standard_guests) as other:
+        for name, handle in (("east", pve), ("west", other)):
+            environment = handle.environment
+            lines = [
+                "plugin: cloudbridge.proxmox.pve",
+                f"cluster: {name}",
+                f"api_host: {handle.host}:{handle.port}",
+                f"ca_path: {handle.cafile}",
+                f"api_user: {environment['PROXMOX_USER']}",
+                f"api_token_id: {environment['PROXMOX_TOKEN_ID']}",
+                "api_token_secret: \"{{ lookup('env', 'SECRET_" + name.upper() + "') }}\"",
+                "connect_with: [name]",
+            ]
+            (directory / f"{name}.pve.yml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        secrets = {"SECRET_EAST": pve.token_secret, "SECRET_WEST": other.token_secret}
+        (directory / "static.yml").write_text("all: {hosts: {web: {rack: 7}}}\n", encoding="utf-8")
+        found = list_inventory(directory, home=tmp_path, env=secrets)
+    assert {name: host.get("pve_cluster") for name, host in found.hosts.items()} == {
+        "web": "east", "db": "east", "ct": "east", "web-100": "west", "db-101": "west", "ct-200": "west",
+    }  # fmt: skip
+    assert "3 hosts have their number added, as another has the name: web-100 (web)" in found.message
+    assert found.hosts["web"]["rack"] == 7
+    assert found.hosts["web"]["ansible_host"] == "web"
+    assert "ansible_host" not in found.hosts["web-100"]
+    assert found.groups["pve_cluster_west"] == {"web-100", "db-101", "ct-200"}

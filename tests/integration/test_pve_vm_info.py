@@ -236,3 +236,21 @@ def test_bad_input(pve, look, arguments, message):
     result = look(**arguments)
     assert (result.failed, result.msg) == (True, message)
     assert pve.summary() == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"error": {"class": "CommandNotFound", "desc": "The command has not been found"}}, "has not been found"),
+        (["unsupported"], "its answer makes no sense: unsupported"),
+    ],
+)
+def test_an_agent_that_answers_with_an_error_is_a_warning(pve, run_module, answer, words):
+    pve.call(lambda: pve.server.guest(101).config.update(agent="1"))
+    pve.set_agent_interfaces(101, answer)
+    result = run_module("pve_vm_info", {"vmid": 101, "gather": ["agent"]})
+    assert not result.failed, result.msg
+    assert (result["guests"][0]["addresses"], result["guests"][0]["interfaces"]) == (None, None)
+    assert len(result.warnings) == 1
+    assert "the addresses of guest 101 (db) on node pve1 are not known" in result.warnings[0]
+    assert words in result.warnings[0]

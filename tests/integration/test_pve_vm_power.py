@@ -181,6 +181,8 @@ BAD_INPUT = [
     ({"vmid": 100, "timeout": 0}, "timeout must be more than 0 seconds"),
     ({"vmid": 100, "wait_for": ["dns"]}, "wait_for"),
     ({"vmid": 100, "state": "stopped", "wait_for": ["ip"]}, "wait_for only goes with"),
+    ({"vmid": 100, "prefer_networks": ["10.0.0.0/8"]}, "are about the addresses of wait_for=ip"),
+    ({"vmid": 100, "wait_for": ["ip"], "exclude_networks": ["lan"]}, "exclude_networks: 'lan' does not appear to be"),
     ({"vmid": 100, "api_host": "http://127.0.0.1"}, "api_host 'http://127.0.0.1' is plain http"),
     ({"vmid": 100, "api_host": ""}, "api_host is required"),
     ({"vmid": 100, "api_port": 70000}, "api_port"),
@@ -424,3 +426,51 @@ def test_the_address_of_a_container(pve, run_module):
     pve.call(lambda: pve.server.guest(200).config.update(net0=network))
     result = once(pve, run_module, vmid=200, wait_for=["ip"])
     assert result["addresses"] == {"ipv4": ["192.0.2.20"], "ipv6": []}
+
+
+DOCKER = {
+    "name": "docker0",
+    "hardware-address": "02:42:ac:11:00:01",
+    "ip-addresses": [{"ip-address-type": "ipv4", "ip-address": "172.17.0.1", "prefix": 16}],
+}
+AGENT_ERRORS = [
+    (
+        {"error": {"class": "CommandNotFound", "desc": "The command has not been found"}},
+        "The command has not been found",
+    ),
+    (["unsupported"], "its answer makes no sense: unsupported"),
+]
+
+
+@pytest.mark.parametrize(("answer", "words"), AGENT_ERRORS)
+def test_an_agent_that_answers_with_an_error_is_told_in_its_words(agent, run_module, answer, words):
+    agent.set_agent_interfaces(100, answer)
+    result = run_module(NAME, {"vmid": 100, "wait_for": ["agent", "ip"], "wait_timeout": 1})
+    assert (result["error"]["kind"], result["changed"]) == ("timed_out", True)
+    assert "an address of guest 100 (web) on node pve1 did not come within 1 s: " in result.msg
+    assert words in result.msg
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_an_agent_that_answers_at_last_is_waited_for(agent, run_module):
+    agent.set_agent_interfaces(100, ["unsupported"])
+    agent.before("GET", "network-get-interfaces", lambda: speak(agent, ADDRESS), after=1)
+    assert once(agent, run_module, vmid=100, wait_for=["ip"])["addresses"] == FOUND
+
+
+def test_a_bridge_inside_the_guest_is_not_its_address(agent, run_module):
+    agent.call(lambda: speak(agent, LOOPBACK, DOCKER, {**ADDRESS, "ip-addresses": []}))
+    result = run_module(NAME, {"vmid": 100, "wait_for": ["ip"], "wait_timeout": 1})
+    assert "did not come within 1 s: 172.17.0.1 do not count" in result.msg
+    agent.before("GET", "network-get-interfaces", lambda: speak(agent, DOCKER, ADDRESS), after=1)
+    assert once(agent, run_module, vmid=100, wait_for=["ip"])["addresses"] == FOUND
+
+
+def test_networks_that_are_preferred_or_excluded(agent, run_module):
+    more = [*ADDRESS["ip-addresses"], {"ip-address-type": "ipv4", "ip-address": "10.1.2.3", "prefix": 8}]
+    agent.call(lambda: speak(agent, {**ADDRESS, "ip-addresses": more}))
+    arguments = {"vmid": 100, "wait_for": ["ip"], "exclude_networks": ["2001:db8::/32"]}
+    found = once(agent, run_module, prefer_networks=["10.0.0.0/8"], **arguments)["addresses"]
+    assert found == {"ipv4": ["10.1.2.3", "198.51.100.7"], "ipv6": []}
+    only = {**arguments, "exclude_networks": ["198.51.100.0/24", "2001:db8::/32", "10.0.0.0/8"], "wait_timeout": 1}
+    assert "198.51.100.7, 10.1.2.3, 2001:db8::7 do not count" in run_module(NAME, only).msg

@@ -82,10 +82,17 @@ def read_inventory(
     path = home / name
     whole = text.startswith(("$ANSIBLE_VAULT", "plugin:")) or "\nplugin:" in text
     path.write_text(text if whole else HEAD + text, encoding="utf-8")
+    return list_inventory(path, *arguments, home=home, env={**connection, **(env or {})}, timeout=timeout)
+
+
+def list_inventory(
+    path: Path, *arguments: str, home: Path, env: Mapping[str, str | None], timeout: float = TIMEOUT
+) -> InventoryResult:
+    """Run ansible-inventory on a file or a directory that is there."""
     action = [] if any(argument in arguments for argument in ("--list", "--graph", "--host")) else ["--list"]
     completed = subprocess.run(
         [str(Path(sys.executable).parent / "ansible-inventory"), "-i", str(path), *action, *arguments],
-        env=environment(home, connection, env or {}),
+        env=environment(home, env),
         cwd=home,
         capture_output=True,
         text=True,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from .._pve.client import PveClient, offline_in
 from .._pve.errors import AnswerLost, PermissionDenied, PveError, Refused, TransportError
 from .._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, parse_guests
+from .addresses import Interface, addresses_of
 from .facts import (
     HIBERNATED,
     PAUSED,
@@ -27,7 +28,7 @@ from .facts import (
 from .plan import Applier, Outcome
 from .selection import selector_from
 from .snapshots.facts import read_snapshots, select_snapshots
-from .waiting import read_addresses
+from .waiting import read_interfaces
 
 STATUSES = (RUNNING, HIBERNATED, STOPPED)
 # What can be read of each guest, and what results call it.
@@ -149,7 +150,11 @@ class _Gatherer:
                     raise  # PVE itself is out of reach, not one of its nodes.
                 self.silent[handle.guest.node] = str(error)
         self.unread[handle.guest.node] += 1
-        return [{**facts, **{GATHER[name]: None for name in self.gather}}]
+        unread = {
+            **{GATHER[name]: None for name in self.gather},
+            **({"interfaces": None} if "agent" in self.gather else {}),
+        }
+        return [{**facts, **unread}]
 
     def all_warnings(self) -> t.Iterator[str]:
         """The warnings, of a node that does not answer one for all of its guests."""
@@ -202,16 +207,18 @@ def _gathered(
             return
         raise
     if "agent" in gather:
-        found["addresses"] = _addresses(handle, facts, warnings)
+        interfaces = _interfaces(handle, facts, warnings)
+        found["interfaces"] = None if interfaces is None else [interface.as_result() for interface in interfaces]
+        found["addresses"] = None if interfaces is None else addresses_of(interfaces).as_result()
     yield found
 
 
-def _addresses(handle: GuestHandle, facts: GuestFacts, warnings: list[str]) -> dict[str, list[str]] | None:
-    """Ask for the addresses; None of a guest that does not run, or that does not answer."""
+def _interfaces(handle: GuestHandle, facts: GuestFacts, warnings: list[str]) -> tuple[Interface, ...] | None:
+    """Ask for the interfaces; None of a guest that does not run, or that does not answer."""
     if facts["status"] in (STOPPED, HIBERNATED):
         return None
     try:
-        return read_addresses(handle).as_result()
+        return read_interfaces(handle)
     except (Refused, PermissionDenied, AnswerLost) as error:
         why = error.cause.pve_message or str(error)
         warnings.append(f"the addresses of {handle.guest.label} on node {handle.guest.node} are not known: {why}")

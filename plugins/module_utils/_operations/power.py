@@ -15,6 +15,7 @@ from .._pve.deadline import Deadline
 from .._pve.errors import Cause, InvalidRequest, Meaning, Refused, TimedOut
 from .._pve.guests import LXC, Guest, GuestHandle, Selector
 from .._pve.tasks import Task
+from .addresses import Addresses, Network, read_networks
 from .facts import (
     HIBERNATED,
     PAUSED,
@@ -28,7 +29,7 @@ from .facts import (
 )
 from .plan import Applier, Change, Outcome, Plan, Step, outcome
 from .selection import select_guest, selector_from
-from .waiting import Addresses, wait_for_addresses, wait_for_agent
+from .waiting import wait_for_addresses, wait_for_agent
 
 STATES = ("started", "stopped", "restarted", "reset", "paused", "hibernated")
 STOP_METHODS = ("shutdown", "stop", "shutdown_then_stop")
@@ -67,6 +68,8 @@ class PowerRequest:
     shutdown_timeout: int = 180
     wait_for: tuple[str, ...] = ()
     wait_timeout: int = 300
+    prefer_networks: tuple[Network, ...] = ()
+    exclude_networks: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,16 @@ def power_request(parameters: t.Mapping[str, t.Any]) -> PowerRequest:
         shutdown_timeout=parameters["shutdown_timeout"],
         wait_for=tuple(parameters.get("wait_for") or ()),
         wait_timeout=parameters["wait_timeout"],
+        prefer_networks=read_networks("prefer_networks", parameters.get("prefer_networks")),
+        exclude_networks=read_networks("exclude_networks", parameters.get("exclude_networks")),
     )
     for option in ("shutdown_timeout", "wait_timeout"):
         if getattr(request, option) <= 0:
             raise InvalidRequest(f"{option} must be more than 0 seconds, not {getattr(request, option)}")
+    if (request.prefer_networks or request.exclude_networks) and "ip" not in request.wait_for:
+        raise InvalidRequest(
+            "prefer_networks and exclude_networks are about the addresses of wait_for=ip: set that, too"
+        )
     if request.wait_for and _ENDS_IN[request.state] != (RUNNING,):
         raise InvalidRequest(f"wait_for only goes with a state that leaves the guest running, not {request.state}")
     return request
@@ -279,4 +288,6 @@ def _wait_for(handle: GuestHandle, request: PowerRequest) -> Addresses | None:
     watch = handle.client.deadline.within(request.wait_timeout)
     if "agent" in request.wait_for:
         wait_for_agent(handle, watch)
-    return wait_for_addresses(handle, watch) if "ip" in request.wait_for else None
+    if "ip" not in request.wait_for:
+        return None
+    return wait_for_addresses(handle, watch, request.prefer_networks, request.exclude_networks)

@@ -6,103 +6,73 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 import typing as t
-from dataclasses import dataclass
 
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, Refused, TimedOut
-from .._pve.guests import LXC, GuestHandle
+from .._pve.guests import GuestHandle
 from .._pve.numbers import in_full
+from .addresses import (
+    Addresses,
+    Interface,
+    Network,
+    addresses_of,
+    interfaces_in,
+    interfaces_path,
+    macs_of,
+    own_interfaces,
+    sorted_addresses,
+)
 
 # A silent agent holds one of the node's three workers for 3 s at each call: the pauses are as long as the calls.
 PAUSE_SECONDS = 0.5
+MOST_NAMED = 5
 NO_AGENT = "No QEMU guest agent configured"
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """The addresses by which a guest can be reached from outside."""
-
-    ipv4: tuple[str, ...] = ()
-    ipv6: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.ipv4 or self.ipv6)
-
-    def as_result(self) -> dict[str, list[str]]:
-        return {"ipv4": list(self.ipv4), "ipv6": list(self.ipv6)}
 
 
 def wait_for_agent(handle: GuestHandle, watch: Deadline) -> None:
     """Wait until the guest's agent answers; raises TimedOut, or InvalidRequest when none is configured."""
-    _poll(handle, watch, "an answer of the guest agent", lambda: handle.read("agent", "info"))
+    _poll(handle, watch, "an answer of the guest agent", lambda: (handle.read("agent", "info"), ""))
 
 
-def wait_for_addresses(handle: GuestHandle, watch: Deadline) -> Addresses:
-    """Wait until the guest has an address; raises TimedOut, or InvalidRequest when it has no agent to tell."""
-    return _poll(handle, watch, "an address", lambda: read_addresses(handle))
+def wait_for_addresses(
+    handle: GuestHandle, watch: Deadline, prefer: t.Sequence[Network] = (), exclude: t.Sequence[Network] = ()
+) -> Addresses:
+    """Wait until one of the guest's own network devices has an address that is not excluded.
+
+    Raises TimedOut, or InvalidRequest when it has no agent to tell.
+    """
+    macs = macs_of(handle.guest.kind, handle.read("config", current=1))
+
+    def look() -> tuple[Addresses, str]:
+        interfaces = read_interfaces(handle)
+        texts = [text for interface in own_interfaces(interfaces, macs) for text in interface.addresses]
+        found = sorted_addresses(texts, prefer, exclude)
+        others = addresses_of(interfaces)
+        if found or not others:
+            return found, ""
+        known = ", ".join([*others.ipv4, *others.ipv6][:MOST_NAMED])
+        return found, f"{known} do not count, as they are excluded or on none of its network devices"
+
+    return _poll(handle, watch, "an address", look)
 
 
-def read_addresses(handle: GuestHandle) -> Addresses:
-    """Ask the agent (or, of a container, the node) for the addresses; loopback and link-local ones are left out."""
-    return addresses_of(interfaces_in(handle.read(*interfaces_path(handle.guest.kind))))
-
-
-def interfaces_path(kind: str) -> tuple[str, ...]:
-    """Where below a guest's path its interfaces are told."""
-    return ("interfaces",) if kind == LXC else ("agent", "network-get-interfaces")
-
-
-def interfaces_in(answer: t.Any) -> list[t.Mapping[str, t.Any]]:
-    """Pick the interfaces from the answer; an agent's has an envelope, a stopped container's is null."""
-    return (answer.get("result") if isinstance(answer, dict) else answer) or []
-
-
-def addresses_of(interfaces: t.Iterable[t.Mapping[str, t.Any]]) -> Addresses:
-    """Pick the usable addresses from the list of interfaces of an agent or of a container."""
-    found = [
-        address
-        for interface in interfaces
-        for text in _texts(interface)
-        if (address := usable_address(text)) is not None
-    ]
-    return Addresses(
-        ipv4=tuple(str(address) for address in found if address.version == 4),
-        ipv6=tuple(str(address) for address in found if address.version == 6),
-    )
-
-
-def _texts(interface: t.Mapping[str, t.Any]) -> t.Iterator[str]:
-    listed = interface.get("ip-addresses") or []
-    for entry in listed:
-        yield str(entry.get("ip-address") or "")
-    if not listed:
-        # Containers before PVE 8.4 have only these two (PVE::LXC::get_interfaces).
-        for key in ("inet", "inet6"):
-            yield str(interface.get(key) or "").partition("/")[0]
-
-
-def usable_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an address by which a guest can be reached; None when it is loopback, link-local, or no address."""
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    useless = address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
-    return None if useless else address
+def read_interfaces(handle: GuestHandle) -> tuple[Interface, ...]:
+    """Ask the agent (or, of a container, the node) for the interfaces; raises Refused when it says an error."""
+    return interfaces_in(handle.read(*interfaces_path(handle.guest.kind)))
 
 
 _Found = t.TypeVar("_Found")
 
 
-def _poll(handle: GuestHandle, watch: Deadline, what: str, look: t.Callable[[], _Found]) -> _Found:
+def _poll(handle: GuestHandle, watch: Deadline, what: str, look: t.Callable[[], tuple[_Found, str]]) -> _Found:
+    """Look until there is something; what a look says beside nothing is why there is none yet."""
     why = ""
     while True:
         began = time.monotonic()
         try:
-            found = look()
+            found, reason = look()
         except Refused as error:
             why = f": {error.cause.pve_message}"
             if NO_AGENT in why:
@@ -114,7 +84,7 @@ def _poll(handle: GuestHandle, watch: Deadline, what: str, look: t.Callable[[], 
         except TimedOut:
             pass  # The operation's time ends before that of this wait; the sentence below says more.
         else:
-            why = ""
+            why = f": {reason}" if reason else ""
             if found:
                 return found
         if watch.expired:

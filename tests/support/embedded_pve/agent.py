@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from fakepve import agent as guest_agent
@@ -34,4 +35,15 @@ class Agent(EmbeddedBase):
             await asyncio.sleep(self.knobs.silent_agent_seconds)
             raise PveError(500, "QEMU guest agent is not running")
         guest_agent.record(vm, command, values)
-        return guest_agent.result(vm, command, values)
+        answer = guest_agent.result(vm, command, values)
+        if command == "network-get-interfaces" and "interfaces" not in vm.agent:
+            _with_own_mac(answer["result"], vm)
+        return answer
+
+
+def _with_own_mac(interfaces: list[dict[str, Any]], vm: Any) -> None:
+    """The devices inside a guest have the MAC addresses of its configuration (75-agent.json)."""
+    found = re.search(r"=((?:[0-9A-F]{2}:){5}[0-9A-F]{2})", str(vm.config.get("net0")), re.IGNORECASE)
+    for interface in interfaces:
+        if found and interface["name"] != "lo":
+            interface["hardware-address"] = found[1].lower()

@@ -38,10 +38,20 @@ def test_the_documented_choices_and_defaults_are_those_of_the_code():
     options = yaml.safe_load(pve.DOCUMENTATION)["options"]
     assert options["connect_with"]["choices"] == list(request.CONNECT_WITH)
     assert options["gather"]["choices"] == list(request.GATHER)
-    assert options["group_by"]["choices"] == options["group_by"]["default"] == list(request.GROUPS)
+    assert options["group_by"]["choices"] == list(request.GROUPS)
+    assert options["group_by"]["default"] == [name for name in request.GROUPS if name != "node_type"]
+    assert options["node_address"]["choices"] == list(request.NODE_ADDRESS)
     assert set(options["filters"]["suboptions"]) == set(request.Filters.__dataclass_fields__)
     defaults = request.inventory_request({})
-    for name in ("workers_per_node", "agent_timeout", "agent_budget", "agent_retry", "templates"):
+    for name in (
+        "workers_per_node",
+        "agent_timeout",
+        "agent_budget",
+        "agent_retry",
+        "templates",
+        "nodes",
+        "node_address",
+    ):
         assert options[name]["default"] == getattr(defaults, name)
 
 

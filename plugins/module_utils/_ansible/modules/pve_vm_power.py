@@ -21,6 +21,8 @@ DESCRIPTION = ModuleDescription(
         "shutdown_timeout": {"type": "int", "default": 180},
         "wait_for": {"type": "list", "elements": "str", "choices": list(WAIT_FOR)},
         "wait_timeout": {"type": "int", "default": 300},
+        "prefer_networks": {"type": "list", "elements": "str"},
+        "exclude_networks": {"type": "list", "elements": "str"},
     },
     request_from=power_request,
     operation=ensure_power,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ..._operations.addresses import Addresses, addresses_of, interfaces_in
 from ..._operations.facts import RUNNING
 from ..._operations.vm.disks import parse_drive
 from ..._operations.vm.state import VmState
-from ..._operations.waiting import Addresses, addresses_of
 from ..._pve.errors import PveError
 from ..._pve.guests import GuestHandle
 from ..._pve.properties import truth
@@ -57,11 +57,12 @@ def _ask_agent(handle: GuestHandle, state: VmState) -> tuple[str, Addresses]:
     try:
         # A silent agent is not waited for: it holds one of the node's three workers for 3 s.
         answer = handle.client.read_once(*handle.path, "agent", "network-get-interfaces")
-        return "answers", addresses_of((answer or {}).get("result") or ())
     except PveError as error:
         return f"does not answer ({error.cause.pve_message or error})", Addresses()
-    except (AttributeError, TypeError, ValueError):
-        return "answers nonsense", Addresses()
+    try:
+        return "answers", addresses_of(interfaces_in(answer))
+    except PveError as error:
+        return f"answers without addresses ({error})", Addresses()
 
 
 def _drives(state: VmState) -> t.Iterator[Row]:

@@ -16,17 +16,19 @@ from ..._pve.client import PveClient
 from ..._pve.deadline import Deadline
 from ..._pve.errors import NODE_UNREACHABLE, AnswerLost, PveError
 from ..._pve.guests import Guest
-from ..waiting import interfaces_path
+from ..addresses import interfaces_path
 
 # A cluster of many nodes is asked over one of them, which has three workers of pveproxy.
 MOST_WORKERS = 12
 # A silent agent holds its worker on the node for so long, whoever still waits for the answer (measured on 9.2).
 AGENT_HOLDS_SECONDS = 3.0
 
+_PATHS = {"config": ("config",), "status": ("status", "current"), "snapshots": ("snapshot",)}
+
 
 @dataclass(frozen=True)
 class Call:
-    """Read config, or the agent's addresses, of a guest."""
+    """Read one of memory.READABLE of a guest."""
 
     what: str
     guest: Guest
@@ -34,7 +36,7 @@ class Call:
     @property
     def path(self) -> tuple[str | int, ...]:
         """What is asked for."""
-        tail = ("config",) if self.what == "config" else interfaces_path(self.guest.kind)
+        tail = _PATHS.get(self.what) or interfaces_path(self.guest.kind)
         return ("nodes", self.guest.node, self.guest.kind, self.guest.vmid, *tail)
 
 

@@ -11,11 +11,11 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.guests import LXC, Guest
-from ..._pve.properties import PropertyFormat
 from ..._pve.vm_config import IPCONFIG
+from ..addresses import Addresses, Interface, addresses_of, macs_of, own_interfaces, sorted_addresses, usable_address
 from ..facts import listed_result, split_tags
-from ..waiting import Addresses, usable_address
-from .request import UNKNOWN, InventoryRequest, Network, status_of
+from .networks import LXC_NIC, network_devices, slots
+from .request import UNKNOWN, InventoryRequest, status_of
 
 # What the list says of a guest besides, in PVE's words: cpu is used of maxcpu, and mem and disk are bytes.
 USAGE = ("cpu", "maxcpu", "mem", "maxmem", "disk", "maxdisk")
@@ -23,7 +23,9 @@ USAGE = ("cpu", "maxcpu", "mem", "maxmem", "disk", "maxdisk")
 _NAMELESS = re.compile(r"(VM |CT)\d+")
 # A guest must not become what a play means by these.
 RESERVED_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "all", "ungrouped"})
-_LXC_NETWORK = PropertyFormat()
+# By these names a machine means itself (hosts(5), RFC 6761), whatever guest has them.
+_OWN_NAMES = re.compile(r"(.*\.)?localhost|localhost[46]?(\.localdomain[46]?)?|ip6-(localhost|loopback)", re.IGNORECASE)
+NODE = "node"
 # Which of the things read of a guest tells an address, None is the list of guests.
 NEEDS: dict[str, str | None] = {
     "agent_ipv4": "agent",
@@ -44,7 +46,9 @@ class Known:
     """What was read of a guest besides the list; settled names what need not, or cannot, be asked any more."""
 
     config: Config | None = None
-    addresses: Addresses | None = None
+    status: t.Mapping[str, str] | None = None
+    snapshots: list[Facts] | None = None
+    interfaces: tuple[Interface, ...] | None = None
     settled: frozenset[str] = frozenset()
 
 
@@ -71,9 +75,14 @@ def is_template(guest: Guest, config: Config | None) -> bool:
     return bool(guest.template)
 
 
-def may_tell_addresses(guest: Guest, config: Config | None) -> bool:
+def exact_status(guest: Guest, known: Known) -> str:
+    """Return the status that the guest itself told, or the one in the list, which calls a paused guest running."""
+    return known.status["status"] if known.status is not None else status_of(guest)
+
+
+def may_tell_addresses(guest: Guest, known: Known) -> bool:
     """Whether it is worth asking: the guest runs, or nobody knows; templates never do."""
-    return status_of(guest) in ("running", UNKNOWN) and not is_template(guest, config)
+    return exact_status(guest, known) in ("running", UNKNOWN) and not is_template(guest, known.config)
 
 
 def guest_facts(guest: Guest, entry: t.Mapping[str, t.Any], known: Known, request: InventoryRequest) -> Facts:
@@ -81,15 +90,44 @@ def guest_facts(guest: Guest, entry: t.Mapping[str, t.Any], known: Known, reques
     facts = listed_result(guest)
     facts.update(
         name=named(guest, known.config),
-        status=status_of(guest),
+        status=exact_status(guest, known),
         template=is_template(guest, known.config),
         **{key: entry.get(key) for key in USAGE},
     )
+    if request.cluster:
+        facts["cluster"] = request.cluster
+    if request.asks_status:
+        facts["qmpstatus"] = known.status["qmpstatus"] or None if known.status is not None else None
     if "config" in request.gather:
-        facts["config"] = dict(known.config) if known.config is not None else None
+        config = known.config
+        facts["config"] = dict(config) if config is not None else None
+        facts["networks"] = network_devices(guest.kind, config) if config is not None else None
+    if "snapshots" in request.gather:
+        facts["snapshots"] = known.snapshots
     if request.asks_addresses:
-        facts["addresses"] = known.addresses.as_result() if known.addresses is not None else None
+        told = known.interfaces
+        facts["interfaces"] = [interface.as_result() for interface in told] if told is not None else None
+        facts["addresses"] = addresses_of(own(guest, known)).as_result() if told is not None else None
     return facts
+
+
+def node_facts(entry: t.Mapping[str, t.Any], request: InventoryRequest) -> Facts:
+    """Return what is known of a node, by the same names; what only guests have is null."""
+    nobody = Guest(0, str(entry["node"]), NODE, str(entry["node"]))
+    facts = guest_facts(nobody, entry, Known(), request)
+    facts.update(
+        vmid=None,
+        status=str(entry.get("status") or UNKNOWN),
+        template=False,
+        uptime=entry.get("uptime"),
+    )
+    return facts
+
+
+def own(guest: Guest, known: Known) -> tuple[Interface, ...]:
+    """The interfaces of the guest's own network devices where its configuration was read, and otherwise all."""
+    macs = macs_of(guest.kind, known.config) if known.config is not None else frozenset()
+    return own_interfaces(known.interfaces or (), macs)
 
 
 def default_name(guest: Guest, name: str | None) -> str:
@@ -97,17 +135,28 @@ def default_name(guest: Guest, name: str | None) -> str:
     return name or f"{guest.kind}-{guest.vmid}"
 
 
-def unique_names(wanted: t.Iterable[tuple[int, str]]) -> dict[int, str]:
+def free_name(name: str, number: str, taken: t.Collection[str]) -> str:
+    """Return a name that nobody has: name, or name-number when that is taken or not to be given to a host."""
+    while name in taken or name in RESERVED_NAMES or _OWN_NAMES.fullmatch(name):
+        name = f"{name}-{number}"
+    return name
+
+
+def unique_names(wanted: t.Iterable[tuple[int, str]], taken: t.Iterable[str] = ()) -> dict[int, str]:
     """Give each guest a name of its own: the first keeps it, a later one becomes name-vmid."""
-    taken = set(RESERVED_NAMES)
+    gone = set(taken)
     names = {}
     for vmid, name in sorted(wanted):
-        own = name
-        while own in taken:
-            own = f"{own}-{vmid}"
-        taken.add(own)
-        names[vmid] = own
+        names[vmid] = free_name(name, str(vmid), gone)
+        gone.add(names[vmid])
     return names
+
+
+def doubtful_names(wanted: t.Iterable[tuple[int, str | None]], taken: t.Iterable[str] = ()) -> frozenset[int]:
+    """The guests that are not found by their names, as another has the name, or a machine means itself by it."""
+    names = [(vmid, name) for vmid, name in wanted if name]
+    unique = unique_names(names, taken)
+    return frozenset(vmid for vmid, name in names if unique[vmid] != name)
 
 
 def groups_of(facts: Facts, kinds: t.Iterable[str], prefix: str) -> list[str]:
@@ -116,17 +165,27 @@ def groups_of(facts: Facts, kinds: t.Iterable[str], prefix: str) -> list[str]:
         "status": [facts["status"]],
         "type": [facts["type"]],
         "node": [facts["node"]],
+        "node_type": ["{node}_{type}".format(**facts)],
         "pool": [facts["pool"]] if facts["pool"] else [],
         "tag": facts["tags"],
+        "cluster": [facts["cluster"]] if facts.get("cluster") else [],
     }
+    if facts["type"] == NODE:
+        # A group of a node is the guests on it.
+        values.update(node=[], node_type=[])
     return [f"{prefix}{kind}_{value}" for kind in kinds for value in values[kind]]
 
 
-def route_to(guest: Guest, known: Known, request: InventoryRequest) -> Route:
-    """Take the first way to connect that the guest has; a later one is not looked at, nor asked for."""
+def route_to(guest: Guest, known: Known, request: InventoryRequest, doubtful: bool = False) -> Route:
+    """Take the first way to connect that the guest has; a later one is not looked at, nor asked for.
+
+    doubtful says that its name leads to another machine.
+    """
     for source in request.connect_with:
         need = NEEDS[source]
-        if need == "agent" and not may_tell_addresses(guest, known.config):
+        if need == "agent" and not may_tell_addresses(guest, known):
+            continue
+        if doubtful and source in ("name", "fqdn"):
             continue
         if need is not None and need not in known.settled:
             return Route(needs=need)
@@ -143,12 +202,13 @@ def _host(source: str, guest: Guest, known: Known, request: InventoryRequest) ->
         return guest.node
     if source == "fqdn":
         return _fqdn(named(guest, known.config), known.config or {})
-    agent = source.startswith("agent_")
-    addresses = known.addresses if agent else configured_addresses(guest.kind, known.config or {})
-    if addresses is None:
-        return None
-    candidates = addresses.ipv6 if source.endswith("ipv6") else addresses.ipv4
-    return choose_address(candidates, request.prefer_networks, request.exclude_networks)
+    if source.startswith("agent_"):
+        texts = [text for interface in own(guest, known) for text in interface.addresses]
+    else:
+        fixed = configured_addresses(guest.kind, known.config or {})
+        texts = [*fixed.ipv4, *fixed.ipv6]
+    found = sorted_addresses(texts, request.prefer_networks, request.exclude_networks)
+    return next(iter(found.ipv6 if source.endswith("ipv6") else found.ipv4), None)
 
 
 def _fqdn(name: str | None, config: Config) -> str | None:
@@ -160,31 +220,12 @@ def _fqdn(name: str | None, config: Config) -> str | None:
 
 def configured_addresses(kind: str, config: Config) -> Addresses:
     """Return the fixed addresses of cloud-init's network configuration, or of a container's network devices."""
-    family, form = ("net", _LXC_NETWORK) if kind == LXC else ("ipconfig", IPCONFIG)
-    keys = sorted(
-        (key for key in config if re.fullmatch(family + r"\d+", key)), key=lambda key: int(key[len(family) :])
-    )
+    family, form = ("net", LXC_NIC) if kind == LXC else ("ipconfig", IPCONFIG)
     found: dict[str, list[str]] = {"ip": [], "ip6": []}
-    for key in keys:
+    for key in slots(config, family):
         values = form.parse(str(config[key]))
         for name, addresses in found.items():
-            address = usable_address(values.get(name, "").partition("/")[0])
+            address = usable_address(values.get(name, ""))
             if address is not None:
                 addresses.append(str(address))
     return Addresses(ipv4=tuple(found["ip"]), ipv6=tuple(found["ip6"]))
-
-
-def choose_address(
-    candidates: t.Iterable[str], prefer: t.Sequence[Network], exclude: t.Sequence[Network]
-) -> str | None:
-    """Take the first address in the first preferred network that has one, else the first that is not excluded."""
-    left = [
-        address
-        for address in map(usable_address, candidates)
-        if address is not None and not any(address in network for network in exclude)
-    ]
-    for network in prefer:
-        for address in left:
-            if address in network:
-                return str(address)
-    return str(left[0]) if left else None

@@ -9,12 +9,12 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ..waiting import Addresses
+from ..addresses import Interface
 from .hosts import Known
 
 # What can be read of a guest besides the list.
-READABLE = ("config", "agent")
-_VERSION = 1
+READABLE = ("config", "status", "snapshots", "agent")
+_VERSION = 2
 
 Entry = t.Mapping[str, t.Any]
 
@@ -27,32 +27,39 @@ class Miss:
     why: str
 
 
+def _of_each() -> dict[str, dict[int, t.Any]]:
+    return {what: {} for what in READABLE}
+
+
 @dataclass
 class Memory:
-    """The list of guests, and by vmid what each answered; source is who asked which cluster."""
+    """The list of guests, and by vmid what each answered; source is who asked which cluster for what."""
 
     source: str
     read_at: float
     entries: list[Entry]
-    configs: dict[int, dict[str, t.Any]] = field(default_factory=dict)
-    # A guest that has told that it has no addresses to tell is in here, too.
-    addresses: dict[int, Addresses] = field(default_factory=dict)
-    missed: dict[str, dict[int, Miss]] = field(default_factory=lambda: {what: {} for what in READABLE})
+    nodes: list[Entry] = field(default_factory=list)
+    # The answers as JSON can hold them. A guest that has told that it has no addresses to tell is in here, too.
+    answers: dict[str, dict[int, t.Any]] = field(default_factory=_of_each)
+    missed: dict[str, dict[int, Miss]] = field(default_factory=_of_each)
 
     def known(self, vmid: int) -> Known:
         """Return what was read of a guest."""
-        settled = {what for what in READABLE if vmid in self.missed[what]}
-        settled |= {"config"} if vmid in self.configs else set()
-        settled |= {"agent"} if vmid in self.addresses else set()
-        return Known(self.configs.get(vmid), self.addresses.get(vmid), frozenset(settled))
+        found = {what: self.answers[what].get(vmid) for what in READABLE}
+        settled = frozenset(what for what in READABLE if vmid in self.missed[what] or vmid in self.answers[what])
+        interfaces = found["agent"]
+        return Known(
+            config=found["config"],
+            status=found["status"],
+            snapshots=found["snapshots"],
+            interfaces=None if interfaces is None else tuple(_interface(item) for item in interfaces),
+            settled=settled,
+        )
 
     def keep(self, what: str, vmid: int, answer: t.Any) -> None:
-        """Take down an answer: a configuration, or Addresses."""
+        """Take down an answer, as JSON can hold it."""
         self.missed[what].pop(vmid, None)
-        if what == "config":
-            self.configs[vmid] = answer
-        else:
-            self.addresses[vmid] = answer
+        self.answers[what][vmid] = answer
 
     def miss(self, what: str, vmid: int, when: float, why: str) -> None:
         """Take down that there was no answer."""
@@ -70,8 +77,10 @@ class Memory:
             "source": self.source,
             "read_at": self.read_at,
             "guests": [dict(entry) for entry in self.entries],
-            "config": {str(vmid): config for vmid, config in self.configs.items()},
-            "agent": {str(vmid): addresses.as_result() for vmid, addresses in self.addresses.items()},
+            "nodes": [dict(entry) for entry in self.nodes],
+            "answers": {
+                what: {str(vmid): answer for vmid, answer in answers.items()} for what, answers in self.answers.items()
+            },
             "missed": {
                 what: {str(vmid): [miss.when, miss.why] for vmid, miss in misses.items()}
                 for what, misses in self.missed.items()
@@ -84,19 +93,23 @@ def memory_from_cache(data: t.Any, source: str, oldest: float) -> Memory | None:
     try:
         if (data["version"], data["source"]) != (_VERSION, source) or data["read_at"] < oldest:
             return None
-        return Memory(
+        memory = Memory(
             source,
             float(data["read_at"]),
             list(data["guests"]),
-            {int(vmid): dict(config) for vmid, config in data["config"].items()},
-            {
-                int(vmid): Addresses(tuple(addresses["ipv4"]), tuple(addresses["ipv6"]))
-                for vmid, addresses in data["agent"].items()
-            },
+            list(data["nodes"]),
+            {what: {int(vmid): answer for vmid, answer in data["answers"][what].items()} for what in READABLE},
             {
                 what: {int(vmid): Miss(float(when), str(why)) for vmid, (when, why) in data["missed"][what].items()}
                 for what in READABLE
             },
         )
+        for vmid in memory.answers["agent"]:
+            memory.known(vmid)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+    return memory
+
+
+def _interface(item: t.Mapping[str, t.Any]) -> Interface:
+    return Interface(str(item["name"]), str(item["mac"] or ""), tuple(str(text) for text in item["addresses"]))

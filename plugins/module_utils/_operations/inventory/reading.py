@@ -13,42 +13,89 @@ from dataclasses import dataclass
 from ..._pve.client import PveClient
 from ..._pve.deadline import Deadline
 from ..._pve.errors import Meaning, PveError
-from ..._pve.guests import KIND_NAMES, Guest, parse_guests
-from ..waiting import NO_AGENT, Addresses, addresses_of, interfaces_in
+from ..._pve.guests import KIND_NAMES, QEMU, Guest, parse_guests
+from ..addresses import interfaces_in
+from ..facts import PAUSED, RUNNING, parse_status
+from ..snapshots.facts import parse_snapshots
+from ..waiting import NO_AGENT
 from .calls import Answer, Call, Workers
-from .hosts import Facts, guest_facts, is_template, may_tell_addresses, route_to
+from .hosts import (
+    NODE,
+    Facts,
+    doubtful_names,
+    exact_status,
+    guest_facts,
+    is_template,
+    may_tell_addresses,
+    named,
+    node_facts,
+    route_to,
+)
 from .memory import READABLE, Memory
-from .request import InventoryRequest
+from .request import PRELAUNCH, InventoryRequest, status_of
 
 NO_TIME = "agent_budget was over before it answered"
-_THINGS = {"config": "the configuration", "agent": "the addresses"}
+_THINGS = {
+    "config": "the configuration",
+    "status": "the exact status",
+    "snapshots": "the snapshots",
+    "agent": "the addresses",
+}
+
+
+def _status(answer: t.Mapping[str, t.Any]) -> dict[str, str]:
+    condition, qmpstatus = parse_status(answer).condition, str(answer.get("qmpstatus") or "")
+    return {"status": PRELAUNCH if (condition, qmpstatus) == (PAUSED, PRELAUNCH) else condition, "qmpstatus": qmpstatus}
 
 
 _PARSE: dict[str, t.Callable[[t.Any], t.Any]] = {
     "config": dict,
-    "agent": lambda answer: addresses_of(interfaces_in(answer)),
+    "status": _status,
+    "snapshots": lambda answer: parse_snapshots(answer).as_result(),
+    "agent": lambda answer: [interface.as_result() for interface in interfaces_in(answer)],
 }
 
 
 @dataclass(frozen=True)
 class Host:
-    """A guest of the inventory: its variables without their prefix, and how it is reached."""
+    """A guest of the inventory, or a node: its variables without their prefix, and how it is reached."""
 
-    guest: Guest
     facts: Facts
     address: str | None
+    # A node is no guest.
+    guest: Guest | None = None
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.guest.label if self.guest is not None else f"node {self.facts['node']}"
 
 
-def read_memory(client: PveClient, source: str) -> Memory:
-    """Read the list of guests anew; one request. Raises a PveError."""
-    resources = client.read("cluster", "resources", type="vm")
-    return Memory(source, time.time(), [entry for entry in resources if entry.get("type") in KIND_NAMES])
+def read_memory(client: PveClient, source: str, request: InventoryRequest) -> Memory:
+    """Read the list of guests, and of nodes if these are asked for, anew; one request. Raises a PveError.
+
+    The addresses of the nodes take one more.
+    """
+    query = {} if request.nodes else {"type": "vm"}
+    resources = client.read("cluster", "resources", **query)
+    nodes: list[dict[str, t.Any]] = [dict(entry) for entry in resources if entry.get("type") == NODE]
+    if nodes and request.node_address == "cluster":
+        known = {item.get("name"): item.get("ip") for item in client.read("cluster", "status")}
+        for entry in nodes:
+            entry["address"] = known.get(entry["node"])
+    return Memory(source, time.time(), [entry for entry in resources if entry.get("type") in KIND_NAMES], [*nodes])
 
 
 class Reading:
     """One look at the cluster; what is not remembered is asked for, each thing once."""
 
-    def __init__(self, client: t.Callable[[], PveClient], memory: Memory, request: InventoryRequest) -> None:
+    def __init__(
+        self,
+        client: t.Callable[[], PveClient],
+        memory: Memory,
+        request: InventoryRequest,
+        names_elsewhere: t.Collection[str] = (),
+    ) -> None:
         self.memory = memory
         self.asked = False
         self._client = client
@@ -56,6 +103,8 @@ class Reading:
         self._workers: Workers | None = None
         self._listed = parse_guests(memory.entries)
         self._entries = {guest.vmid: entry for guest, entry in zip(self._listed, memory.entries)}
+        self._names_elsewhere = names_elsewhere
+        self._doubtful: frozenset[int] = frozenset()
         memory.forget_misses(time.time() - request.agent_retry)
 
     def guests(self) -> list[Guest]:
@@ -65,7 +114,22 @@ class Reading:
         guests = [guest for guest in fitting if request.templates or not guest.template]
         self._ask([Call("config", guest) for guest in guests if self._lacks_config(guest)])
         kept = [guest for guest in guests if request.templates or not is_template(guest, self._config(guest))]
+        self._ask([Call("status", guest) for guest in kept if self._lacks_status(guest)])
+        kept = [guest for guest in kept if self._fits_status(guest)]
+        self._doubtful = doubtful_names(
+            ((guest.vmid, named(guest, self._config(guest))) for guest in kept),
+            [*(str(entry["node"]) for entry in self.memory.nodes), *self._names_elsewhere],
+        )
         return sorted(kept, key=lambda guest: guest.vmid)
+
+    def nodes(self) -> list[Host]:
+        """Return the nodes, by name; none unless they are asked for."""
+        wanted = self._request.filters.nodes
+        return [
+            Host(node_facts(entry, self._request), entry.get("address"))
+            for entry in sorted(self.memory.nodes, key=lambda entry: str(entry["node"]))
+            if not wanted or entry["node"] in wanted
+        ]
 
     def complete(self, guests: t.Sequence[Guest]) -> None:
         """Ask for the addresses that are wanted, and for what finding the way to connect takes."""
@@ -81,7 +145,8 @@ class Reading:
         for guest in guests:
             known = self.memory.known(guest.vmid)
             facts = guest_facts(guest, self._entries[guest.vmid], known, self._request)
-            hosts.append(Host(guest, facts, route_to(guest, known, self._request).host))
+            route = route_to(guest, known, self._request, guest.vmid in self._doubtful)
+            hosts.append(Host(facts, route.host, guest))
         return hosts
 
     def warnings(self, guests: t.Sequence[Guest]) -> list[str]:
@@ -103,19 +168,29 @@ class Reading:
             self._workers.close()
 
     def _config(self, guest: Guest) -> t.Mapping[str, t.Any] | None:
-        return self.memory.configs.get(guest.vmid)
+        return self.memory.known(guest.vmid).config
 
     def _lacks_config(self, guest: Guest) -> bool:
         return (not guest.name or "config" in self._request.gather) and self._is_open("config", guest)
+
+    def _lacks_status(self, guest: Guest) -> bool:
+        """A container cannot be paused."""
+        running = guest.kind == QEMU and status_of(guest) == RUNNING
+        return self._request.asks_status and running and self._is_open("status", guest)
+
+    def _fits_status(self, guest: Guest) -> bool:
+        return self._request.filters.fits_status(guest, exact_status(guest, self.memory.known(guest.vmid)))
 
     def _is_open(self, what: str, guest: Guest) -> bool:
         return what not in self.memory.known(guest.vmid).settled
 
     def _calls(self, guest: Guest) -> list[Call]:
         known = self.memory.known(guest.vmid)
-        wanted = {route_to(guest, known, self._request).needs}
-        if "agent" in self._request.gather and may_tell_addresses(guest, known.config):
+        wanted = {route_to(guest, known, self._request, guest.vmid in self._doubtful).needs}
+        if "agent" in self._request.gather and may_tell_addresses(guest, known):
             wanted.add("agent")
+        if "snapshots" in self._request.gather:
+            wanted.add("snapshots")
         return [Call(what, guest) for what in READABLE if what in wanted and what not in known.settled]
 
     def _ask(self, calls: t.Sequence[Call]) -> None:
@@ -148,11 +223,12 @@ class Reading:
         if error is None:
             try:
                 self.memory.keep(what, vmid, _PARSE[what](answer.data))
-            except (AttributeError, TypeError):
-                # What an agent says is up to who owns the guest.
+            except PveError as problem:
+                self.memory.miss(what, vmid, now, str(problem))
+            except (AttributeError, KeyError, TypeError, ValueError):
                 self.memory.miss(what, vmid, now, "its answer makes no sense")
         elif what == "agent" and _has_no_addresses(error):
-            self.memory.keep(what, vmid, Addresses())
+            self.memory.keep(what, vmid, [])
         else:
             self.memory.miss(what, vmid, now, error.cause.pve_message or str(error))
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 import typing as t
 from dataclasses import dataclass
@@ -15,16 +14,20 @@ from dataclasses import dataclass
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import LXC, QEMU, Guest
 from ..._pve.numbers import in_full
-from ..facts import HIBERNATED, RUNNING, STOPPED, listed_result, split_tags
+from ..addresses import Network, read_networks
+from ..facts import HIBERNATED, PAUSED, RUNNING, STOPPED, listed_result, split_tags
 
 UNKNOWN = "unknown"
-STATUSES = (RUNNING, STOPPED, HIBERNATED, UNKNOWN)
-GATHER = ("config", "agent")
-GROUPS = ("status", "type", "node", "pool", "tag")
+PRELAUNCH = "prelaunch"
+# The list calls these running.
+PAUSES = (PAUSED, PRELAUNCH)
+STATUSES = (RUNNING, *PAUSES, STOPPED, HIBERNATED, UNKNOWN)
+GATHER = ("config", "status", "snapshots", "agent")
+GROUPS = ("status", "type", "node", "node_type", "pool", "tag", "cluster")
+NODE_ADDRESS = ("name", "cluster")
 CONNECT_WITH = ("agent_ipv4", "agent_ipv6", "cloud_init_ipv4", "cloud_init_ipv6", "name", "fqdn", "proxmox")
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Options = t.Mapping[str, t.Any]
 
 
@@ -44,12 +47,21 @@ class Filters:
         """Whether the guest, as it is listed, meets all of the cheap conditions."""
         tags = {tag.lower() for tag in split_tags(guest.tags)}
         return (
-            (not self.status or status_of(guest) in self.status)
+            self.fits_status(guest, None)
             and (not self.pools or guest.pool in self.pools)
             and (not self.nodes or guest.node in self.nodes)
             and (not self.types or guest.kind in self.types)
             and all(tag.lower() in tags for tag in self.tags)
         )
+
+    def fits_status(self, guest: Guest, exact: str | None) -> bool:
+        """Whether the guest is in one of the states, or may be as long as its exact state is not known."""
+        if not self.status:
+            return True
+        listed = status_of(guest)
+        if exact is None and listed == RUNNING and any(status in PAUSES for status in self.status):
+            return True
+        return (exact or listed) in self.status
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,9 @@ class InventoryRequest:
 
     filters: Filters = Filters()
     templates: bool = False
+    nodes: bool = False
+    node_address: str = "name"
+    cluster: str = ""
     gather: tuple[str, ...] = ()
     connect_with: tuple[str, ...] = ()
     prefer_networks: tuple[Network, ...] = ()
@@ -72,6 +87,11 @@ class InventoryRequest:
         """Whether a guest may be asked for its addresses."""
         return "agent" in self.gather or any(source.startswith("agent_") for source in self.connect_with)
 
+    @property
+    def asks_status(self) -> bool:
+        """Whether running guests are asked if they are paused."""
+        return "status" in self.gather or any(status in PAUSES for status in self.filters.status)
+
 
 def status_of(guest: Guest) -> str:
     """Return one of STATUSES; the list calls a paused guest running."""
@@ -83,10 +103,13 @@ def inventory_request(options: Options) -> InventoryRequest:
     return InventoryRequest(
         filters=_filters(options.get("filters")),
         templates=bool(options.get("templates")),
+        nodes=bool(options.get("nodes")),
+        node_address=_choices("node_address", [options.get("node_address") or "name"], NODE_ADDRESS)[0],
+        cluster=str(options.get("cluster") or ""),
         gather=_choices("gather", options.get("gather"), GATHER),
         connect_with=_choices("connect_with", options.get("connect_with"), CONNECT_WITH),
-        prefer_networks=_networks("prefer_networks", options.get("prefer_networks")),
-        exclude_networks=_networks("exclude_networks", options.get("exclude_networks")),
+        prefer_networks=read_networks("prefer_networks", options.get("prefer_networks")),
+        exclude_networks=read_networks("exclude_networks", options.get("exclude_networks")),
         workers_per_node=int(_at_least("workers_per_node", options.get("workers_per_node", 2), 1, 16)),
         agent_timeout=_at_least("agent_timeout", options.get("agent_timeout", 5), 0.1),
         agent_budget=_at_least("agent_budget", options.get("agent_budget", 30), 0.1),
@@ -140,16 +163,6 @@ def _choices(option: str, given: t.Any, known: tuple[str, ...]) -> tuple[str, ..
     names = tuple(str(name) for name in given or ())
     check_names(option, names, known)
     return names
-
-
-def _networks(option: str, given: t.Any) -> tuple[Network, ...]:
-    networks = []
-    for text in given or ():
-        try:
-            networks.append(ipaddress.ip_network(str(text)))
-        except ValueError as error:
-            raise InvalidRequest(f"{option}: {error}: write a network as in 192.0.2.0/24 or 2001:db8::/32") from error
-    return tuple(networks)
 
 
 def _at_least(option: str, value: t.Any, least: float, most: float = 86400) -> float:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import json
 import re
@@ -14,17 +15,25 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.addresses import (
+    Addresses,
+    Interface,
+    sorted_addresses,
+)
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.hosts import (
     NEEDS,
     RESERVED_NAMES,
     Known,
-    choose_address,
+    Route,
     configured_addresses,
     default_name,
+    doubtful_names,
+    exact_status,
     groups_of,
     guest_facts,
     is_template,
     named,
+    node_facts,
     route_to,
     unique_names,
 )
@@ -32,13 +41,13 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.in
     Memory,
     memory_from_cache,
 )
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.networks import network_devices
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.request import (
     CONNECT_WITH,
     InventoryRequest,
     check_prefix,
     inventory_request,
 )
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.waiting import Addresses
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import Guest
 
@@ -51,7 +60,9 @@ addresses = st.sampled_from(["10.0.0.1", "10.1.0.1", "192.0.2.1", "203.0.113.1",
 sources = st.lists(st.sampled_from(CONNECT_WITH), unique=True)
 knowledge = st.builds(
     lambda config, told, settled: Known(
-        config if "config" in settled else None, told if "agent" in settled else None, frozenset(settled)
+        config if "config" in settled else None,
+        interfaces=(Interface("eth0", "", told),) if "agent" in settled else None,
+        settled=frozenset(settled),
     ),
     st.fixed_dictionaries(
         {"name": st.just("web")},
@@ -62,7 +73,7 @@ knowledge = st.builds(
             "searchdomain": st.just("example.com example.net"),
         },
     ),
-    st.builds(Addresses, st.sampled_from([(), ("192.0.2.7",)]), st.sampled_from([(), ("2001:db8::7",)])),
+    st.sampled_from([(), ("192.0.2.7/24",), ("2001:db8::7/64",), ("192.0.2.7/24", "2001:db8::7/64")]),
     st.sets(st.sampled_from(["config", "agent"])),
 )
 states = st.sampled_from(["running", "stopped", "unknown"])
@@ -91,19 +102,16 @@ def test_names_do_not_depend_on_the_order_of_the_list(wanted, random):
 
 @given(st.lists(addresses), st.lists(networks), st.lists(networks))
 def test_the_address_that_is_chosen(candidates, prefer, exclude):
-    chosen = choose_address(candidates, prefer, exclude)
+    found = sorted_addresses(candidates, prefer, exclude)
     left = [
         address
         for address in map(ipaddress.ip_address, candidates)
         if not address.is_link_local and not address.is_loopback and not any(address in item for item in exclude)
     ]
-    assert (chosen is None) is (not left)
-    if chosen is None:
-        return
-    address = ipaddress.ip_address(chosen)
-    assert address in left
-    ranks = [next((rank for rank, item in enumerate(prefer) if other in item), len(prefer)) for other in left]
-    assert left[ranks.index(min(ranks))] == address
+    for version, texts in ((4, found.ipv4), (6, found.ipv6)):
+        wanted = [address for address in left if address.version == version]
+        wanted.sort(key=lambda other: next((rank for rank, item in enumerate(prefer) if other in item), len(prefer)))
+        assert texts == tuple(map(str, wanted))
 
 
 @given(sources, knowledge, states)
@@ -115,7 +123,7 @@ def test_a_route_needs_only_what_comes_before_it(connect_with, known, status):
     if route.needs:
         # Asking for it, whatever the answer, ends that need.
         assert route.needs not in known.settled
-        settled = Known(known.config, known.addresses, known.settled | {route.needs})
+        settled = dataclasses.replace(known, settled=known.settled | {route.needs})
         assert route_to(guest, settled, request).needs != route.needs
         assert status != "stopped" or route.needs != "agent"
     if "name" in connect_with and "proxmox" not in connect_with[: connect_with.index("name")]:
@@ -186,7 +194,10 @@ def test_groups_have_the_prefix_and_only_the_kinds_wanted():
 @given(st.integers(100, 105), knowledge, st.booleans())
 def test_what_is_cached_comes_back(vmid, known, missed):
     memory = Memory("here", 1000.0, [{"vmid": vmid, "type": "qemu", "node": "pve1"}])
-    for what, answer in (("config", known.config), ("agent", known.addresses)):
+    for what, answer in (
+        ("config", known.config),
+        ("agent", [interface.as_result() for interface in known.interfaces or ()]),
+    ):
         if what in known.settled:
             memory.keep(what, vmid, answer)
         elif missed:
@@ -205,7 +216,10 @@ def test_what_is_cached_comes_back(vmid, known, missed):
         lambda inner: (
             st.lists(inner)
             | st.dictionaries(
-                st.sampled_from(["version", "source", "read_at", "guests", "config", "agent", "missed"]), inner
+                st.sampled_from(
+                    ["version", "source", "read_at", "guests", "nodes", "answers", "missed", "config", "agent"]
+                ),
+                inner,
             )
         ),
     )
@@ -219,7 +233,7 @@ def test_a_cache_of_another_hand_is_nothing(data):
     [
         ({"connect_with": ["agent"]}, "connect_with 'agent' is not known"),
         ({"gather": ["configs"]}, "gather 'configs' is not known: did you mean config?"),
-        ({"filters": {"status": ["up"]}}, "filters.status 'up' is not known: known are hibernated, running"),
+        ({"filters": {"status": ["up"]}}, "filters.status 'up' is not known: known are hibernated, paused"),
         ({"filters": {"types": ["vm"]}}, "filters.types 'vm' is not known"),
         ({"filters": {"tags": {"a": "b"}}}, "filters.tags must be a list"),
         ({"filters": ["status"]}, "filters must be a mapping"),
@@ -248,3 +262,124 @@ def test_filters_take_one_value_for_a_list_of_one():
 def test_prefixes_that_no_variable_can_have(prefix):
     with pytest.raises(InvalidRequest, match="hostvars_prefix must be letters"):
         check_prefix("hostvars_prefix", prefix)
+
+
+@pytest.mark.parametrize(
+    "name", ["localhost", "localhost.localdomain", "web.localhost", "LOCALHOST", "ip6-localhost", "ip6-loopback"]
+)
+def test_by_some_names_a_machine_means_itself(name):
+    assert unique_names([(3006, name)]) == {3006: f"{name}-3006"}
+    assert doubtful_names([(3006, name)]) == {3006}
+
+
+def test_names_that_others_have_lead_to_these():
+    guests = [(3003, "web"), (3004, "web"), (3005, "pve1"), (3007, "db"), (3008, None), (3009, "localhosts")]
+    assert doubtful_names(guests, ["pve1"]) == {3004, 3005}
+    request = InventoryRequest(connect_with=("name", "fqdn", "proxmox"))
+    guest = Guest(3004, "pve2", "qemu", "web", "running", template=False)
+    assert route_to(guest, Known(), request).host == "web"
+    assert route_to(guest, Known(), request, doubtful=True).host == "pve2"
+
+
+def test_names_of_hosts_of_other_files_are_taken():
+    assert unique_names([(100, "web"), (101, "db")], ["web", "web-100"]) == {100: "web-100-100", 101: "db"}
+
+
+def test_a_paused_guest_is_what_it_says_itself():
+    guest = Guest(100, "pve1", "qemu", "web", "running", template=False)
+    paused = Known(status={"status": "paused", "qmpstatus": "paused"}, settled=frozenset({"status"}))
+    assert (exact_status(guest, Known()), exact_status(guest, paused)) == ("running", "paused")
+    request = inventory_request({"gather": ["status", "agent"], "connect_with": ["agent_ipv4"]})
+    facts = guest_facts(guest, {}, paused, request)
+    assert (facts["status"], facts["qmpstatus"], facts["addresses"]) == ("paused", "paused", None)
+    # Its agent would hold a worker of the node for 3 s.
+    assert route_to(guest, paused, request) == Route()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "listed", "exact", "fits"),
+    [
+        ([], "running", None, True),
+        (["running"], "running", None, True),
+        (["running"], "running", "paused", False),
+        (["paused"], "running", None, True),
+        (["paused"], "running", "running", False),
+        (["paused"], "running", "paused", True),
+        (["paused"], "stopped", None, False),
+        (["prelaunch", "stopped"], "running", "prelaunch", True),
+    ],
+)
+def test_the_state_as_far_as_it_is_known(wanted, listed, exact, fits):
+    request = inventory_request({"filters": {"status": wanted}})
+    assert request.asks_status is bool({"paused", "prelaunch"} & set(wanted))
+    assert request.filters.fits_status(Guest(100, "pve1", "qemu", status=listed), exact) is fits
+
+
+def test_only_the_own_network_devices_where_the_configuration_is_known():
+    config = {"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0"}
+    interfaces = (
+        Interface("docker0", "02:42:AC:11:00:01", ("172.17.0.1/16",)),
+        Interface("eth0", "BC:24:11:00:00:01", ("192.0.2.1/24",)),
+    )
+    guest = Guest(100, "pve1", "qemu", "web", "running", template=False)
+    request = inventory_request({"gather": ["config", "agent"], "connect_with": ["agent_ipv4"]})
+    for read, addresses in ((config, ["192.0.2.1"]), (None, ["172.17.0.1", "192.0.2.1"])):
+        known = Known(config=read, interfaces=interfaces, settled=frozenset({"agent", "config"}))
+        facts = guest_facts(guest, {}, known, request)
+        assert facts["addresses"]["ipv4"] == addresses
+        assert [item["name"] for item in facts["interfaces"]] == ["docker0", "eth0"]
+        assert route_to(guest, known, request).host == addresses[0]
+
+
+def test_network_devices_are_data():
+    config = {
+        "net10": "e1000=BC:24:11:00:00:0A,bridge=vmbr1,link_down=1",
+        "net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0,tag=20,firewall=1,mtu=1400,queues=4,rate=12.5,trunks=10;20-30",
+        "ipconfig0": "ip=192.0.2.5/24,gw=192.0.2.1,ip6=auto",
+        "name": "web",
+    }
+    assert network_devices("qemu", config) == [
+        {
+            "slot": "net0",
+            "model": "virtio",
+            "mac": "BC:24:11:00:00:01",
+            "bridge": "vmbr0",
+            "vlan": 20,
+            "firewall": True,
+            "mtu": 1400,
+            "queues": 4,
+            "rate": "12.5",
+            "trunks": ["10", "20-30"],
+            "ip": "192.0.2.5/24",
+            "gateway": "192.0.2.1",
+            "ip6": "auto",
+        },
+        {"slot": "net10", "model": "e1000", "mac": "BC:24:11:00:00:0A", "bridge": "vmbr1", "link_down": True},
+    ]
+    container = {"net0": "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:02,ip=dhcp,tag=7,type=veth"}
+    assert network_devices("lxc", container) == [
+        {
+            "slot": "net0",
+            "name": "eth0",
+            "bridge": "vmbr0",
+            "mac": "BC:24:11:00:00:02",
+            "ip": "dhcp",
+            "vlan": 7,
+            "type": "veth",
+        }
+    ]
+
+
+def test_a_node_has_the_same_variables():
+    request = inventory_request({"cluster": "east", "gather": ["config", "agent", "snapshots", "status"]})
+    entry = {"node": "pve1", "status": "online", "uptime": 7, "maxcpu": 4}
+    facts = node_facts(entry, request)
+    guest = guest_facts(Guest(100, "pve1", "qemu", "web", "running"), {}, Known(), request)
+    assert facts.keys() == guest.keys()
+    assert (facts["name"], facts["node"], facts["type"], facts["status"]) == ("pve1", "pve1", "node", "online")
+    assert (facts["vmid"], facts["uptime"], facts["maxcpu"], facts["cluster"]) == (None, 7, 4, "east")
+    kinds = ["status", "type", "node", "node_type", "pool", "tag", "cluster"]
+    assert groups_of(facts, kinds, "") == ["status_online", "type_node", "cluster_east"]
+    assert groups_of(guest, kinds, "") == [
+        "status_running", "type_qemu", "node_pve1", "node_type_pve1_qemu", "cluster_east",
+    ]  # fmt: skip

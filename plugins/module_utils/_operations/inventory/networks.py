@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The network devices of a configuration as data, in the words of pve_vm's own options."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ..._pve.guests import LXC
+from ..._pve.properties import PropertyFormat, truth
+from ..._pve.vm_config import IPCONFIG, NIC, NIC_KEY
+
+LXC_NIC = PropertyFormat()
+_NAMES = {"macaddr": "mac", "hwaddr": "mac", "tag": "vlan", "gw": "gateway", "gw6": "gateway6"}
+_NUMBERS = frozenset({"vlan", "mtu", "queues"})
+_FLAGS = frozenset({"firewall", "link_down"})
+
+Config = t.Mapping[str, t.Any]
+
+
+def slots(config: Config, family: str) -> list[str]:
+    """The keys of a family that a configuration has, by their numbers."""
+    keys = (key for key in config if re.fullmatch(family + r"\d+", key))
+    return sorted(keys, key=lambda key: int(key[len(family) :]))
+
+
+def network_devices(kind: str, config: Config) -> list[dict[str, t.Any]]:
+    """Return the network devices; those of a virtual machine have the addresses that cloud-init gives them."""
+    found = []
+    for slot in slots(config, "net"):
+        parts = (LXC_NIC if kind == LXC else NIC).parse(str(config[slot]))
+        if kind != LXC:
+            number = NIC_KEY.sub(r"\1", slot)
+            parts.update(IPCONFIG.parse(str(config.get(f"ipconfig{number}") or "")))
+        named = {_NAMES.get(name, name): value for name, value in parts.items()}
+        found.append({"slot": slot, **{name: _value(name, value) for name, value in named.items()}})
+    return found
+
+
+def _value(name: str, text: str) -> t.Any:
+    if name in _FLAGS:
+        return truth(text) == "1"
+    if name == "trunks":
+        return [vlan for vlan in text.split(";") if vlan]
+    return int(text) if name in _NUMBERS and text.isdigit() else text
