@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.support.api_client import ApiClient
+from tests.support.service import wait_until
 
 GIB = 1024**3
 
@@ -92,10 +93,9 @@ def test_ha_guests_are_started_by_their_manager(pve_cluster, api):
     upid = api.data("POST", "/nodes/pve1/qemu/100/status/start")
     assert upid.split(":")[5] == "hastart"
     assert (api.finish(upid), pve_cluster.status(100)) == ("OK", "stopped")
-    time.sleep(0.3)
-    assert (pve_cluster.status(100), resource(api, 100)["hastate"]) == ("running", "started")
+    wait_until(lambda: (pve_cluster.status(100), resource(api, 100)["hastate"]) == ("running", "started"))
     assert api.task("POST", "/nodes/pve1/qemu/100/status/shutdown") == "OK"
-    time.sleep(0.3)
+    wait_until(lambda: (pve_cluster.status(100), resource(api, 100)["hastate"]) == ("stopped", "stopped"))
     refused = "unable to remove VM 100 - used in HA resources and purge parameter not set."
     assert api("DELETE", "/nodes/pve1/qemu/100").reason == refused
     assert api.task("DELETE", "/nodes/pve1/qemu/100", purge=1) == "OK"

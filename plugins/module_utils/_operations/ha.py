@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from .._pve.client import PveClient
 from .._pve.commands import Command, run_command
-from .._pve.errors import InvalidRequest, Meaning, PveError
-from .._pve.guests import GuestHandle
+from .._pve.errors import InvalidRequest, Meaning, PermissionDenied, PveError, Refused
+from .._pve.guests import LXC, Guest, GuestHandle
 from .._pve.tasks import Task
 from .plan import Change, Plan, Step
 
@@ -21,6 +21,7 @@ NODE_AFFINITY = "node-affinity"
 NOT_IMPLEMENTED = 501
 # What PVE 9 makes of a group when it is upgraded (PVE::HA::Groups migrate_groups_to_rules).
 FORMER_GROUP = "ha-group-{}"
+STARTED = "started"
 _MIGRATED = "groups have been migrated to rules"
 
 
@@ -86,6 +87,40 @@ def plan_ha(vmid: int, place: Place) -> Plan:
     )
     # A rule speaks only of what is HA's already.
     return Plan((resource,) if place.rule is None else (resource, RuleStep(sid, place.rule)))
+
+
+def sid_of(guest: Guest) -> str:
+    """How HA calls a guest."""
+    return f"{'ct' if guest.kind == LXC else 'vm'}:{guest.vmid}"
+
+
+def is_wanted_running(handle: GuestHandle) -> bool:
+    """Whether HA means to let the guest run, whatever it is now; False when the caller may not know."""
+    try:
+        found = handle.client.read("cluster", "ha", "resources", sid_of(handle.guest))
+    except (PermissionDenied, Refused):
+        return False
+    return str(found.get("state") or STARTED) in (STARTED, "enabled")
+
+
+def want_stopped(handle: GuestHandle) -> bool:
+    """Let HA stop the guest whatever it is at; False when the caller may not.
+
+    A command to stop is only heeded by a resource that is settled (PVE::HA::Manager, next_state_started); what is
+    requested of a resource stays.
+    """
+    path = ("cluster", "ha", "resources", sid_of(handle.guest))
+    try:
+        done = lambda: not is_wanted_running(handle)  # noqa: E731
+        run_command(handle.client, Command("PUT", path, {"state": "stopped"}, done=done))
+    except (PermissionDenied, Refused):
+        return False
+    return True
+
+
+def takes_commands(ha_state: str) -> bool:
+    """Whether a resource in this state heeds what it is told, or is on its way to a stop already."""
+    return ha_state in (STARTED, "request_stop", "stopped", "error")
 
 
 @dataclass(frozen=True)

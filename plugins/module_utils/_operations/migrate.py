@@ -16,6 +16,7 @@ from .._pve.guests import Guest, GuestHandle
 from .._pve.numbers import in_full
 from .._pve.tasks import Task
 from .facts import HIBERNATED, PAUSED, RUNNING, Status, read_status
+from .ha import takes_commands
 from .plan import Applier, Change, Plan, Step
 
 # PVE makes cloud-init's drive anew on the other node (PVE::QemuMigrate scan_local_volumes).
@@ -51,6 +52,8 @@ class MigrationStep(Step):
     def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:
         if handle is None:
             raise TypeError("a migration is about a guest")
+        if self.through_ha:
+            _await_settled(handle)
         task = run_command(client, self.command, handle)
         if self.through_ha:
             _await_node(handle, self.target)
@@ -134,6 +137,18 @@ def _reasons(request: MigrationRequest, status: Status, conditions: Conditions, 
         disks = ", ".join(conditions.local_disks)
         found.append(f"it runs, and its disks are on this node only ({disks}): stop it first, or let them be copied")
     return found
+
+
+def _await_settled(handle: GuestHandle) -> None:
+    """Wait while HA starts or moves the guest: what it is told meanwhile is lost; raises TimedOut at the deadline."""
+    deadline = handle.client.deadline
+    tries = deadline.tries(deadline.remaining)
+    while not takes_commands(read_status(handle).ha_state):
+        if not tries.again():
+            raise TimedOut(
+                f"HA was still starting or moving {handle.guest.label} after {deadline.seconds:g} s, so it was not "
+                f"asked to move it: look at it with ha-manager status"
+            )
 
 
 def _node_of(handle: GuestHandle) -> str:

@@ -27,6 +27,7 @@ from .facts import (
     read_pending,
     read_status,
 )
+from .ha import is_wanted_running, takes_commands, want_stopped
 from .plan import Applier, Change, Outcome, Plan, Step, outcome
 from .selection import select_guest, selector_from
 from .waiting import wait_for_addresses, wait_for_agent
@@ -38,6 +39,8 @@ WAIT_FOR = ("agent", "ip")
 SETTLE_SECONDS = 5.0
 # The task of a reboot ends with the shutdown: PVE's clean-up starts the guest afterwards (qm cleanup).
 REBOOT_SETTLE_SECONDS = 60.0
+# HA heeds a command in its next rounds, of ten seconds each (PVE::HA::CRM).
+HA_ROUND_SECONDS = 25.0
 
 # The condition that a state, or an action of PVE, ends in; several where more than one will do.
 _ENDS_IN: dict[str, tuple[str, ...]] = {
@@ -90,8 +93,28 @@ class PowerStep(Step):
             command = replace(command, done=lambda: read_status(handle).condition in self.ends_in)
         task = run_command(client, command, handle)
         if self.through_ha:
-            await_condition(handle, self.ends_in, client.deadline, Cause(upid=task.upid) if task else Cause())
+            asked = Cause(upid=task.upid) if task else Cause()
+            if STOPPED in self.ends_in:
+                await_ha_stop(handle, self.ends_in, asked)
+            else:
+                await_condition(handle, self.ends_in, client.deadline, asked)
         return task
+
+
+@dataclass(frozen=True)
+class HaStopStep:
+    """Let HA start a guest no more that is stopped at the moment."""
+
+    title: str
+    changes: tuple[Change, ...] = ()
+
+    def run(self, _client: PveClient, handle: GuestHandle | None) -> Task | None:
+        """Request it, and wait until the guest is stopped for good; raises a PveError."""
+        if handle is None:
+            raise TypeError("a power step is about a guest")
+        want_stopped(handle)
+        await_ha_stop(handle, _ENDS_IN["stopped"], Cause())
+        return None
 
 
 def power_request(parameters: t.Mapping[str, t.Any]) -> PowerRequest:
@@ -138,6 +161,10 @@ def bring_into_state(applier: Applier, handle: GuestHandle, status: Status, requ
     Returns the new status; None when nothing was sent. Raises a PveError.
     """
     plan = plan_power(request, handle.guest, status)
+    if not plan.changed and request.state == "stopped" and is_through_ha(status) and is_wanted_running(handle):
+        # It is about to start, as right after somebody has asked for that.
+        title = f"let HA keep {handle.guest.label} stopped"
+        plan = Plan((HaStopStep(title),), (Change("ha", "started", "stopped"),))
     if not applier.apply(plan, handle):
         return None
     rebooted = any(isinstance(step, PowerStep) and "reboot" in step.command.tail for step in plan.steps)
@@ -241,8 +268,7 @@ _ONCE = ("reboot", "reset")
 
 
 def _step(guest: Guest, status: Status, action: str, form: t.Mapping[str, t.Any]) -> PowerStep:
-    # PVE::HA::Config service_is_ha_managed: an ignored guest is not HA's.
-    through_ha = status.ha_managed and status.ha_state != "ignored" and action in _HA_TASKS
+    through_ha = is_through_ha(status) and action in _HA_TASKS
     own_task = ("vz" if guest.kind == LXC else "qm") + _TASK_NAMES.get(action, action)
     command = Command(
         "POST",
@@ -256,6 +282,33 @@ def _step(guest: Guest, status: Status, action: str, form: t.Mapping[str, t.Any]
     )
     title = _TITLES.get(action, f"{action} {{}}").format(guest.label)
     return PowerStep(title, command, ends_in=_ENDS_IN[action], through_ha=through_ha)
+
+
+def is_through_ha(status: Status) -> bool:
+    """Whether HA starts and stops the guest (PVE::HA::Config, service_is_ha_managed)."""
+    return status.ha_managed and status.ha_state != "ignored"
+
+
+def await_ha_stop(handle: GuestHandle, wanted: tuple[str, ...], asked_ha: Cause) -> Status:
+    """Wait until HA has stopped the guest for good; raises as await_condition does.
+
+    HA loses a command that comes while it starts or moves the guest, and would start one that it has not been told to
+    let lie.
+    """
+    deadline = handle.client.deadline
+    tries, heeded, insisted = deadline.tries(deadline.remaining), deadline.within(HA_ROUND_SECONDS), False
+    while True:
+        status = read_status(handle)
+        is_down, settled = status.condition in wanted, takes_commands(status.ha_state)
+        if is_down and settled and not is_wanted_running(handle):
+            return status
+        if status.ha_state == "error":
+            raise Refused(f"{handle.guest.label} is in the HA state error: look at it with ha-manager status", asked_ha)
+        if not insisted and (is_down or not settled or (heeded.expired and status.ha_state != "request_stop")):
+            insisted = True
+            want_stopped(handle)
+        if not tries.again():
+            raise TimedOut(_ha_is_late(handle, status, wanted, deadline), asked_ha)
 
 
 def await_condition(
@@ -274,12 +327,17 @@ def await_condition(
             raise Refused(f"{handle.guest.label} is in the HA state error: look at it with ha-manager status", asked_ha)
         if not tries.again():
             break
-    where = f"{handle.guest.label} on node {handle.guest.node} is {status.condition} and not {wanted[0]}"
     if asked_ha:
-        raise TimedOut(
-            f"{where} after {watch.seconds:.0f} s: HA was asked for it, look at it with ha-manager status", asked_ha
-        )
+        raise TimedOut(_ha_is_late(handle, status, wanted, watch), asked_ha)
+    where = f"{handle.guest.label} on node {handle.guest.node} is {status.condition} and not {wanted[0]}"
     raise Refused(f"{where}, although PVE's task ended well: look at the guest's own console and the node's log")
+
+
+def _ha_is_late(handle: GuestHandle, status: Status, wanted: tuple[str, ...], watch: Deadline) -> str:
+    return (
+        f"{handle.guest.label} on node {handle.guest.node} is {status.condition} and not {wanted[0]} after "
+        f"{watch.seconds:.0f} s: HA was asked for it, look at it with ha-manager status"
+    )
 
 
 def _wait_for(handle: GuestHandle, request: PowerRequest) -> Addresses | None:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from typing import Any
@@ -282,18 +281,14 @@ class Cluster(Snapshots, Consoles, Vzdump):
         return await self.task(node, "qmigrate", vm.vmid, user, body, vm=vm, log=log)
 
     async def _ha_migrate(self, vm: Any, target: str, user: str) -> str:
-        async def later() -> None:
-            await asyncio.sleep(self.knobs.ha_seconds)
-            vm.node = target
-
         async def body() -> None:
-            if self.knobs.ha_seconds:
-                self.in_background(later())
-            else:
-                vm.node = target
+            self.tell_ha_to_move(vm, target)
 
         log = [f"Requesting HA migration for VM {vm.vmid} to node {target}"]
         return await self.task(vm.node, "hamigrate", vm.vmid, user, body, lock=False, log=log)
+
+    def tell_ha_to_move(self, vm: Any, target: str) -> None:
+        """Overridden by the HA part."""
 
     def _move_guest(self, vm: Any, target: str, with_local_disks: bool) -> None:
         """A running guest needs its disks shared, or with-local-disks; a local ISO stops it either way."""

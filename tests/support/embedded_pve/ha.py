@@ -6,20 +6,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from fakepve.model import PveError
 from fakepve.routing import split_list
 
-from .base import EmbeddedBase, parameter_error
+from .base import parameter_error
 from .knobs import Knobs
+from .power import Power
 
 MIGRATED = "ha groups have been migrated to rules"
 
 
-class HighAvailability(EmbeddedBase):
+class HighAvailability(Power):
     def __init__(self, host: str, port: int, knobs: Knobs) -> None:
         super().__init__(host, port, knobs)
         self.ha_rules: dict[str, dict[str, Any]] = {}
@@ -28,6 +31,8 @@ class HighAvailability(EmbeddedBase):
     def _routes_embedded_ha(self) -> list[tuple[str, str, Any]]:
         return [
             ("POST", "/cluster/ha/resources", self._ha_resource_create),
+            ("GET", "/cluster/ha/resources/{sid}", self._ha_resource),
+            ("PUT", "/cluster/ha/resources/{sid}", self._ha_resource_update),
             ("GET", "/cluster/ha/groups", self._ha_groups),
             ("GET", "/cluster/ha/rules", self._ha_rules),
             ("GET", "/cluster/ha/rules/{rule}", self._ha_rule),
@@ -45,7 +50,110 @@ class HighAvailability(EmbeddedBase):
             raise PveError(500, f"HA group '{group}' does not exist")
         if guest.ha_managed:
             raise PveError(500, f"resource ID '{sid}' already defined")
-        guest.ha_state = values.get("state", "started")
+        guest.ha_request = values.get("state", "started")
+        if self.knobs.ha_seconds:
+            # A new service that is to run has to be started first, whether it runs or not (PVE::HA::Manager).
+            guest.ha_state = "request_start" if guest.ha_request == "started" else "request_stop"
+            self._act_later(guest)
+        else:
+            guest.ha_state = guest.ha_request
+
+    # ---- what the CRM does in its rounds (PVE::HA::Manager next_state_*; 96d-ha-stop-during-start.json)
+
+    def tell_ha(self, guest: Any, state: str, act: Callable[[], None]) -> None:
+        """hastart sets what is requested; hastop is a command, which only a service that is started takes."""
+        if not self.knobs.ha_seconds:
+            guest.ha_state = guest.ha_request = state
+            act()
+            return
+        if state == "started":
+            guest.ha_request = "started"
+        else:
+            guest.ha_command = "stop"
+        self._act_later(guest)
+
+    def tell_ha_to_move(self, vm: Any, target: str) -> None:
+        if self.knobs.ha_seconds:
+            vm.ha_command = target
+            self._act_later(vm)
+        else:
+            vm.node = target
+
+    def _act_later(self, guest: Any) -> None:
+        if not getattr(guest, "ha_acts", False):
+            guest.ha_acts = True
+            self.in_background(self._rounds(guest))
+
+    async def _rounds(self, guest: Any) -> None:
+        try:
+            while guest.ha_managed:
+                await asyncio.sleep(self.knobs.ha_seconds)
+                before = guest.ha_state
+                command = getattr(guest, "ha_command", None)
+                guest.ha_command = None
+                guest.ha_state = self._next_state(guest, before, command)
+                if guest.ha_state == before:
+                    return
+        finally:
+            guest.ha_acts = False
+
+    def _next_state(self, guest: Any, state: str, command: str | None) -> str:
+        wanted = self._requested(guest)
+        if state == "started":
+            if wanted == "stopped":
+                return "request_stop"
+            if command == "stop":
+                guest.ha_request = "stopped"
+                return "request_stop"
+            if command:
+                guest.ha_target = command
+                return "migrate"
+        elif state == "stopped":
+            if wanted == "started":
+                return "request_start"
+            # The LRM stops whatever runs and is not to.
+            self.halt_guest(guest)
+        elif state == "request_start":
+            # Commands that come now are lost, and so they are below.
+            if guest.status != "running" and self.start_problem(guest) is None:
+                self.run_guest(guest)
+            return "started"
+        elif state == "request_stop":
+            self.halt_guest(guest)
+            return "stopped"
+        elif state == "migrate":
+            guest.node = guest.ha_target
+            return "started" if wanted == "started" else "request_stop"
+        return state
+
+    @staticmethod
+    def _requested(guest: Any) -> str:
+        wanted = getattr(guest, "ha_request", None)
+        return str(wanted or ("stopped" if guest.ha_state in ("stopped", "request_stop") else "started"))
+
+    def _service(self, sid: str) -> Any:
+        guest = self.guest(int(sid.rpartition(":")[2]))
+        return guest if guest is not None and guest.ha_managed else None
+
+    async def _ha_resource(self, values: dict[str, Any], user: str) -> dict[str, Any]:
+        self.require(user, "/", "Sys.Audit")
+        guest = self._service(values["sid"])
+        if guest is None:
+            raise PveError(500, f"no such resource '{values['sid']}'")
+        return {"sid": values["sid"], "type": "vm", "state": self._requested(guest), "digest": "0" * 40}
+
+    async def _ha_resource_update(self, values: dict[str, Any], user: str) -> None:
+        self.require(user, "/", "Sys.Console")
+        guest = self._service(values["sid"])
+        if guest is None:
+            raise PveError(500, f"update resources config failed: no such resource '{values['sid']}'")
+        guest.ha_request = values.get("state", self._requested(guest))
+        if self.knobs.ha_seconds:
+            self._act_later(guest)
+            return
+        guest.ha_state = guest.ha_request
+        if guest.ha_request == "stopped":
+            self.halt_guest(guest)
 
     async def _ha_groups(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
         if not self.knobs.ha_groups:
@@ -87,5 +195,6 @@ class HighAvailability(EmbeddedBase):
 
     def forget_guest(self, guest: Any) -> None:
         super().forget_guest(guest)
+        guest.ha_state = None
         for rule in self.ha_rules.values():
             rule["resources"] = [sid for sid in rule["resources"] if sid != f"vm:{guest.vmid}"]

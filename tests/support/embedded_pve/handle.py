@@ -250,7 +250,11 @@ class PveHandle:
         self.call(lambda: setattr(self.server.guest(vmid), "agent", None))
 
     def set_ha_state(self, vmid: int, state: str | None) -> None:
-        self.call(lambda: setattr(self.server.guest(vmid), "ha_state", state))
+        def put() -> None:
+            guest = self.server.guest(vmid)
+            guest.ha_state, guest.ha_request = state, None
+
+        self.call(put)
 
     def add_ha_rule(self, name: str, *resources: str, nodes: str = "pve1") -> None:
         """A node affinity rule of PVE 9."""

@@ -38,7 +38,7 @@ class Knobs:
     proxy_seconds: float = 30.0
     """Seconds after which pveproxy answers 596 to a request that is still being worked on."""
     ha_seconds: float = 0.0
-    """Seconds the HA manager needs to act on a request."""
+    """Seconds between the rounds of the HA manager, which take a service from one state to the next; 0 acts at once."""
     ha_groups: bool = False
     """As before PVE 9: HA has groups, and no rules."""
     silent_agent_seconds: float = 0.0

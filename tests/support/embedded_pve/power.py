@@ -101,21 +101,16 @@ class Power(Create, Tasks):
         return await self._ask_ha(ct, user, state, act)
 
     async def _ask_ha(self, guest: Any, user: str, state: str, act: Callable[[], None]) -> str:
-        async def later() -> None:
-            await asyncio.sleep(self.knobs.ha_seconds)
-            act()
-
         async def body() -> None:
-            guest.ha_state = state
-            if self.knobs.ha_seconds:
-                self.in_background(later())
-            else:
-                act()
+            self.tell_ha(guest, state, act)
 
         verb = "start" if state == "started" else "stop"
         kind = "VM" if self.vm(guest.vmid) else "CT"
         log = [f"Requesting HA {verb} for {kind} {guest.vmid}"]
         return await self.task(guest.node, "ha" + verb, guest.vmid, user, body, lock=False, log=log)
+
+    def tell_ha(self, guest: Any, state: str, act: Callable[[], None]) -> None:
+        """Overridden by the HA part."""
 
     def start_problem(self, vm: Any) -> str | None:
         """Why QEMU would not start: a missing bridge or volume shows only now."""

@@ -14,8 +14,9 @@ from ..._pve.guests import QEMU, GuestHandle, is_absent
 from ..plan import Applier, Change, Plan, Step
 from ..power import PowerRequest, bring_into_state
 from .request import VmRequest
-from .state import VmState
+from .state import VmState, read_state
 
+_IS_RUNNING = "is running - destroy failed"
 # What makes a guest this one and no other, should its number be given to another meanwhile.
 _IDENTITY = ("smbios1", "vmgenid", "meta")
 
@@ -23,10 +24,21 @@ _IDENTITY = ("smbios1", "vmgenid", "meta")
 def remove_vm(applier: Applier, handle: GuestHandle, request: VmRequest, state: VmState) -> None:
     """Stop the guest, if that is allowed, and destroy it; raises a PveError and then has changed nothing or little."""
     _check_removable(request, state)
+    _stop(applier, handle, request, state)
+    try:
+        applier.apply(plan_removal(request, state, handle), handle)
+    except PveError as error:
+        # HA, or somebody else, has started it meanwhile.
+        if _IS_RUNNING not in str(error) or not request.force or _is_gone(handle, state.values):
+            raise
+        _stop(applier, handle, request, read_state(handle))
+        applier.apply(plan_removal(request, state, handle), handle)
+
+
+def _stop(applier: Applier, handle: GuestHandle, request: VmRequest, state: VmState) -> None:
     if state.running and state.status is not None:
         stop = PowerRequest(request.selector, "stopped", stop_method="stop")
         bring_into_state(applier, handle, state.status, stop)
-    applier.apply(plan_removal(request, state, handle), handle)
 
 
 def _check_removable(request: VmRequest, state: VmState) -> None:
