@@ -65,6 +65,7 @@ DETAILS = _rows(
     # Whose guests are touched.
     Detail("ownership", default="adopt", choices=("require", "adopt", "ignore")),
     Detail("adopt_custom_names", "flag", default=False),
+    Detail("cloud", pattern=NAME),
     Detail("tag", default="cloudstack", pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"),
     # What tenants may select.
     Detail("allowed_templates", "words", default=("*",)),

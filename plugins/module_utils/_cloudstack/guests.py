@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from .._operations.facts import Status, parse_status, read_status
@@ -17,15 +18,18 @@ from .._pve.errors import (
     NotFound,
     PermissionDenied,
     PveError,
+    TimedOut,
     TransportError,
     Unreachable,
 )
 from .._pve.guests import KIND_NAMES, QEMU, Guest, GuestHandle, parse_guests
-from .ownership import Mark, Verdict, foreign, judge, read_mark
+from .ownership import Mark, Verdict, foreign, is_instance_name, judge, read_mark
 
 if t.TYPE_CHECKING:
     from .run import Run
 
+# How long a node may take for its first answer before somebody asks the cluster how it is.
+LOOK_SECONDS = 4.0
 Found = t.Tuple[GuestHandle, Status]  # noqa: UP006 - Python 3.9 evaluates it
 
 
@@ -42,11 +46,37 @@ def locate(run: Run) -> Found | None:
     client, vmid = run.client, run.vmid
     guest = Guest(vmid, run.node, QEMU)
     try:
-        status = parse_status(client.read_once("nodes", guest.node, QEMU, vmid, "status", "current"))
-    except (NotFound, Unreachable, AnswerLost):
+        with briefly(run):
+            status = parse_status(client.read_once("nodes", guest.node, QEMU, vmid, "status", "current"))
+    except (NotFound, Unreachable, AnswerLost, TimedOut):
         # It may have moved, and its former node may be down.
         return _look_up(run, lambda item: item.vmid == vmid)
     return GuestHandle(client, guest), status
+
+
+@contextlib.contextmanager
+def briefly(run: Run) -> t.Iterator[None]:
+    """Give PVE little time to answer: a node that is down may keep a request for a minute."""
+    client, whole = run.client, run.client.deadline
+    client.deadline = whole.within(LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        client.deadline = whole
+
+
+def check_online(node: str, entries: t.Iterable[t.Mapping[str, t.Any]]) -> None:
+    """Raise Unreachable when the cluster's list has the node as offline: nothing on it can be asked."""
+    if any(str(entry.get("node")) == node and entry.get("status") == "offline" for entry in entries if is_node(entry)):
+        raise Unreachable(
+            f"node {node} is offline, as the other nodes of the cluster say: nobody can tell what runs there; "
+            f"try again when it is back, or when HA has moved its guests"
+        )
+
+
+def is_node(entry: t.Mapping[str, t.Any]) -> bool:
+    """Whether an entry of the cluster's resources, or of the list of nodes, is a node."""
+    return entry.get("type") == "node"
 
 
 def _look_up(run: Run, is_meant: t.Callable[[Guest], bool]) -> Found | None:
@@ -57,13 +87,14 @@ def _look_up(run: Run, is_meant: t.Callable[[Guest], bool]) -> Found | None:
         return None
     if guest.kind != QEMU:
         raise InvalidRequest(f"guest {guest.vmid} is a {KIND_NAMES[guest.kind]}, not {run.instance.name}")
+    check_online(guest.node, resources)
     handle = GuestHandle(run.client, guest)
     return handle, read_status(handle)
 
 
 def _confirm_absence(run: Run, resources: t.Iterable[t.Mapping[str, t.Any]]) -> None:
     """Raise a PveError unless every node takes part in the answer, and the number really is free."""
-    nodes = [entry for entry in resources if entry.get("type") == "node"]
+    nodes = [entry for entry in resources if is_node(entry)]
     silent = sorted(str(entry["node"]) for entry in nodes if entry.get("status") == "offline")
     if silent or not nodes:
         raise TransportError(
@@ -101,15 +132,31 @@ def is_taken(error: PveError) -> bool:
 
 
 def find_by_mark(run: Run) -> Found | None:
-    """Find the guest of an instance whose number CloudStack does not know, by its mark; as locate does."""
+    """Find the guest of an instance whose number CloudStack does not know, by its mark; as locate does.
+
+    Guests of its name are looked at first. A guest that goes by the name of another instance is not looked at, so that
+    this costs little however many instances there are.
+    """
     instance, tag = run.instance, run.details.required("tag").lower()
     resources: list[dict[str, t.Any]] = run.client.read("cluster", "resources")
-    for guest in parse_guests(resources):
-        if guest.kind == QEMU and tag in guest.tags.lower().replace(",", ";").split(";"):
-            handle = GuestHandle(run.client, guest)
-            mark = read_mark(handle.read("config"))
-            if mark.uuid == instance.uuid and mark.genuine:
-                return handle, read_status(handle)
+    tagged = [
+        guest
+        for guest in parse_guests(resources)
+        if guest.kind == QEMU and tag in guest.tags.lower().replace(",", ";").split(";")
+    ]
+    names = {guest.vmid: guest.name for guest in tagged}
+    for node in sorted({guest.node for guest in tagged if not guest.name}):
+        # The list does not know the name of a new guest yet, nor those of a node that was just started.
+        check_online(node, resources)
+        names.update({int(item["vmid"]): str(item.get("name") or "") for item in run.client.read("nodes", node, QEMU)})
+    mine = [guest for guest in tagged if names[guest.vmid] == instance.name]
+    others = [guest for guest in tagged if not is_instance_name(names[guest.vmid])]
+    for guest in (*mine, *others):
+        check_online(guest.node, resources)
+        handle = GuestHandle(run.client, guest)
+        mark = read_mark(handle.read("config"))
+        if mark.uuid == instance.uuid and mark.genuine:
+            return handle, read_status(handle)
     _confirm_absence(run, resources)
     return None
 

@@ -16,6 +16,7 @@ if t.TYPE_CHECKING:
     from .._pve.connection import ConnectionOptions
     from .._pve.direct import DirectTransport
     from .._pve.transport import Transport
+    from .ownership import Mark
     from .relay.relay import Relay
     from .run import Run
 
@@ -87,6 +88,15 @@ class Host:
 
     def ordered(self, run: Run, deployment: Deployment) -> None:
         """PVE is asked for the guest of this deployment next."""
+
+    def remembered(
+        self,
+        run: Run,  # noqa: ARG002
+        guest: t.Mapping[str, t.Any],  # noqa: ARG002
+        read: t.Callable[[], Mark],
+    ) -> Mark:
+        """The mark of a guest of the run's node, as it was read lately or is read now."""
+        return read()
 
 
 def _why_alone(environment: t.Mapping[str, str], expects_relay: bool) -> str:

@@ -62,7 +62,10 @@ def read_own(
             f"{handle.guest.label} on node {handle.guest.node} is what a deployment of {run.instance.name} has left "
             f"that was broken off: delete the instance, and deploy it again"
         )
-    if verdict is not Verdict.ADOPTABLE or not adopt:
+    cloud = run.details.text("cloud")
+    # One that was made before the cloud got its name gets that now.
+    lacks_cloud = verdict is Verdict.OURS and mark.genuine and bool(cloud) and mark.cloud != cloud
+    if not adopt or (verdict is not Verdict.ADOPTABLE and not lacks_cloud):
         return handle, state
     # Most guests are marked: to import what marks one would take longer than to read them.
     from .._operations.vm.converge import plan_changes
@@ -70,7 +73,7 @@ def read_own(
     from .._operations.vm.settings import TagsWish
     from .._operations.vm.wishes import Wish
 
-    notes = adopted_notes(state.values.get("description", ""), mark, run.instance)
+    notes = adopted_notes(state.values.get("description", ""), mark, run.instance, cloud)
     request = VmRequest(
         Selector(handle.guest.vmid),
         settings=(Wish("description", notes),),

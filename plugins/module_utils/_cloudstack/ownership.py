@@ -23,7 +23,7 @@ from .._operations.facts import split_tags
 from .._pve.errors import PermissionDenied
 from .payload import Instance
 
-_NAMES = "instance|UUID|adopted guest|deployment|unfinished deployment"
+_NAMES = "instance|UUID|cloud|adopted guest|deployment|unfinished deployment"
 _LINE = re.compile(rf"^CloudStack ({_NAMES}): *(\S+) *$", re.MULTILINE)
 _ANY_LINE = re.compile(rf"^CloudStack ({_NAMES}):.*(\n|$)", re.MULTILINE)
 _INSTANCE_NAME = re.compile(r"[a-z]+-\d+-\d+-[A-Za-z0-9]+")
@@ -43,6 +43,8 @@ class Mark:
     """What a guest's configuration says of the instance that it is."""
 
     instance: str = ""
+    # The name of its CloudStack, where several share a cluster.
+    cloud: str = ""
     uuid: str = ""
     adopted_guest: str = ""
     deployment: str = ""
@@ -66,6 +68,7 @@ def read_mark(config: t.Mapping[str, t.Any]) -> Mark:
     firmware = _SMBIOS_UUID.search(str(config.get("smbios1") or ""))
     return Mark(
         instance=lines.get("instance", ""),
+        cloud=lines.get("cloud", ""),
         uuid=lines.get("UUID", "").lower(),
         adopted_guest=lines.get("adopted guest", "").lower(),
         deployment=lines.get("deployment", "") or lines.get("unfinished deployment", ""),
@@ -99,21 +102,25 @@ def foreign(label: str, node: str, mark: Mark, instance: Instance, ownership: st
     return PermissionDenied(f"{label} on node {node} is not {instance.name}: {whose}, so it was not touched{hint}")
 
 
-def new_notes(instance: Instance, deployment: str, finished: bool = True) -> str:
+def new_notes(instance: Instance, deployment: str, cloud: str | None = None, finished: bool = True) -> str:
     """The notes of a guest that is made for the instance by this deployment."""
     name = "deployment" if finished else "unfinished deployment"
-    return f"CloudStack instance: {instance.name}\nCloudStack UUID: {instance.uuid}\nCloudStack {name}: {deployment}"
+    return "\n".join([*_first_lines(instance, cloud), f"CloudStack {name}: {deployment}"])
 
 
-def adopted_notes(notes: str, mark: Mark, instance: Instance) -> str:
+def _first_lines(instance: Instance, cloud: str | None) -> list[str]:
+    lines = [f"CloudStack instance: {instance.name}", f"CloudStack UUID: {instance.uuid}"]
+    return [*lines, f"CloudStack cloud: {cloud}"] if cloud else lines
+
+
+def adopted_notes(notes: str, mark: Mark, instance: Instance, cloud: str | None = None) -> str:
     """The notes of a guest that was there already, with the lines of the mark in front."""
     rest = _ANY_LINE.sub("", notes).strip("\n")
-    lines = [
-        f"CloudStack instance: {instance.name}",
-        f"CloudStack UUID: {instance.uuid}",
-        f"CloudStack adopted guest: {mark.firmware_uuid}",
-    ]
-    return "\n".join([*lines, *([rest] if rest else [])])
+    if mark.deployment:
+        last = f"CloudStack deployment: {mark.deployment}"
+    else:
+        last = f"CloudStack adopted guest: {mark.adopted_guest or mark.firmware_uuid}"
+    return "\n".join([*_first_lines(instance, cloud), last, *([rest] if rest else [])])
 
 
 def is_instance_name(name: str) -> bool:

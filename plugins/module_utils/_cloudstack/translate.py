@@ -59,12 +59,12 @@ class Order:
 
     @property
     def notes(self) -> str:
-        return new_notes(self.instance, self.deployment)
+        return new_notes(self.instance, self.deployment, self.details.text("cloud"))
 
     @property
     def unfinished_notes(self) -> str:
         """Those of a clone until it has been configured."""
-        return new_notes(self.instance, self.deployment, finished=False)
+        return new_notes(self.instance, self.deployment, self.details.text("cloud"), finished=False)
 
 
 def request_of(options: t.Mapping[str, t.Any]) -> VmRequest:

@@ -123,6 +123,9 @@ class Cluster(Snapshots, Consoles, Vzdump):
         if born is not None and time.monotonic() - born < self.knobs.resources_lag:
             return item
         online = self.nodes.get(vm.node, {}).get("online", True)
+        if not online and self.knobs.node_lost_long_ago:
+            # Five minutes after the last news of a node nobody knows the statistics of its guests.
+            return item
         item["name"] = former_or(vm, "name")
         item["template"] = 1 if vm.template else 0
         if online:

@@ -19,6 +19,10 @@ class Knobs:
     """Seconds after which an idle connection is closed (90-transport.json: 5)."""
     default_task_seconds: float = 0.0
     task_seconds: dict[str, float] = field(default_factory=dict)
+    node_lost_long_ago: bool = False
+    """Nodes that are offline have been so for more than five minutes: their guests have no names."""
+    no_route_seconds: float = 0.0
+    """Seconds before a request for a node that is offline is answered with 595 (81-node-down.json: 1 to 4)."""
     clock_ahead: dict[str, float] = field(default_factory=dict)
     """By how many seconds a node's clock is ahead of that which answers; it dates the node's tasks."""
     clean_up_seconds: float = 0.6

@@ -249,6 +249,8 @@ class StrictHttp(EmbeddedBase):
             if node is not None and re.fullmatch(r"[A-Za-z0-9-]+", node) and node not in (*self.nodes, "localhost"):
                 text = f"hostname lookup '{node}' failed - failed to get address info for: {node}"
                 raise PveError(500, f"{text}: Temporary failure in name resolution")
+            if node in self.nodes and not self.nodes[node].get("online", True):
+                await asyncio.sleep(self.knobs.no_route_seconds)
             response: web.Response = await super()._answer(request, handler, generic, path_node or node)
         except PveError as problem:
             response = error(problem.status, problem.message, problem.errors)

@@ -10,9 +10,10 @@ import re
 import typing as t
 
 from ..._operations.facts import HIBERNATED, PAUSED, RUNNING, STOPPED, Status, read_status
-from ..._pve.errors import Ambiguous, NotFound, PermissionDenied
-from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle
-from ..guests import check_owner, is_half_made, locate
+from ..._operations.vm.stub import UNSETTLED_LOCKS
+from ..._pve.errors import Ambiguous, NotFound, PermissionDenied, TimedOut, TransportError
+from ..._pve.guests import QEMU, Guest, GuestHandle
+from ..guests import briefly, check_online, check_owner, is_half_made, locate
 from ..ownership import is_instance_name, read_mark
 from ..run import Run
 
@@ -54,24 +55,53 @@ def statuses(run: Run) -> dict[str, t.Any]:
 
 
 def _read_node(run: Run) -> list[t.Mapping[str, t.Any]]:
-    guests: list[t.Mapping[str, t.Any]] = run.client.read("nodes", run.node, QEMU)
+    guests = _list_node(run)
     if not guests:
         # PVE leaves out the guests that the token may not see, and says nothing of it (PVE::API2::Qemu, vmlist).
         paths: t.Mapping[str, t.Mapping[str, t.Any]] = run.client.read("access", "permissions")
         if not any(_SEES_GUESTS.fullmatch(path) and "VM.Audit" in rights for path, rights in paths.items()):
             raise PermissionDenied(f"{run.client.identity} cannot see guests: grant VM.Audit on /vms")
-    return [guest for guest in guests if not guest.get("template") and guest.get("lock") not in BIRTH_LOCKS]
+    return [guest for guest in guests if not guest.get("template") and guest.get("lock") not in UNSETTLED_LOCKS]
+
+
+def _list_node(run: Run) -> list[t.Mapping[str, t.Any]]:
+    """The guests of the node; raises at once when it is down, since CloudStack asks one by one next."""
+    path = ("nodes", run.node, QEMU)
+    guests: list[t.Mapping[str, t.Any]]
+    try:
+        with briefly(run):
+            guests = run.client.read_once(*path)
+    except (TransportError, TimedOut):
+        with briefly(run):
+            check_online(run.node, run.client.read_once("nodes"))
+        guests = run.client.read(*path)
+    return guests
 
 
 def _instance_name(run: Run, guest: t.Mapping[str, t.Any]) -> str:
     """The instance that a guest is, by its name or else by its notes; empty when it is none."""
     name, tags = str(guest.get("name") or ""), str(guest.get("tags") or "")
+    if run.details.text("cloud"):
+        return _name_in_cloud(run, guest, name, tags)
     if is_instance_name(name):
         # One that is not marked yet can only be CloudStack's where old guests are taken over.
         return name if _is_tagged(run, tags) or run.details.text("ownership") != "require" else ""
     if not _is_tagged(run, tags):
         return ""
     mark = read_mark(_config(run, guest))
+    return mark.instance if mark.genuine else ""
+
+
+def _name_in_cloud(run: Run, guest: t.Mapping[str, t.Any], name: str, tags: str) -> str:
+    """The same where several clouds share the cluster: the notes say to which of them a guest belongs."""
+    adopts = run.details.text("ownership") != "require"
+    if not _is_tagged(run, tags) and not (adopts and is_instance_name(name)):
+        return ""
+    mark = run.host.remembered(run, guest, lambda: read_mark(_config(run, guest)))
+    if mark.cloud not in ("", run.details.text("cloud")):
+        return ""
+    if is_instance_name(name):
+        return name
     return mark.instance if mark.genuine else ""
 
 

@@ -21,6 +21,7 @@ if t.TYPE_CHECKING:
     from ..._operations.vm.deploy import Deployment
     from ..._pve.connection import ConnectionOptions, Endpoint
     from ..._pve.transport import Transport
+    from ..ownership import Mark
     from ..run import Run
     from .messages import Order
     from .recovery import Recovery
@@ -155,6 +156,11 @@ class Call(Host):
             endpoints=[end.url for end in options.endpoints],
             payload=self.order.arguments[1],
         )
+
+    def remembered(self, run: Run, guest: t.Mapping[str, t.Any], read: t.Callable[[], Mark]) -> Mark:
+        # The list tells no digest of a configuration, so that a mark is read anew now and then.
+        seen = tuple(str(guest.get(name) or "") for name in ("vmid", "name", "tags"))
+        return self._resources.marks.get((run.connection(), run.node, seen), read)
 
     # ---- how it ends
 

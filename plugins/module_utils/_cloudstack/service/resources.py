@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ..._pve.errors import MissingLibrary
 from .counters import Counters
 from .journal import Journal
+from .marks import Marks
 from .say import say
 from .sessions import Sessions, Turns
 
@@ -100,6 +101,7 @@ class Resources:
     settings: Settings
     sessions: Sessions = field(default_factory=Sessions)
     counters: Counters = field(default_factory=Counters)
+    marks: Marks = field(default_factory=Marks)
     keeper: Keeper = field(default_factory=Keeper)
     turns: Turns = field(init=False)
     journal: Journal = field(init=False)
