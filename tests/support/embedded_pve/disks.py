@@ -115,6 +115,7 @@ class Disks(Config):
             size = self.volume_size(volume, props)
             kind = "cloudinit" if is_cloudinit(volume) else "disk"
             new = self.allocate(storage, vm.vmid, size, vm.node, fmt, kind)
+            self.copy_mark(volume, new)
             vm.config[key] = join_drive(new, props)
             if values.get("delete"):
                 self.free_volume(volume)

@@ -143,6 +143,13 @@ class Volumes(Datacenter):
         if volume is not None:
             volume["size"] = size
 
+    def copy_mark(self, source: str, target: str) -> None:
+        """Let a copy say whose data it holds, when a test has marked the source."""
+        (storage, name), (to_storage, to_name) = volume_ref(source), volume_ref(target)
+        found = self.storages.get(storage, {}).get("volumes", {}).get(name, {})
+        if "content_of" in found:
+            self.storages[to_storage]["volumes"][to_name]["content_of"] = found["content_of"]
+
     def linked_clones_of(self, volid: str) -> list[int]:
         """Guests whose disks are linked clones of this base volume."""
         storage, name = volume_ref(volid)

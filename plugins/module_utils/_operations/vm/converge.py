@@ -41,6 +41,9 @@ class VmStep(Step):
 
     def note(self, progress: DiskProgress) -> None:
         """Note for the next plan of the same run that this step was taken."""
+        for key in self.keys:
+            progress.taken_back.pop(key, None)
+            progress.grown.discard(key)
         progress.taken_back.update(self.taken_back)
         progress.grown.update(self.grown)
         progress.doomed.update(self.doomed)
