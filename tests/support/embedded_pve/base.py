@@ -56,6 +56,9 @@ def owner_of(user: str) -> str:
 class EmbeddedBase(FakePve):  # type: ignore[misc]
     """FakePve with our knobs and small helpers; the other parts derive from it."""
 
+    # `tag-style` of the datacenter's options, as in case-sensitive=1.
+    tag_style = ""
+
     def __init__(self, host: str, port: int, knobs: Knobs) -> None:
         super().__init__(host=host, port=port)
         self.knobs = knobs

@@ -169,7 +169,7 @@ class Rights(EmbeddedBase):
         return [("GET", "/cluster/options", self._datacenter_options)]
 
     async def _datacenter_options(self, values: dict[str, Any], user: str) -> dict[str, Any]:
-        """Everybody is told allowed-tags; all else only with Sys.Audit (01-basics.json: cluster options)."""
+        """Everybody is told allowed-tags and tag-style; the rest with Sys.Audit (01-basics.json)."""
         options: dict[str, Any] = {}
         if self.allowed(user, "/", "Sys.Audit"):
             options = {"description": "", "mac_prefix": "BC:24:11"}
@@ -178,4 +178,6 @@ class Rights(EmbeddedBase):
                 options["user-tag-access"] = {name: value for name, value in access.items() if value}
             if self.registered_tags:
                 options["registered-tags"] = sorted(self.registered_tags)
+        if self.tag_style:
+            options["tag-style"] = split_props(self.tag_style)[1]
         return {**options, "allowed-tags": sorted(self.allowed_tags(user))}

@@ -146,19 +146,8 @@ def normal_tags(value: str, style: str = "") -> str:
     return ";".join(dict.fromkeys(tags if options.get("ordering") == "config" else sorted(tags)))
 
 
-class Datacenter(EmbeddedBase):
-    """The datacenter's options that decide what becomes of a guest's values."""
-
-    # Set by a test, as in case-sensitive=1.
-    tag_style = ""
-
-    def _routes_embedded_datacenter(self) -> list[tuple[str, str, Any]]:
-        return [("GET", "/cluster/options", self._datacenter_options)]
-
-    async def _datacenter_options(self, values: dict[str, Any], user: str) -> dict[str, Any]:
-        """tag-style is for everybody (PVE::API2::Cluster get_options, 01-basics.json: cluster options)."""
-        style = {"tag-style": split_props(self.tag_style)[1]} if self.tag_style else {}
-        return {"description": "", "mac_prefix": "BC:24:11", "allowed-tags": [], **style}
+class Values(EmbeddedBase):
+    """What becomes of a guest's values, which depends on the datacenter's options, too."""
 
     def normal_options(self, changes: dict[str, Any]) -> dict[str, Any]:
         """Values as PVE writes them; a NIC without MAC gets a new one at every write."""

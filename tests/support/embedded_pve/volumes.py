@@ -22,7 +22,7 @@ from fakepve.storage import _is_file, spec_of
 
 from .base import parameter_error
 from .knobs import Knobs
-from .values import Datacenter, with_certificates
+from .values import Values, with_certificates
 
 CLOUDINIT_SIZE = 4 * 1024**2
 IMPORT_SYNTAX = "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>"
@@ -55,7 +55,7 @@ def too_large(fmt: str, size: int, path: str) -> str | None:
     return f"unable to create image: {text}"
 
 
-class Volumes(Datacenter):
+class Volumes(Values):
     def __init__(self, host: str, port: int, knobs: Knobs) -> None:
         super().__init__(host, port, knobs)
         # Files of the nodes outside of all storages, and the sizes of the images in them.
