@@ -12,7 +12,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.details import resolve_details
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import Payload
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.privileges import needs
+from benchmarks import bridge_cases
 from tests.integration.guides import privileges
+from tests.support.cloudstack import Extension, ManyCalls
 from tests.support.embedded_pve import PveHandle, running_embedded_pve, standard_guests
 
 README = Path(__file__).parents[2] / "README.md"
@@ -85,12 +90,30 @@ ROOT_ONLY = {
 }
 
 
-def rights(pve: PveHandle, *without: str) -> dict[str, str]:
-    """The options of a token with all that the README says of pve_vm, but what is taken away."""
+# The same of the other modules.
+OTHERS: list[tuple[str, dict[str, Any], str, str]] = [
+    ("pve_vm_power", WEB, "VM.PowerMgmt", "/vms/100"),
+    ("pve_vm_power", {"vmid": 101, "state": "hibernated"}, "VM.PowerMgmt", "/vms/101"),
+    ("pve_vm_power", {"vmid": 101, "state": "hibernated"}, "VM.Config.Disk", "/vms/101"),
+    ("pve_vm_power", {"vmid": 101, "state": "hibernated"}, "Datastore.AllocateSpace", LVM),
+    ("pve_vm_power", {**WEB, "wait_for": ["ip"]}, "VM.GuestAgent.Audit", "/vms/100"),
+    ("pve_snapshot", {**WEB, "snapshot": "new"}, "VM.Snapshot", "/vms/100"),
+    ("pve_snapshot", {**WEB, "snapshot": "clean", "state": "absent"}, "VM.Snapshot", "/vms/100"),
+    (
+        "pve_snapshot",
+        {**WEB, "snapshot": "clean", "state": "rolled_back", "start_after": True},
+        "VM.PowerMgmt",
+        "/vms/100",
+    ),
+]
+
+
+def rights(pve: PveHandle, *without: str, module: str = "pve_vm") -> dict[str, str]:
+    """The options of a token with all that the README says of a module, but what is taken away."""
     token = f"{USER}!automation"
     pve.add_token(token, SECRET, privilege_separation=True)
     for purpose, names, path in privileges(README):
-        if "all modules" in purpose or "`pve_vm`" in purpose:
+        if "all modules" in purpose or f"`{module}`" in purpose:
             for holder in (USER, token):
                 pve.grant(holder, path, *(name for name in names if name not in without))
     return {"api_user": USER, "api_token_id": "automation", "api_token_secret": SECRET}
@@ -121,6 +144,56 @@ def test_each_privilege_of_pve_vm_is_needed_and_all_are_enough(pve, run_module, 
     done = run_module("pve_vm", {**arguments, **rights(pve)})
     assert not done.failed, done.msg
     assert done.changed
+
+
+@pytest.mark.parametrize(("module", "arguments", "privilege", "path"), OTHERS)
+def test_each_privilege_of_another_module_is_needed_and_all_are_enough(
+    pve, run_module, module, arguments, privilege, path
+):
+    pve.call(lambda: pve.server.guest(100).config.update(agent="1"))
+    address = {"ip-address": "192.0.2.7", "prefix": 24}
+    pve.set_agent_interfaces(100, [{"name": "eth0", "ip-addresses": [address]}])
+    assert not run_module("pve_snapshot", {**WEB, "snapshot": "clean"}).failed
+    refused = run_module(module, {**arguments, **rights(pve, privilege, module=module)})
+    assert refused.failed, refused.result
+    assert privilege in refused["error"]["privilege"].split("|"), refused.msg
+    assert refused["error"]["path"] == path, refused.msg
+    done = run_module(module, {**arguments, **rights(pve, module=module)})
+    assert not done.failed, done.msg
+
+
+def test_who_may_only_roll_back(pve, run_module):
+    assert not run_module("pve_snapshot", {**WEB, "snapshot": "clean"}).failed
+    token = f"{USER}!automation"
+    pve.add_token(token, SECRET, privilege_separation=True)
+    for holder in (USER, token):
+        pve.grant(holder, "/vms/100", "VM.Audit", "VM.Snapshot.Rollback")
+    arguments = {**WEB, "snapshot": "clean", "api_user": USER, "api_token_id": "automation", "api_token_secret": SECRET}
+    back = run_module("pve_snapshot", {**arguments, "state": "rolled_back"})
+    assert not back.failed, back.msg
+    gone = run_module("pve_snapshot", {**arguments, "state": "absent"})
+    assert gone["error"]["privilege"] == "VM.Snapshot"
+
+
+def test_what_the_doctor_asks_for_is_enough_for_the_bridge(pve, tmp_path):
+    """A token with the needs of these details, and no more, carries out every action."""
+    pve.remove_guest(9001)
+    details = resolve_details(Payload(), {"node": "pve1"})
+    wanted = needs(details, 9, ["vmbr0"], ["local-lvm", "local", "shared", "vmstore"], raw_console=True)
+    for need in wanted:
+        path = "/vms" if need.path.startswith("/vms/") else need.path
+        pve.grant("cloud@pve", path, *(name.partition("|")[0] for name in need.privileges))
+    pve.add_token("cloud@pve!bridge", SECRET)
+    for path in ("/sdn/zones/localnetwork/vmbr0", "/storage/local"):
+        assert any(need.path == path for need in wanted)
+    pve.token_id, pve.token_secret = "cloud@pve!bridge", SECRET
+    call = ManyCalls(Extension(tmp_path))
+    for case in (*bridge_cases.QUICK, *bridge_cases.OURS_ALONE):
+        case.set_up(pve)
+        answer = call(case.action, case.data(pve))
+        text = answer.output.decode()
+        verdict = bridge_cases.verdict(case, pve, answer.exit_code, answer.document, text)
+        assert verdict == "ok", f"{case.name}: {text}"
 
 
 def test_every_privilege_in_the_readme_of_pve_vm_is_tried():

@@ -229,13 +229,16 @@ class Power(Create, Tasks):
     async def _do_suspend(self, vm: Any, user: str, values: dict[str, Any]) -> str:
         self._need_running(vm)
         to_disk = is_true(values.get("todisk", 0))
+        storage = next((volume_ref(v)[0] for _k, v, _p in drives_of(vm.config, skip_cdrom=True)), "local-lvm")
+        if to_disk:
+            self.require(user, f"/vms/{vm.vmid}", "VM.Config.Disk")
+            self.require(user, f"/storage/{storage}", "Datastore.AllocateSpace")
 
         async def body() -> None:
             self.fail_locked(vm)
             if not to_disk:
                 vm.qmpstatus = "paused"
                 return
-            storage = next((volume_ref(v)[0] for _k, v, _p in drives_of(vm.config, skip_cdrom=True)), "local-lvm")
             name = f"state-suspend-{time.strftime('%Y-%m-%d')}"
             vm.config["vmstate"] = self.allocate(str(storage), vm.vmid, 1024**3, vm.node, "raw", name)
             vm.config.update(running_state(vm))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import (
     InvalidRequest,
+    TaskDenied,
     TaskFailed,
     Unreachable,
 )
@@ -148,6 +149,38 @@ def test_a_failed_task_is_told_with_the_end_of_its_log(exit_status, lines, sente
     assert details["upid"] == RECORDED
     assert details["kind"] == "task_failed"
     assert details["log_tail"] == [line for line in lines if not line.startswith(("TASK ERROR", "no content"))]
+
+
+@pytest.mark.parametrize(
+    ("exit_status", "privilege", "path", "begin"),
+    [
+        (
+            "403 Permission check failed (/storage/local, Datastore.AllocateSpace)",
+            "Datastore.AllocateSpace",
+            "/storage/local",
+            "root@pam!ci lacks the privilege Datastore.AllocateSpace on /storage/local for task qmstart of 100 on node",
+        ),
+        (
+            "unable to create VM 300 - 403 Permission check failed (/, Sys.Modify for modifying tag 'gold')",
+            "Sys.Modify",
+            "/",
+            "root@pam!ci lacks the privilege Sys.Modify on / for modifying tag 'gold', and so for task qmstart of 100",
+        ),
+        (
+            "only root can modify 'serial1' config for real devices",
+            "",
+            "",
+            "PVE refused task qmstart of 100 on node pve1: only root can modify 'serial1' config for real devices: it",
+        ),
+    ],
+)
+def test_a_right_that_only_a_task_finds_missing_is_told_as_any_other(exit_status, privilege, path, begin):
+    with pytest.raises(TaskDenied) as caught:
+        ended(exit_status, "INFO: x")
+    assert str(caught.value).startswith(begin)
+    details = caught.value.details()
+    assert (details["kind"], details["privilege"], details["path"]) == ("permission", privilege, path)
+    assert (details["upid"], details["log_tail"]) == (RECORDED, ["INFO: x"])
 
 
 def test_a_log_that_cannot_be_read_hides_no_failure():
