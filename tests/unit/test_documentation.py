@@ -71,6 +71,7 @@ RETURNED_GUEST = {
 }
 # What is written as code in the guides, and is neither a name of this collection nor a file of it.
 WORDS_OF_OTHERS = {
+    "reservedresourcedetails",
     *("ansible_host", "cache", "compose", "groups", "keyed_groups", "no_log", "unknown"),
     *(
         "ansible_python_interpreter",

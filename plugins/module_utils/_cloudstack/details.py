@@ -66,12 +66,14 @@ DETAILS = _rows(
     Detail("ownership", default="adopt", choices=("require", "adopt", "ignore")),
     Detail("adopt_custom_names", "flag", default=False),
     Detail("cloud", pattern=NAME),
+    Detail("import_map", "mapping", default={}),
     Detail("tag", default="cloudstack", pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"),
     # What tenants may select.
     Detail("allowed_templates", "words", default=("*",)),
     Detail("allowed_storages", "words", default=("*",)),
     Detail("allowed_isos", "words", default=("*:iso/*",)),
     Detail("max_disk_size_gb", "number", default=10240, bounds=(1, 1024 * 1024)),
+    Detail("max_disks", "number", default=8, bounds=(1, 256)),
     # CloudStack no longer sees an instance on a node that has no host there.
     Detail("allowed_nodes", "words", default=()),
     Detail("allowed_callers", "mapping", default={}),

@@ -14,7 +14,7 @@ from .._operations.vm.stub import DESTROYED, UNSETTLED_LOCKS, is_stub
 from .._pve.errors import NotFound, PveError, Refused
 from .._pve.guests import QEMU, Guest, GuestHandle, Selector, is_absent
 from .guests import Found, check_owner, find, locate
-from .ownership import Verdict, adopted_notes, judge, read_mark
+from .ownership import Mark, Verdict, adopted_notes, judge, read_mark
 from .run import Run
 
 if t.TYPE_CHECKING:
@@ -67,20 +67,25 @@ def read_own(
     lacks_cloud = verdict is Verdict.OURS and mark.genuine and bool(cloud) and mark.cloud != cloud
     if not adopt or (verdict is not Verdict.ADOPTABLE and not lacks_cloud):
         return handle, state
+    return mark_guest(run, applier, handle, state, mark)
+
+
+def mark_guest(run: Run, applier: Applier, handle: GuestHandle, state: VmState, mark: Mark) -> Own:
+    """Mark a guest that was there before the bridge as the instance's, and read it again; mark is what it has."""
     # Most guests are marked: to import what marks one would take longer than to read them.
     from .._operations.vm.converge import plan_changes
     from .._operations.vm.request import VmRequest
     from .._operations.vm.settings import TagsWish
     from .._operations.vm.wishes import Wish
 
-    notes = adopted_notes(state.values.get("description", ""), mark, run.instance, cloud)
+    notes = adopted_notes(state.values.get("description", ""), mark, run.instance, run.details.text("cloud") or "")
     request = VmRequest(
         Selector(handle.guest.vmid),
         settings=(Wish("description", notes),),
         tags=TagsWish((run.details.required("tag"),), only=False),
     )
     applier.apply(plan_changes(request, state, config_reader(handle)), handle)
-    return handle, read_state(handle, status=current)
+    return handle, read_state(handle, status=state.status)
 
 
 def _settled(handle: GuestHandle) -> Found | None:

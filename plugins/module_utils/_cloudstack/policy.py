@@ -90,8 +90,19 @@ def storage_of(details: Details) -> str | None:
     storage = details.text("storage")
     if storage is None:
         return None
-    if details.from_tenant("storage") and not _allows(details, "allowed_storages", (storage,)):
+    return (
+        _mapped_storage(details, storage) if not details.from_tenant("storage") else storage_parameter(details, storage)
+    )
+
+
+def storage_parameter(details: Details, storage: str) -> str:
+    """A storage that a tenant names, mapped; raises InvalidRequest when tenants may not select it."""
+    if not _allows(details, "allowed_storages", (storage,)):
         raise InvalidRequest(f"storage: the site policy does not allow the storage {storage!r}")
+    return _mapped_storage(details, storage)
+
+
+def _mapped_storage(details: Details, storage: str) -> str:
     mapped = details.mapping("storage_map").get(storage, storage)
     if not re.fullmatch(STORAGE, mapped):
         raise InvalidRequest(f"storage_map: {mapped!r} is not the name of a storage")
@@ -100,10 +111,17 @@ def storage_of(details: Details) -> str | None:
 
 def disk_size_of(details: Details) -> int | None:
     """The size of the first disk in GiB; raises InvalidRequest when a tenant may not have that much."""
-    size, most = details.number("disk_size_gb"), details.number("max_disk_size_gb")
-    if size is not None and most is not None and details.from_tenant("disk_size_gb") and size > most:
-        raise InvalidRequest(f"disk_size_gb: {size} is more than the {most} that the site policy allows")
+    size = details.number("disk_size_gb")
+    if size is not None and details.from_tenant("disk_size_gb"):
+        check_disk_size(details, size)
     return size
+
+
+def check_disk_size(details: Details, size: int) -> None:
+    """Raise InvalidRequest when tenants may not have a disk of so many GiB."""
+    most = details.number("max_disk_size_gb")
+    if most is not None and size > most:
+        raise InvalidRequest(f"disk_size_gb: {size} is more than the {most} that the site policy allows")
 
 
 def iso_of(details: Details) -> str:

@@ -82,7 +82,7 @@ def clone_request(order: Order, source: Source) -> VmRequest:
     size = disk_size_of(details)
     disk: dict[str, t.Any] = {"slot": boot_disk, "state": "present"}
     if boot_disk:
-        disk.update(_disk_options(details, boot_disk, template.get("scsihw", "lsi")))
+        disk.update(disk_options(details, boot_disk, template.get("scsihw", "lsi")))
     if size is not None and boot_disk and size * GIBIBYTE > (parse_drive(template[boot_disk]).size or 0):
         disk["size"] = f"{size}G"
     full = _is_full(details, template, storage)
@@ -116,7 +116,7 @@ def install_request(order: Order) -> VmRequest:
         "size": f"{disk_size_of(details) or DEFAULT_DISK_GB}G",
         "format": details.text("disk_format"),
         **({"iothread": True} if _takes("iothread", slot) else {}),
-        **_disk_options(details, slot, IOTHREAD_CONTROLLER),
+        **disk_options(details, slot, IOTHREAD_CONTROLLER),
     }
     common = _common_options(order)
     options = {
@@ -150,7 +150,7 @@ def _takes(option: str, slot: str) -> bool:
     return slot.rstrip("0123456789") in ONLY_ON.get(option, DISK_BUSES)
 
 
-def _disk_options(details: Details, slot: str, controller: str) -> dict[str, t.Any]:
+def disk_options(details: Details, slot: str, controller: str) -> dict[str, t.Any]:
     """The options of the boot disk; raises InvalidRequest for one that it cannot have."""
     options: dict[str, t.Any] = {
         "cache": details.text("disk_cache"),

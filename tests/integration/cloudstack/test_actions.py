@@ -36,6 +36,8 @@ PARAMETERS = {
     "Resume": {},
     "Reset": {},
     "ResizeDisk": {"disk_size_gb": 20},
+    "AttachDisk": {"disk_size_gb": 4},
+    "DetachDisk": {"disk": "scsi1"},
     "AttachISO": {"iso_path": ISO},
     "DetachISO": {},
     "Backup": {"storage": "local"},
@@ -74,6 +76,7 @@ def put_guest(pve, **options):
         "agent": "1",
         "ide2": "none,media=cdrom",
         "net0": "virtio=02:01:00:CB:00:05,bridge=vmbr0,tag=1577",
+        "scsi1": "shared:105/vm-105-disk-1.qcow2,size=4G",
     }
     options = {"status": "running", "storage": "shared", "agent": {}, **options}
     pve.add_guest(105, "i-2-45-VM", **{**options, "config": {**config, **options.get("config", {})}})

@@ -33,8 +33,10 @@ STATES = {"start": "stopped", "Resume": "paused"}
 def data_for(action, pve, **changes):
     base = BASES.get(action, action if (PAYLOADS / f"{action}.json").exists() else "ListSnapshots")
     name = "new" if action == "CreateSnapshot" else "old"
-    changes["host"] = {"allowed_nodes": "pve*", **changes.get("host", {})}
-    return payload(base, pve, **{"parameters": {**PARAMETERS, "snap_name": name}, **changes})
+    imports = {"import_map": "i-2-45-VM=105"} if action == "Import" else {}
+    changes["host"] = {"allowed_nodes": "pve*", **imports, **changes.get("host", {})}
+    own = {"storage": "shared"} if action == "AttachDisk" else {"disk": "scsi1"} if action == "DetachDisk" else {}
+    return payload(base, pve, **{"parameters": {**PARAMETERS, "snap_name": name, **own}, **changes})
 
 
 def put_guest(pve, action, config=None, drive="none", **options):
@@ -45,7 +47,9 @@ def put_guest(pve, action, config=None, drive="none", **options):
     state = STATES.get(action, "running")
     options = {"status": "stopped" if state == "stopped" else "running", "storage": "shared", **options}
     drive = "local:iso/debian-13.iso" if action == "DetachISO" else drive
-    config = {**(MARK if config is None else config), "ide2": f"{drive},media=cdrom"}
+    config = {**(MARK if config is None and action != "Import" else config or {}), "ide2": f"{drive},media=cdrom"}
+    if action == "DetachDisk":
+        config["scsi1"] = "shared:105/vm-105-disk-1.qcow2,size=4G"
     pve.add_guest(105, "i-2-45-VM", qmpstatus=state if state == "paused" else "", config=config, **options)
     pve.call(lambda: pve.server._take(pve.guest(105), "old", {}))
 

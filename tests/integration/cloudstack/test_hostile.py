@@ -38,8 +38,8 @@ POLICY = {
 }
 ACTIONS = (
     "prepare create start stop reboot delete status statuses getconsole ListSnapshots CreateSnapshot RestoreSnapshot "
-    "DeleteSnapshot Shutdown Suspend Resume Reset ResizeDisk AttachISO DetachISO Backup Migrate SyncNetworks GuestInfo "
-    "doctor"
+    "DeleteSnapshot Shutdown Suspend Resume Reset ResizeDisk AttachDisk DetachDisk AttachISO DetachISO Backup Migrate "
+    "SyncNetworks Import GuestInfo doctor"
 ).split()
 BASES = {"create": "create_template", "SyncNetworks": "start"}
 PIPE_BYTES = 65536
@@ -50,13 +50,14 @@ SETTINGS = settings(
 )
 NAMES = (
     "snap_name snap_description snap_save_memory disk disk_size_gb iso_path target_node vmid node online force size "
-    "vmstate start url secret storage mode compress notes protected vmids dumpdir script"
+    "vmstate start url secret storage mode compress notes protected vmids dumpdir script unused_disk delete_data"
 ).split()
 TENANT_NAMES = (
     "vm_name template_type template_id iso_path storage is_full_clone iso_os_type disk_size_gb machine os_type tpm "
     "agent nic_model ci_user ci_ssh_keys ci_network ci_search_domain url node secret secret_file network_bridge pool "
     "ca_file ownership allowed_isos allowed_nodes max_disk_size_gb console_mode console_url console_host tag "
-    "migrate_local_disks backup_storage allowed_backup_storages allow_protected_backups disk_bus"
+    "migrate_local_disks backup_storage allowed_backup_storages allow_protected_backups disk_bus import_map "
+    "allowed_callers allowed_storages max_disks"
 ).split()
 VM_NAMES = "id uuid name cpus maxRam minRam limitCpuUse bootType bootMode nics details disks".split()
 
@@ -85,6 +86,12 @@ OWN = {
     "RestoreSnapshot": {"snap_name": ["old", "current", "OLD"]},
     "DeleteSnapshot": {"snap_name": ["old", "current", "OLD"]},
     "ResizeDisk": {"disk": ["scsi0", "ide2", "scsi1", "virtio0"], "disk_size_gb": [8, 9, 50, 51, "60", 5.0, 4096]},
+    "AttachDisk": {
+        "storage": ["shared", "local-lvm", "local", None],
+        "disk_size_gb": [1, 50, 51, "20", None],
+        "unused_disk": ["unused0", "unused1", "scsi0", None],
+    },
+    "DetachDisk": {"disk": ["scsi0", "scsi1", "ide2", "unused0"], "delete_data": [True, False]},
     "AttachISO": {"iso_path": ["local:iso/debian-13.iso", "local:iso/other.iso", "shared:iso/debian.iso", "none"]},
     "Backup": {
         "storage": ["local", "shared", "local-lvm"],
@@ -156,6 +163,16 @@ WRITES = {
     "Reset": POWER,
     "ResizeDisk": {
         r"PUT /nodes/pve1/qemu/105/resize": {"disk": "scsi0", "size": r"(9|[1-4]\d|50)G", "digest": r"[0-9a-f]{40}"}
+    },
+    "AttachDisk": {
+        r"POST /nodes/pve1/qemu/105/config": {
+            **dict.fromkeys(("scsi2", "scsi3"), r"shared:([1-9]|[1-4]\d|50)|shared:105/vm-105-disk-2\.qcow2"),
+            "digest": r"[0-9a-f]{40}",
+        }
+    },
+    "DetachDisk": {
+        r"(POST|PUT) /nodes/pve1/qemu/105/config": {"delete": "scsi1", "digest": r"[0-9a-f]{40}"},
+        r"PUT /nodes/pve1/qemu/105/unlink": {"idlist": "scsi1", "force": "1"},
     },
     "AttachISO": {
         r"POST /nodes/pve1/qemu/105/config": {
@@ -230,8 +247,8 @@ WRITES["create"] = {
     r"DELETE /nodes/pve1/qemu/105": {"purge": "1", "destroy-unreferenced-disks": "1"},
 }
 READS = re.compile(
-    r"GET /(version|nodes|cluster/(resources|nextid|status)|access/permissions"
-    r"|nodes/pve[123]/(network|storage(/local/content)?|qemu(/\d+(/(config|pending|status/current|snapshot|migrate|agent/"
+    r"GET /(version|nodes|cluster/(resources|nextid|status|options)|access/permissions"
+    r"|nodes/pve[123]/(network|storage(/(local|shared)/content)?|qemu(/\d+(/(config|pending|status/current|snapshot|migrate|agent/"
     r"network-get-interfaces))?)?|tasks(/UPID[^/]*/(status|log))?))"
 )
 
@@ -252,11 +269,17 @@ def base_of(action, pve):
     return data
 
 
+DISKS = {
+    "scsi1": "shared:105/vm-105-disk-1.qcow2,size=4G",
+    "unused0": "shared:105/vm-105-disk-2.qcow2",
+}
+
+
 def put_guest(pve, config):
     if 105 in pve.vmids():
         pve.remove_guest(105)
     cdrom = "shared:iso/debian-12.iso,media=cdrom"
-    pve.add_guest(105, "i-2-45-VM", status="running", storage="shared", config={**config, "ide2": cdrom})
+    pve.add_guest(105, "i-2-45-VM", status="running", storage="shared", config={**config, **DISKS, "ide2": cdrom})
     pve.call(lambda: pve.server._take(pve.guest(105), "old", {}))
 
 
@@ -311,6 +334,11 @@ class TestEveryActionWithHostileInput:
     @example(("ResizeDisk", {"disk": "scsi0", "disk_size_gb": "20,import-from=local:0"}), {}, {}, False)
     @example(("AttachISO", {"iso_path": "local:iso/debian.iso,import-from=local:0"}), {}, {}, False)
     @example(("AttachISO", {"iso_path": "local:iso/other.iso"}), {"allowed_isos": "*"}, {}, False)
+    @example(("AttachDisk", {"storage": "local-lvm", "disk_size_gb": 5}), {"allowed_storages": "*"}, {}, False)
+    @example(("AttachDisk", {"storage": "shared", "disk_size_gb": 51}), {"max_disk_size_gb": "99"}, {}, False)
+    @example(("AttachDisk", {"unused_disk": "unused0,x", "disk_size_gb": None}), {}, {}, False)
+    @example(("DetachDisk", {"disk": "scsi1,scsi0"}), {}, {}, False)
+    @example(("Import", {}), {"import_map": "i-2-45-VM=100"}, {"details": {"proxmox_vmid": "100"}}, False)
     @example(("Migrate", {"target_node": "pve3"}), {"allowed_nodes": "*"}, {}, False)
     @example(("Backup", {"storage": "shared"}), {"allowed_backup_storages": "*"}, {}, False)
     @example(("Backup", {"storage": "local,script=/bin/sh", "notes": "a\n--script /bin/sh"}), {}, {}, False)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import typing as t
 import uuid
 
-from ..._operations.facts import split_tags
+from ..._operations.facts import STOPPED, split_tags
 from ..._operations.ha import Place, find_place, plan_ha
 from ..._operations.plan import Plan
+from ..._operations.power import PowerRequest
 from ..._operations.selection import check_vmid
 from ..._operations.vm.birth import Source
 from ..._operations.vm.cluster import read_cluster
 from ..._operations.vm.deploy import Deployment, deploy_clone, deploy_new, find_source
+from ..._operations.vm.ensure import converge
 from ..._operations.vm.names import check_name
 from ..._operations.vm.placement import check_clone_target
 from ..._operations.vm.request import VmRequest
@@ -25,14 +27,19 @@ from ..._pve.guests import QEMU, Selector
 from ..._pve.tasks import parse_upid
 from ..guest_names import check_guest_name
 from ..guests import is_free
+from ..imports import import_own, imported_vmid
+from ..owned import condition_of, power
 from ..places import bridges_of, check_networks
 from ..run import Run
 from ..tags import check_tags
-from ..translate import ISO, Order, clone_request, install_request
+from ..translate import ISO, Order, clone_request, install_request, start_request
 
 
 def create(run: Run) -> dict[str, t.Any]:
     """Make the guest from a template or for an ISO image, and start it. When that fails nothing is left of it."""
+    imported = imported_vmid(run)
+    if imported is not None:
+        return _import(run, imported)
     details, instance = run.details, run.instance
     check_vmid("proxmox_vmid", run.vmid)
     order = Order(instance, details, run.vmid, uuid.uuid4().hex, run.node)
@@ -62,6 +69,16 @@ def create(run: Run) -> dict[str, t.Any]:
             raise
         raise explained from error
     return {"message": f"Instance created as {run.vmid} on node {run.node}"}
+
+
+def _import(run: Run, vmid: int) -> dict[str, t.Any]:
+    """Take the guest that the operator has named instead of making one; whatever happens, it is not removed."""
+    applier = run.applier()
+    handle, state = import_own(run, applier, vmid)
+    if condition_of(state) == STOPPED:
+        state = converge(applier, start_request(run.instance, run.details, vmid), handle, state)
+    power(applier, handle, state, PowerRequest(Selector(vmid), "started"))
+    return {"message": f"Instance imported as {vmid} on node {handle.guest.node}"}
 
 
 def _clone(run: Run, order: Order, source: Source) -> VmRequest:

@@ -20,6 +20,7 @@ from ..._pve.vm_config import AGENT, DRIVE_KEY, NIC, NIC_KEY
 from ..owned import condition_of, own_guest
 from ..run import Run
 from ..tables import Row, table
+from .disks import UNUSED
 
 MOST_ADDRESSES = 50
 
@@ -75,6 +76,8 @@ def _drives(state: VmState) -> t.Iterator[Row]:
         else:
             size = format_size(drive.size) if drive.size else "unknown size"
             yield _row(f"disk {key}", f"{size} on {drive.storage}")
+    for key in sorted(filter(UNUSED.fullmatch, state.values)):
+        yield _row(f"disk {key}", f"detached, on {parse_drive(state.values[key]).storage}")
 
 
 def _nics(state: VmState) -> t.Iterator[Row]:

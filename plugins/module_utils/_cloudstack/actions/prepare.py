@@ -10,7 +10,7 @@ import os
 import typing as t
 
 from ..._operations.selection import check_vmid
-from ..._pve.errors import AlreadyExists, InvalidRequest
+from ..._pve.errors import AlreadyExists, InvalidRequest, NotFound
 from ..guest_names import check_guest_name
 from ..guests import is_free
 from ..run import Run
@@ -21,6 +21,10 @@ VMID_TRIES = 20
 
 def prepare(run: Run) -> dict[str, t.Any]:
     """Choose the number of the guest: nothing that create does can be told to CloudStack any more."""
+    if run.details.mapping("import_map"):
+        imported = _imported(run)
+        if imported is not None:
+            return {"details": {"proxmox_vmid": str(imported)}}
     check_guest_name(run)
     if run.instance.vmid is not None:
         # It was prepared before, and CloudStack tries again.
@@ -28,6 +32,16 @@ def prepare(run: Run) -> dict[str, t.Any]:
     # CloudStack always prepares what it creates, so that create need not ask.
     check_tags(run, lambda: _tags_of_template(run))
     return {"details": {"proxmox_vmid": str(_choose_vmid(run))}}
+
+
+def _imported(run: Run) -> int | None:
+    """The number of the guest that the operator has named for the instance; create takes it as it is."""
+    from ..imports import imported_vmid
+
+    vmid = imported_vmid(run)
+    if vmid is not None and is_free(run, vmid):
+        raise NotFound(f"there is no guest {vmid}, which import_map names for {run.instance.name}")
+    return vmid
 
 
 def _tags_of_template(run: Run) -> t.Iterable[str]:

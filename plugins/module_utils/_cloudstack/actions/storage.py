@@ -20,7 +20,7 @@ from ..._pve.vm_config import DRIVE_KEY
 from ..details import Detail
 from ..owned import own_guest
 from ..parameters import parameter, required
-from ..policy import check_iso_parameter
+from ..policy import check_disk_size, check_iso_parameter
 from ..run import Run
 from ..translate import find_boot_disk, request_of
 
@@ -36,19 +36,17 @@ AFTER_RESTART = "; it takes effect when the instance is stopped and started"
 def resize_disk(run: Run) -> dict[str, t.Any]:
     """Make a disk larger, the first one of the boot order unless another is named; never smaller."""
     size, slot = required(run, SIZE), parameter(run, DISK)
-    most = run.details.number("max_disk_size_gb")
-    if most is not None and size > most:
-        raise InvalidRequest(f"{SIZE.name}: {size} is more than the {most} that the site policy allows")
+    check_disk_size(run.details, size)
     applier = run.applier()
     handle, state = own_guest(run, applier)
     slot = slot or find_boot_disk(state.values)
-    disks = {key: drive for key, drive in _drives(state) if not drive.is_cdrom and re.fullmatch(DISK.pattern, key)}
+    disks = disks_of(state)
     if slot not in disks:
         there = "it has " + ", ".join(disks) if disks else "it has none"
         raise InvalidRequest(f"{handle.guest.label} has no disk {slot or 'at all'}: {there}")
     if disks[slot].size == size * GIBIBYTE:
         return {"message": f"{slot} has {size} GiB already"}
-    _write(run, applier, handle, state, [{"slot": slot, "state": "present", "size": f"{size}G"}])
+    write(run, applier, handle, state, [{"slot": slot, "state": "present", "size": f"{size}G"}])
     return {"message": f"{slot} has {size} GiB now"}
 
 
@@ -66,8 +64,8 @@ def attach_iso(run: Run) -> dict[str, t.Any]:
     slot = min(drives, key=lambda slot: drives[slot].file != NO_MEDIUM, default=None) or next(free, None)
     if slot is None:
         raise InvalidRequest(f"{handle.guest.label} has no place for another CD-ROM drive: {', '.join(CDROM_SLOTS)}")
-    after = _write(run, applier, handle, state, [{"slot": slot, "state": "present", "iso": iso}])
-    return {"message": f"{iso} is in {slot}{_when(after, slot)}"}
+    after = write(run, applier, handle, state, [{"slot": slot, "state": "present", "iso": iso}])
+    return {"message": f"{iso} is in {slot}{when(after, slot)}"}
 
 
 def detach_iso(run: Run) -> dict[str, t.Any]:
@@ -77,26 +75,31 @@ def detach_iso(run: Run) -> dict[str, t.Any]:
     loaded = [slot for slot, drive in _cdroms(state).items() if drive.file != NO_MEDIUM]
     if not loaded:
         return {"message": "there is no ISO in the instance"}
-    after = _write(
+    after = write(
         run, applier, handle, state, [{"slot": slot, "state": "present", "iso": NO_MEDIUM} for slot in loaded]
     )
-    return {"message": f"{', '.join(loaded)}: ISO taken out{_when(after, *loaded)}"}
+    return {"message": f"{', '.join(loaded)}: ISO taken out{when(after, *loaded)}"}
 
 
-def _drives(state: VmState) -> t.Iterator[tuple[str, Drive]]:
+def disks_of(state: VmState) -> dict[str, Drive]:
+    """The disks of a guest, by their slots; neither drives for media nor the disks of the firmware."""
+    return {key: drive for key, drive in drives_of(state) if not drive.is_cdrom and re.fullmatch(DISK.pattern, key)}
+
+
+def drives_of(state: VmState) -> t.Iterator[tuple[str, Drive]]:
     for key in sorted(state.values):
         if DRIVE_KEY.fullmatch(key):
             yield key, parse_drive(state.values[key])
 
 
 def _cdroms(state: VmState) -> dict[str, Drive]:
-    return {key: drive for key, drive in _drives(state) if drive.is_cdrom and not drive.is_cloud_init}
+    return {key: drive for key, drive in drives_of(state) if drive.is_cdrom and not drive.is_cloud_init}
 
 
-def _write(run: Run, applier: Applier, handle: GuestHandle, state: VmState, disks: list[dict[str, t.Any]]) -> VmState:
+def write(run: Run, applier: Applier, handle: GuestHandle, state: VmState, disks: list[dict[str, t.Any]]) -> VmState:
     return converge(applier, request_of({"vmid": run.vmid, "disks": disks}), handle, state)
 
 
-def _when(state: VmState, *slots: str) -> str:
+def when(state: VmState, *slots: str) -> str:
     """A running guest gets a new drive only at its next start."""
     return AFTER_RESTART if any(item.key in slots for item in state.pending) else ""

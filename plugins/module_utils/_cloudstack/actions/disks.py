@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Further disks of the instance, of which CloudStack itself knows nothing: AttachDisk, DetachDisk."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ..._operations.plan import Applier
+from ..._operations.vm.converge import plan_changes
+from ..._operations.vm.disks import parse_drive
+from ..._operations.vm.ensure import converge
+from ..._operations.vm.state import Origin, VmState, config_reader, read_state
+from ..._pve.errors import InvalidRequest, Meaning, PveError, Refused
+from ..._pve.guests import GuestHandle
+from ..._pve.vm_config import DISK_BUSES
+from ..details import STORAGE, Detail
+from ..owned import own_guest
+from ..parameters import parameter
+from ..policy import check_disk_size, storage_of, storage_parameter
+from ..run import Run
+from ..translate import DEFAULT_STORAGE, disk_options, find_boot_disk, request_of
+from .storage import DISK, SIZE, disks_of, when
+
+UNUSED = re.compile(r"unused\d+")
+PLACE = Detail("storage", pattern=STORAGE)
+KEPT = Detail("unused_disk", pattern=UNUSED.pattern)
+DELETE = Detail("delete_data", "flag", default=False)
+# Writers that are faster each time.
+MOST_TRIES = 10
+
+
+def attach_disk(run: Run) -> dict[str, t.Any]:
+    """Give the instance another disk: a new one on a storage of the policy, or one that was detached before."""
+    size, kept = parameter(run, SIZE), parameter(run, KEPT)
+    if (size is None) == (kept is None):
+        raise InvalidRequest(f"give {SIZE.name}, for a new disk, or {KEPT.name}, for one that was detached")
+    if size is not None:
+        check_disk_size(run.details, size)
+    elif parameter(run, PLACE):
+        raise InvalidRequest(f"{PLACE.name} is for new disks: {kept} stays where it is")
+    storage = _storage(run)
+    applier = run.applier()
+    handle, state = own_guest(run, applier)
+    if kept is not None and kept not in state.values:
+        there = ", ".join(sorted(filter(UNUSED.fullmatch, state.values))) or "none"
+        raise InvalidRequest(f"{handle.guest.label} has no detached disk {kept}: it has {there}")
+    volume = state.values[kept] if kept else None
+    for _try in range(MOST_TRIES):
+        slot = _free_slot(run, handle, state)
+        wanted = {"volume": parse_drive(volume).file} if volume else _new(run, storage, state, size)
+        disk = {**wanted, **disk_options(run.details, slot, state.values.get("scsihw", "lsi"))}
+        try:
+            return _attach(run, applier, handle, state, {"slot": slot, "state": "present", **disk})
+        except PveError as error:
+            # Somebody else may have taken the slot.
+            if error.meaning is not Meaning.CONFLICT:
+                raise
+            state = read_state(handle)
+    raise Refused(f"{handle.guest.label} was changed by somebody else each time: try again")
+
+
+def _storage(run: Run) -> str | None:
+    """The storage of the parameter, or else that of the details; None is that of the boot disk."""
+    named = parameter(run, PLACE)
+    return storage_parameter(run.details, named) if named else storage_of(run.details)
+
+
+def _new(run: Run, storage: str | None, state: VmState, size: int | None) -> dict[str, t.Any]:
+    boot_disk = find_boot_disk(state.values)
+    home = parse_drive(state.values[boot_disk]).storage if boot_disk else None
+    return {
+        "storage": storage or home or DEFAULT_STORAGE,
+        "size": f"{size}G",
+        **({"format": run.details.text("disk_format")} if run.details.text("disk_format") else {}),
+    }
+
+
+def _free_slot(run: Run, handle: GuestHandle, state: VmState) -> str:
+    """The first free slot on the bus of the boot disk, since its system has the driver; not IDE, which has four."""
+    disks, most = disks_of(state), run.details.number("max_disks")
+    if most is not None and len(disks) >= most:
+        raise InvalidRequest(
+            f"{handle.guest.label} has {len(disks)} disks, and the site policy allows {most} (max_disks)"
+        )
+    bus = re.sub(r"\d+$", "", find_boot_disk(state.values) or "scsi0")
+    bus = "sata" if bus == "ide" else bus
+    taken = {*state.values, *state.in_effect}
+    slot = next((f"{bus}{number}" for number in range(DISK_BUSES[bus]) if f"{bus}{number}" not in taken), None)
+    if slot is None:
+        raise InvalidRequest(f"{handle.guest.label} has no free slot for a disk on {bus}")
+    return slot
+
+
+def _attach(
+    run: Run, applier: Applier, handle: GuestHandle, state: VmState, disk: t.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
+    slot = str(disk["slot"])
+    applier.apply(plan_changes(request_of({"vmid": run.vmid, "disks": [disk]}), state, config_reader(handle)), handle)
+    if run.dry_run:
+        return {"message": f"{slot} would be attached"}
+    after = read_state(handle, Origin.WRITTEN, state.status)
+    if slot not in after.values:
+        raise Refused(f"PVE accepted to attach {slot} to {handle.guest.label}, but it is not there")
+    return {"message": f"{slot} is attached: {parse_drive(after.values[slot]).file}{when(after, slot)}", "disk": slot}
+
+
+def detach_disk(run: Run) -> dict[str, t.Any]:
+    """Take a disk from the instance, never the one that it boots from. Its data stays, unless it is to be deleted."""
+    slot, destroy = parameter(run, DISK), parameter(run, DELETE)
+    if slot is None:
+        raise InvalidRequest(f"the parameter {DISK.name} is missing")
+    applier = run.applier()
+    handle, state = own_guest(run, applier)
+    disks = disks_of(state)
+    if slot not in disks:
+        there = ", ".join(disks) or "none"
+        raise InvalidRequest(f"{handle.guest.label} has no disk {slot}: it has {there}")
+    if slot == find_boot_disk(state.values):
+        raise InvalidRequest(f"{slot} is the disk that {handle.guest.label} boots from, so it is not detached")
+    disk = {"slot": slot, "state": "absent" if destroy else "detached"}
+    after = converge(applier, request_of({"vmid": run.vmid, "disks": [disk]}), handle, state)
+    if destroy:
+        return {"message": f"{slot} is deleted{when(after, slot)}"}
+    kept = [key for key in after.values if UNUSED.fullmatch(key) and after.values[key] == disks[slot].file]
+    named = f": it is kept as {kept[0]}" if kept else ""
+    return {"message": f"{slot} is detached{named}{when(after, slot)}", "unused_disk": kept[0] if kept else None}
