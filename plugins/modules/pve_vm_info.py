@@ -155,7 +155,8 @@ guests:
       sample: [{name: eth0, mac: "BC:24:11:00:00:65", addresses: [192.0.2.10/24]}]
     addresses:
       description:
-        - The addresses of all of them, in the lists C(ipv4) and C(ipv6).
+        - The addresses of all of them, in the lists C(ipv4) and C(ipv6). When O(gather) holds V(config), too, it is
+          those of the guest's own network devices.
         - It is none when the guest does not run, or when its agent does not tell.
       returned: when O(gather) holds V(agent)
       type: dict

@@ -331,6 +331,17 @@ def test_nodes_are_hosts_when_they_are_asked_for(pve_cluster, inventory):
     assert "ansible_host" not in node
 
 
+def test_nodes_without_the_right_to_see_what_they_have(pve_cluster, inventory):
+    pve_cluster.add_token("look@pve!list", "5d1fdd72-5ab4-4a2d-9a09-e9e57b6b7cc0")
+    pve_cluster.grant("look@pve", "/vms", "VM.Audit")
+    token = {"PROXMOX_USER": "look@pve", "PROXMOX_TOKEN_ID": "list"}
+    token["PROXMOX_TOKEN_SECRET"] = "5d1fdd72-5ab4-4a2d-9a09-e9e57b6b7cc0"
+    found = inventory("nodes: true", env=token)
+    assert found.stderr == ""
+    node = found.hosts["pve1"]
+    assert (node["pve_status"], node["pve_maxmem"], node["pve_uptime"]) == ("online", None, None)
+
+
 def test_nodes_by_the_address_that_the_cluster_knows(pve_cluster, inventory):
     pve_cluster.knobs.node_addresses["pve2"] = "192.0.2.2"
     text = (

@@ -254,3 +254,19 @@ def test_an_agent_that_answers_with_an_error_is_a_warning(pve, run_module, answe
     assert len(result.warnings) == 1
     assert "the addresses of guest 101 (db) on node pve1 are not known" in result.warnings[0]
     assert words in result.warnings[0]
+
+
+def test_the_addresses_of_the_guests_own_devices(pve, run_module):
+    docker = {
+        "name": "docker0",
+        "hardware-address": "02:42:ac:11:00:01",
+        "ip-addresses": [{"ip-address": "172.17.0.1"}],
+    }
+    own = {"name": "eth0", "hardware-address": "bc:24:11:00:00:65", "ip-addresses": [{"ip-address": "192.0.2.7"}]}
+    pve.call(lambda: pve.server.guest(101).config.update(agent="1"))
+    pve.set_agent_interfaces(101, [docker, own])
+    both = run_module("pve_vm_info", {"vmid": 101, "gather": ["agent"]})["guests"][0]
+    assert both["addresses"]["ipv4"] == ["172.17.0.1", "192.0.2.7"]
+    guest = run_module("pve_vm_info", {"vmid": 101, "gather": ["agent", "config"]})["guests"][0]
+    assert guest["addresses"] == {"ipv4": ["192.0.2.7"], "ipv6": []}
+    assert [item["mac"] for item in guest["interfaces"]] == ["02:42:AC:11:00:01", "BC:24:11:00:00:65"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from .._pve.client import PveClient, offline_in
 from .._pve.errors import AnswerLost, PermissionDenied, PveError, Refused, TransportError
 from .._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, parse_guests
-from .addresses import Interface, addresses_of
+from .addresses import Interface, addresses_of, macs_of, own_interfaces
 from .facts import (
     HIBERNATED,
     PAUSED,
@@ -209,7 +209,9 @@ def _gathered(
     if "agent" in gather:
         interfaces = _interfaces(handle, facts, warnings)
         found["interfaces"] = None if interfaces is None else [interface.as_result() for interface in interfaces]
-        found["addresses"] = None if interfaces is None else addresses_of(interfaces).as_result()
+        macs = macs_of(handle.guest.kind, found["config"]) if "config" in found else ()
+        own = None if interfaces is None else own_interfaces(interfaces, macs)
+        found["addresses"] = None if own is None else addresses_of(own).as_result()
     yield found
 
 

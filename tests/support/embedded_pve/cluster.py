@@ -87,7 +87,7 @@ class Cluster(Snapshots, Consoles, Vzdump):
             items += self.ct_resources(user, "vm")
             items = [self._without_hidden_pool(self._remembered(item), user) for item in items]
         if kind in (None, "node"):
-            items += [self._node_resource(name) for name in sorted(self.nodes)]
+            items += [self._node_resource(name, user) for name in sorted(self.nodes)]
         if kind in (None, "storage"):
             for node in sorted(self.nodes):
                 found = (self._storage_resource(node, name) for name in self.storages if self._shows(user, name))
@@ -143,7 +143,8 @@ class Cluster(Snapshots, Consoles, Vzdump):
                 members[-1].pop(unlisted, None)
         return members
 
-    def _node_resource(self, name: str) -> dict[str, Any]:
+    def _node_resource(self, name: str, user: str) -> dict[str, Any]:
+        """What a node has and uses is for those with Sys.Audit on it (PVE::API2Tools extract_node_stats)."""
         online = self.nodes[name].get("online", True)
         item = {
             "id": "node/" + name,
@@ -152,7 +153,10 @@ class Cluster(Snapshots, Consoles, Vzdump):
             "status": "online" if online else "offline",
             "level": "",
         }
-        return {**item, **(self._facts(name) if online else {})}
+        facts = self._facts(name) if online else {}
+        if not self.allowed(user, f"/nodes/{name}", "Sys.Audit"):
+            facts = {key: value for key, value in facts.items() if key == "cgroup-mode"}
+        return {**item, **facts}
 
     def _facts(self, name: str) -> dict[str, Any]:
         facts = {"cpu": 0.02, "maxcpu": 4, "mem": 2 * GIB, "maxmem": 32 * GIB, "disk": 4 * GIB, "maxdisk": 64 * GIB}
@@ -183,7 +187,7 @@ class Cluster(Snapshots, Consoles, Vzdump):
     async def _nodes(self, request: Any) -> web.Response:
         items = []
         for name in sorted(self.nodes):
-            item = self._node_resource(name)
+            item = self._node_resource(name, request[USER])
             item["ssl_fingerprint"] = "AA:" * 31 + "AA"
             items.append(item)
         return ok(items)
