@@ -159,9 +159,9 @@ class Person(Terminal):
         self.type(ESCAPE)
         return self.end()
 
-    def end(self) -> int:
+    def end(self, seconds: float = PATIENCE) -> int:
         """Wait until the command has ended, and return its exit code."""
-        found = self.expect(rb"after ([0-9a-f:]+) code (\d+)\r\n")
+        found = self.expect(rb"after ([0-9a-f:]+) code (\d+)\r\n", seconds)
         self.after, self.code = found[1].decode(), int(found[2])
         return self.code
 

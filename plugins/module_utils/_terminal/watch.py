@@ -28,7 +28,8 @@ CLOSING_SECONDS = 0.5
 LOOKING_SECONDS = 2.0
 # PVE rounds a guest's uptime down to seconds.
 _UPTIME_SLACK_SECONDS = 2.0
-# To a line that is empty these are nothing, and a terminal without a program says so.
+# To a line that is empty these are nothing. A terminal without a program still echoes them, and only that makes it
+# readable for termproxy, which then finds that it has hung up (seen on Linux 6.18).
 _NOTHING = b" \x7f"
 _TAIL_BYTES = 256
 _END_OF_FILE = b"\x04"
