@@ -480,6 +480,21 @@ class TestResizeDisk:
         assert calls("ResizeDisk", data_for("ResizeDisk", world, parameters={"disk": "virtio1"})).ok
         assert "size=20G" in world.config(105)["virtio1"]
 
+    def test_the_size_in_effect_counts_and_not_a_pending_one(self, world, calls):
+        """An option was set while the guest ran and the disk was smaller; its pending value still says so."""
+
+        def make_pending():
+            guest = world.guest(105)
+            world.server.run_guest(guest)
+            guest.pending["scsi0"] = guest.config["scsi0"].replace("size=8G", "size=4G") + ",ssd=1"
+
+        world.call(make_pending)
+        assert calls("ResizeDisk", data_for("ResizeDisk", world, parameters={"disk_size_gb": 20})).ok
+        assert "size=20G" in world.config(105)["scsi0"]
+        assert "size=20G,ssd=1" in world.pending(105)["scsi0"]
+        answer = calls("ResizeDisk", data_for("ResizeDisk", world, parameters={"disk_size_gb": 20}))
+        assert answer["message"] == "scsi0 has 20 GiB already"
+
     def test_it_has_that_size(self, world, calls):
         answer = calls("ResizeDisk", data_for("ResizeDisk", world, parameters={"disk_size_gb": 8}))
         assert answer.ok

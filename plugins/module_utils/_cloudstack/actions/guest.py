@@ -67,8 +67,8 @@ def _ask_agent(handle: GuestHandle, state: VmState) -> tuple[str, Addresses]:
 
 
 def _drives(state: VmState) -> t.Iterator[Row]:
-    for key in sorted(filter(DRIVE_KEY.fullmatch, state.values)):
-        drive = parse_drive(state.values[key])
+    for key in sorted(filter(DRIVE_KEY.fullmatch, state.there)):
+        drive = parse_drive(state.there[key])
         if drive.is_cloud_init:
             continue
         if drive.is_cdrom:

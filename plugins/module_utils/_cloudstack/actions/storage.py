@@ -87,9 +87,9 @@ def disks_of(state: VmState) -> dict[str, Drive]:
 
 
 def drives_of(state: VmState) -> t.Iterator[tuple[str, Drive]]:
-    for key in sorted(state.values):
+    for key, text in sorted(state.there.items()):
         if DRIVE_KEY.fullmatch(key):
-            yield key, parse_drive(state.values[key])
+            yield key, parse_drive(text)
 
 
 def _cdroms(state: VmState) -> dict[str, Drive]:

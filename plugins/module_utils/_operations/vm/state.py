@@ -52,6 +52,11 @@ class VmState:
         return self.values if self.current is None else self.current
 
     @property
+    def there(self) -> t.Mapping[str, str]:
+        """The settings that the guest has now, and those that it has none of yet: drives with their place and size."""
+        return {**self.values, **self.in_effect}
+
+    @property
     def waiting(self) -> dict[str, Pending]:
         """What is pending, by key."""
         return {item.key: item for item in self.pending}
