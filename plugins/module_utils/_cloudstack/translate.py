@@ -15,6 +15,7 @@ from .._operations.vm.request import VmRequest, vm_request
 from .._operations.vm.wishes import Wish
 from .._pve.errors import InvalidRequest
 from .._pve.sizes import GIBIBYTE
+from .._pve.ssh_keys import key_lines, key_problem
 from .._pve.vm_config import DISK_BUSES, DRIVE_KEY
 from .details import Details
 from .guest_names import guest_name
@@ -216,11 +217,22 @@ def find_boot_disk(template: t.Mapping[str, str]) -> str | None:
     return next((key for key in [*order, template.get("bootdisk", "")] if key in disks), disks[0] if disks else None)
 
 
+def _ssh_keys(details: Details) -> list[str]:
+    """The keys of a new instance. They stop no action on an older one, which PVE has taken them for."""
+    keys = list(details.words("ci_ssh_keys"))
+    for number, key in enumerate(keys, 1):
+        for _line, text in key_lines(key):
+            problem = key_problem(text)
+            if problem is not None:
+                raise InvalidRequest(f"ci_ssh_keys: key {number} {problem}")
+    return keys
+
+
 def _cloud_init(order: Order, storage: str | None) -> dict[str, t.Any] | None:
     details = order.details
     options: dict[str, t.Any] = {
         "user": details.text("ci_user"),
-        "ssh_keys": list(details.words("ci_ssh_keys")) or None,
+        "ssh_keys": _ssh_keys(details) or None,
         "search_domain": details.text("ci_search_domain"),
         "upgrade": details.flag("ci_upgrade"),
         **address_options(order.instance.nics, details),

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
 from tests.support.cloudstack import PAYLOADS, payload
+from tests.support.ssh_keys import RSA
 
 UUID = "6f2c9a0e-2b1d-4c3e-9a54-0d1b7c8e9f10"
 NOTES = f"CloudStack instance: i-2-45-VM\nCloudStack UUID: {UUID}\nCloudStack deployment: 0123456789abcdef"
@@ -138,7 +139,7 @@ class TestWhatIsTold:
         assert (answer.exit_code, answer["kind"]) == (1, "permission")
 
     def test_no_secret_and_no_more_than_a_pipe_holds(self, pve, calls, bridge):
-        keys = "\n".join(f"ssh-ed25519 {'A' * 200}{number} me" for number in range(120))
+        keys = "\n".join(f"{RSA} me{number}" for number in range(70))
         data = data_for("create", pve, virtualmachine={"ci_user": "ops", "ci_ssh_keys": keys})
         answer = calls("create", data, flags=["--dry-run"])
         assert answer.ok

@@ -284,6 +284,11 @@ class TestCloudInit:
         assert put["ciuser"] == "ops"
         assert unquote(put["sshkeys"]) == f"{ED25519} a@b\n{RSA} c"
 
+    def test_a_key_that_is_wrong_is_named(self):
+        keys = {"ci_ssh_keys": f"{ED25519} a@b\n# old\n{RSA[:-4]} c"}
+        with pytest.raises(InvalidRequest, match="ci_ssh_keys: key 3 is damaged"):
+            put_of(order_of(virtualmachine=keys))
+
     def test_dhcp(self):
         put = put_of(order_of(policy={"ci_network": "dhcp"}))
         assert (put["ipconfig0"], put["ipconfig1"]) == ("ip=dhcp", "ip=dhcp")
