@@ -146,6 +146,16 @@ def test_a_clone_of_a_snapshot_has_what_the_snapshot_holds(pve, run_module) -> N
     assert pve.config(300)["cores"] != 4
 
 
+def test_a_template_comes_before_guests_of_its_name(pve_cluster, run_module) -> None:
+    """Any user of the cluster can call a guest so."""
+    for vmid, node in ((301, "pve1"), (302, "pve2"), (303, "pve2")):
+        pve_cluster.add_guest(vmid, "debian-template", node=node, storage="shared")
+    result = run_module("pve_vm", {"name": "far", "node": "pve2", "clone": {"source": "debian-template"}})
+    assert not result.failed, result.msg
+    assert len(pve_cluster.forms("POST", "/qemu/9000/clone$")) == 1
+    assert pve_cluster.guest(result["guest"]["vmid"]).node == "pve2"
+
+
 def test_a_clone_can_go_to_another_node(pve_cluster, run_module) -> None:
     result = run_module("pve_vm", {"name": "far", "clone": {"source": "9000", "target_node": "pve2"}, "cores": 2})
     assert not result.failed, result.msg

@@ -113,7 +113,10 @@ def plan_birth(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth
         cluster.check_node(request.node)
     if request.clone is None:
         return plan_creation(client, request, cluster)
-    guest = get_guest(client, request.clone.source, cluster.guests, cluster.offline, node=request.node)
+    source = request.clone.source
+    # Any user of the cluster can give the name of a template to a guest.
+    source = replace(source, template=any(item.template and item.name == source.name for item in cluster.guests))
+    guest = get_guest(client, source, cluster.guests, cluster.offline, node=request.node)
     return plan_birth_of_clone(request, read_source(GuestHandle(client, guest), request.clone), cluster)
 
 
