@@ -47,6 +47,7 @@ options:
     description:
       - The snapshot's description, with O(state=present).
       - It is changed in place on a snapshot that exists. Left out, it stays as it is.
+      - PVE cannot store the text V(0), which is refused.
     type: str
   vmstate:
     description:

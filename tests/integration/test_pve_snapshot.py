@@ -453,6 +453,10 @@ def test_warnings_of_a_task_reach_the_user(pve, snapshot):
         ),
         ({"snapshot": "current"}, "snapshot must not be 'current': PVE keeps that name for itself"),
         ({"snapshot": "Pending"}, "snapshot must not be 'Pending': PVE keeps that name for itself"),
+        (
+            {"snapshot": "ab", "description": "0"},
+            "description: PVE does not store the text '0': give another one, or '' for none",
+        ),
         ({}, "snapshot is required with state=present"),
         ({"state": "rolled_back"}, "snapshot is required with state=rolled_back"),
         (

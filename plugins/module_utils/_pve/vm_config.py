@@ -213,6 +213,14 @@ def _tags(text: str) -> frozenset[str]:
 
 # Of a datacenter whose tag-style tells upper from lower case; elsewhere PVE stores tags in lower case.
 CASE_SENSITIVE_TAGS = Meaning(_tags, "")
+
+
+def check_description(text: str) -> None:
+    """Raise InvalidRequest for the text that PVE loses: Perl takes 0 for none (PVE::QemuServer, write_vm_config)."""
+    if text.rstrip() == "0":
+        raise InvalidRequest("description: PVE does not store the text '0': give another one, or '' for none")
+
+
 _DEFAULT_HOTPLUG = "network,disk,usb"
 
 

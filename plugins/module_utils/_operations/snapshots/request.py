@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import Selector
+from ..._pve.vm_config import check_description
 from ..selection import selector_from
 from .facts import Snapshot
 
@@ -67,6 +68,7 @@ def snapshot_request(parameters: t.Mapping[str, t.Any]) -> SnapshotRequest:
     )
     if request.snapshot is not None:
         _check_name(request.snapshot)
+    check_description(request.description or "")
     _check_state(request)
     return request
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.numbers import write_number
-from ..._pve.vm_config import CASE_SENSITIVE_TAGS, DRIVE_KEY, NIC_KEY, meaning_of
+from ..._pve.vm_config import CASE_SENSITIVE_TAGS, DRIVE_KEY, NIC_KEY, check_description, meaning_of
 from .wishes import Wish, check_range, flag, given
 
 OS_TYPES = ("other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10", "win11", "l24", "l26", "solaris")
@@ -70,9 +70,7 @@ class Setting:
 
 
 def _description(text: str) -> str | None:
-    # PVE::QemuServer, write_vm_config: Perl takes the text 0 for none.
-    if text.rstrip() == "0":
-        raise InvalidRequest("description: PVE does not store the text '0': give another one, or '' for none")
+    check_description(text)
     return text or None
 
 
