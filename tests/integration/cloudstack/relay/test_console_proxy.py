@@ -44,6 +44,8 @@ class Proxy(VncClient):
             return self.socket.recv(1, socket.MSG_PEEK) != b""
         except TimeoutError:
             return True
+        except ConnectionError:
+            return False
         finally:
             self.socket.settimeout(20)
 
