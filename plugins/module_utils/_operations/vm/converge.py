@@ -122,7 +122,7 @@ class _Builder:
     def destroy(self, keys: t.Sequence[str]) -> None:
         """Delete disks and their volumes. The call makes a task: to delete a large volume can take minutes."""
         form = {"delete": ",".join(keys), "force": 1}
-        command = self._write(form, keys, lambda: not set(keys) & set(self.read_config()))
+        command = self._write(form, keys, lambda: self._is_deleted(keys))
         there = {key: self.state.in_effect.get(key, self.state.values.get(key)) for key in keys}
         never_in_effect = [key for key in keys if key not in self.state.in_effect and DRIVE_KEY.fullmatch(key)]
         self._add(
@@ -198,7 +198,8 @@ class _Builder:
 
     def _has_come_true(self, config: ConfigChanges) -> bool:
         """Whether a configuration is what a lost write was to make of it."""
-        values = self.read_config()
+        # What is taken out of a running guest is pending before the guest has given it up.
+        values = self.read_config(current=1) if self._unplugs(config.keys) else self.read_config()
         for key, text in config.set.items():
             current = values.get(key)
             if DRIVE_KEY.fullmatch(key) and key not in self.state.values:
@@ -208,6 +209,13 @@ class _Builder:
             elif key != "cipassword" and not meaning_of(key).same(None if current is None else str(current), text):
                 return False
         return not set(config.unset) & set(values) and (not config.revert or self._is_taken_back(config.revert))
+
+    def _is_deleted(self, keys: t.Sequence[str]) -> bool:
+        """Whether the disks are gone, or go at the next start of a guest that cannot give them up before."""
+        if set(keys) & set(self.read_config()):
+            return False
+        plugged = {key for key in keys if self.state.running and key.startswith(("scsi", "virtio"))}
+        return not plugged & set(self.read_config(current=1)) if plugged else True
 
     def _is_taken_back(self, keys: t.Sequence[str]) -> bool:
         values, current = self.read_config(), self.read_config(current=1)

@@ -343,6 +343,34 @@ def test_a_running_guest_does_not_become_a_template() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "before", "coming", "current", "done"),
+    [
+        ({"memory": 1024}, {"memory": "2048"}, {"memory": "1024"}, {"memory": "2048"}, False),
+        ({"memory": 1024}, {"memory": "2048"}, {"memory": "1024"}, {"memory": "1024"}, True),
+        ({"cores": 2}, {"cores": "4"}, {"cores": "2"}, {"cores": "4"}, True),
+        ({"disks": [{"slot": "scsi1", "state": "absent"}]}, {"scsi1": "a:b"}, {}, {"scsi1": "a:b"}, False),
+        ({"disks": [{"slot": "scsi1", "state": "absent"}]}, {"scsi1": "a:b"}, {}, {}, True),
+        ({"disks": [{"slot": "sata1", "state": "absent"}]}, {"sata1": "a:b"}, {}, {"sata1": "a:b"}, True),
+        (disk(storage="lvm"), {"scsi0": "a:b,size=1G"}, {"scsi0": "a:b,size=1G,ssd=1"}, {"scsi0": "lvm:c"}, True),
+        (disk(size="2G"), {"scsi0": "a:b,size=1G"}, {"scsi0": "a:b,size=1G,ssd=1"}, {"scsi0": "a:b,size=2G"}, True),
+    ],
+)
+def test_a_change_whose_answer_was_lost_is_judged_by_what_the_running_guest_has(
+    options: dict[str, Any], before: dict[str, str], coming: dict[str, str], current: dict[str, str], done: bool
+) -> None:
+    from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.facts import parse_status
+
+    status = parse_status({"status": "running", "qmpstatus": "running"})
+    values = {"hotplug": "disk,memory", **before}
+
+    def read_config(**query: Any) -> dict[str, str]:
+        return current if query == {"current": 1} else coming
+
+    plan_of = plan_changes(vm_request(vm_parameters(vmid=100, **options)), VmState(GUEST, values, status), read_config)
+    assert plan_of.steps[0].command.done() is done
+
+
+@pytest.mark.parametrize(
     ("key", "option"),
     [("unused0", "disks"), ("efidisk0", "disks"), ("tpmstate0", "disks"), ("scsi0", "disks")],
 )
