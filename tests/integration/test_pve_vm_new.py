@@ -106,12 +106,12 @@ class TestSources:
     @pytest.mark.parametrize("node", [None, "pve3"])
     def test_several_elsewhere_are_an_error(self, twins, run_module, node: str | None) -> None:
         result = run_module("pve_vm", {"name": "copy", "node": node, "clone": {"source": "twin"}}, check=True)
-        assert "2 guests are named 'twin' (9100 on pve1, 9101 on pve2): say which one by vmid" in result.msg
+        assert "2 templates are named 'twin' (9100 on pve1, 9101 on pve2): say which one by vmid" in result.msg
 
     def test_several_on_the_node_are_an_error(self, twins, run_module) -> None:
         twins.add_template(9102, "twin", node="pve2", storage="shared")
         result = run_module("pve_vm", {"name": "copy", "node": "pve2", "clone": {"source": "twin"}})
-        assert "2 guests are named 'twin' (9101 on pve2, 9102 on pve2): say which one by vmid" in result.msg
+        assert "2 templates are named 'twin' (9101 on pve2, 9102 on pve2): say which one by vmid" in result.msg
         assert posts(twins) == []
 
 
