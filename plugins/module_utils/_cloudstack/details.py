@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
 
 from .._pve.errors import InvalidRequest
 from .payload import Payload
@@ -32,8 +31,7 @@ STORAGE = r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
-@dataclass(frozen=True)
-class Detail:
+class Detail(t.NamedTuple):
     """One row: its name, the kind of its value, who may set it, what it may be, and what it is when nobody says."""
 
     name: str

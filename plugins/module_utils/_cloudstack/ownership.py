@@ -17,7 +17,6 @@ from __future__ import annotations
 import enum
 import re
 import typing as t
-from dataclasses import dataclass
 
 from .._operations.facts import split_tags
 from .._pve.errors import PermissionDenied
@@ -38,8 +37,7 @@ class Verdict(enum.Enum):
     UNFINISHED = "unfinished"
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(t.NamedTuple):
     """What a guest's configuration says of the instance that it is."""
 
     instance: str = ""

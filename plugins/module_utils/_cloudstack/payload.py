@@ -10,8 +10,8 @@ import json
 import os
 import re
 import stat
+import types
 import typing as t
-from dataclasses import dataclass, field
 
 from .._pve.errors import InvalidRequest
 
@@ -24,8 +24,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}")
 Object = t.Mapping[str, t.Any]
 
 
-@dataclass(frozen=True)
-class Nic:
+class Nic(t.NamedTuple):
     """A network card as CloudStack describes it; speeds are Mbit/s, 0 or less is no limit."""
 
     device_id: int
@@ -50,8 +49,7 @@ class Nic:
     nameservers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Instance:
+class Instance(t.NamedTuple):
     """The VM that a call is about. memory is in bytes, vmid PVE's number where CloudStack knows it."""
 
     uuid: str
@@ -68,8 +66,7 @@ class Instance:
     nics: tuple[Nic, ...] = ()
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(t.NamedTuple):
     """The user of CloudStack who asked for the action; all empty when CloudStack does not say."""
 
     id: str = ""
@@ -81,12 +78,11 @@ class Caller:
         return f"{self.name} ({self.role_type}, {self.role_name}, {self.id})" if self.id or self.role_type else ""
 
 
-@dataclass(frozen=True)
-class Payload:
+class Payload(t.NamedTuple):
     """What CloudStack sent. sections are the external details by their origin, as they came."""
 
-    sections: t.Mapping[str, Object] = field(default_factory=dict)
-    parameters: Object = field(default_factory=dict)
+    sections: t.Mapping[str, Object] = types.MappingProxyType({})
+    parameters: Object = types.MappingProxyType({})
     caller: Caller = Caller()
     vm: Object | None = None
     uuid: str = ""

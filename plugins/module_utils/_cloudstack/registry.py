@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import re
 import typing as t
-from dataclasses import dataclass
 
 if t.TYPE_CHECKING:
     from .run import Run
@@ -25,8 +24,7 @@ TAKE_BACK = "take back"
 DROP = "drop"
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(t.NamedTuple):
     """One action: its name as CloudStack's users write it, and module:function below the actions package."""
 
     name: str

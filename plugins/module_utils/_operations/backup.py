@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .._pve.client import PveClient
 from .._pve.commands import Command, run_command
@@ -213,5 +213,5 @@ def _explained(error: TaskFailed) -> TaskFailed:
             before = one_line(" | ".join(tail[max(0, number - 2) : number]))
             log = f" (log: {before})" if before else ""
             message = f"task {upid.type} of {upid.id} on node {upid.node} failed: {why}{log}"
-            return TaskFailed(message, replace(error.cause, pve_message=why))
+            return TaskFailed(message, error.cause._replace(pve_message=why))
     return error

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
 
 from .._pve.guests import Guest, GuestHandle
 
@@ -20,8 +19,7 @@ STOPPED = "stopped"
 _RESUMABLE = ("paused", "suspended", "prelaunch")
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(t.NamedTuple):
     """status/current of a guest: fresh, other than what /cluster/resources says."""
 
     name: str
@@ -34,8 +32,7 @@ class Status:
     tags: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Pending:
+class Pending(t.NamedTuple):
     """A setting that takes effect at the next start of the guest."""
 
     key: str

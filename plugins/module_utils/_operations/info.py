@@ -76,7 +76,7 @@ def guests_request(parameters: t.Mapping[str, t.Any]) -> GuestsRequest:
     if parameters.get("vmid") is not None or parameters.get("name"):
         selector = selector_from(parameters)
         # A vmid of the other kind is no error here: there is no such guest.
-        selector = replace(selector, kind=kind if selector.vmid is None else None)
+        selector = selector._replace(kind=kind if selector.vmid is None else None)
     return GuestsRequest(
         selector=selector,
         node=parameters.get("node"),

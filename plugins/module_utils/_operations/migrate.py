@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .._pve.client import PveClient
 from .._pve.commands import Command, run_command
@@ -66,7 +66,7 @@ def migrate_guest(applier: Applier, handle: GuestHandle, status: Status, request
         return
     plan = plan_migration(request, handle.guest, status, read_conditions(handle, request.target), handle)
     if applier.apply(plan, handle):
-        handle.guest = replace(handle.guest, node=request.target)
+        handle.guest = handle.guest._replace(node=request.target)
 
 
 def read_conditions(handle: GuestHandle, target: str) -> Conditions:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import replace
 from urllib.parse import quote
 
 from .connection import ConnectionOptions, Endpoint
@@ -88,7 +87,7 @@ class PveClient:
         """
         # A one-time password serves only one login.
         self.log_in()
-        options = replace(self._transport.options, timeout=seconds)
+        options = self._transport.options._replace(timeout=seconds)
         return PveClient(options, deadline, _transport(options, self._transport))
 
     def read(self, *path: str | int, **query: t.Any) -> t.Any:

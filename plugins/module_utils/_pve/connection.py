@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from .errors import InvalidRequest
@@ -32,8 +31,7 @@ _MAX_PORT = 65535
 _LONGEST_TIMEOUT = 86400
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(t.NamedTuple):
     """One address of the API."""
 
     host: str
@@ -46,8 +44,7 @@ class Endpoint:
         return f"https://{host_and_port(self.host, self.port)}{self.prefix}"
 
 
-@dataclass(frozen=True)
-class ConnectionOptions:
+class ConnectionOptions(t.NamedTuple):
     """Everything that is needed to talk to PVE. Secrets are left out of repr()."""
 
     endpoints: tuple[Endpoint, ...]

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import enum
 import re
+import types
 import typing as t
-from dataclasses import dataclass, field, replace
 
 HTTP_UNAUTHORIZED = 401
 HTTP_FORBIDDEN = 403
@@ -70,13 +70,12 @@ def meaning_of(message: str) -> Meaning:
     return Meaning.OTHER
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(t.NamedTuple):
     """What is known about a failure beyond its sentence; every field may be empty."""
 
     status: int | None = None
     pve_message: str = ""
-    field_errors: t.Mapping[str, str] = field(default_factory=dict)
+    field_errors: t.Mapping[str, str] = types.MappingProxyType({})
     request: str = ""
     upid: str = ""
     log_tail: tuple[str, ...] = ()
@@ -295,7 +294,7 @@ def error_from_answer(
 def with_denial(cause: Cause) -> Cause:
     """Add the privilege that PVE found missing, and its path, when its message names them."""
     found = _PERMISSION.search(cause.pve_message)
-    return replace(cause, privilege=found["privilege"], acl_path=found["path"]) if found else cause
+    return cause._replace(privilege=found["privilege"], acl_path=found["path"]) if found else cause
 
 
 def denial_of(identity: str, what: str, cause: Cause) -> str:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
 
 from .client import PveClient
 from .errors import Ambiguous, InvalidRequest, Locked, Meaning, NotFound, PveError, TransportError, Unreachable
@@ -20,8 +19,7 @@ KIND_NAMES = {QEMU: "virtual machine", LXC: "container"}
 BIRTH_LOCKS = frozenset({"create", "clone"})
 
 
-@dataclass(frozen=True)
-class Guest:
+class Guest(t.NamedTuple):
     """What /cluster/resources says of a guest; vmid, node, kind, pool, lock and tags are always right.
 
     name, status, template and uptime come from statistics that are up to 10 s old and absent for a new guest
@@ -48,8 +46,7 @@ class Guest:
         return f"guest {self.vmid} ({self.name})" if self.name else f"guest {self.vmid}"
 
 
-@dataclass(frozen=True)
-class Selector:
+class Selector(t.NamedTuple):
     """Which guest a request means: by vmid, by name, or by both, and then both must fit."""
 
     vmid: int | None = None

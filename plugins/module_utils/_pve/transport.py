@@ -12,7 +12,6 @@ import ssl
 import time
 import traceback
 import typing as t
-from dataclasses import replace
 
 from .connection import ConnectionOptions, Endpoint
 from .errors import (
@@ -147,7 +146,7 @@ class _TicketAuth(ProxmoxHTTPAuthBase):
             form = {"tfa-challenge": data["ticket"], "password": code}
             data = resource.post(username=self._options.user, **form)
             # It serves one login only.
-            self._options = replace(self._options, otp=None)
+            self._options = self._options._replace(otp=None)
         self._ticket, self._csrf_token, self._born = data["ticket"], data["CSRFPreventionToken"], time.monotonic()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -10,7 +10,6 @@ import configparser
 import os
 import stat
 import typing as t
-from dataclasses import replace
 from pathlib import Path
 
 from .._pve.client import PveClient
@@ -162,7 +161,7 @@ class Login:
 
     def _log_in_anew(self, **credentials: str | None) -> None:
         self.close()
-        self._options = replace(self._options, **credentials)  # type: ignore[arg-type]
+        self._options = self._options._replace(**credentials)  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close the connection to the API."""

@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 import types
-from dataclasses import replace
 from pathlib import Path
 
 import certifi
@@ -167,7 +166,7 @@ class TestSessions:
     def test_a_file_of_authorities_that_changes_makes_another_one(self, tmp_path):
         path = tmp_path / "ca.pem"
         path.write_text(Path(certifi.where()).read_text("utf-8"), "utf-8")
-        sessions, given = Sessions(), replace(options(), validate_certs=True, ca_path=str(path))
+        sessions, given = Sessions(), options()._replace(validate_certs=True, ca_path=str(path))
         for expected in (1, 1, 2):
             if expected == 2:
                 path.write_text(path.read_text("utf-8") + "\n", "utf-8")

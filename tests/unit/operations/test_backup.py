@@ -80,7 +80,7 @@ def test_the_plan():
 def test_what_stands_against_it(storage, changes, running, error, words):
     conditions = dataclasses.replace(FREE, running=running)
     with pytest.raises(error, match=words):
-        plan_backup(backup_request(storage), GUEST, dataclasses.replace(STATUS, **changes), conditions)
+        plan_backup(backup_request(storage), GUEST, STATUS._replace(**changes), conditions)
 
 
 @pytest.mark.parametrize(

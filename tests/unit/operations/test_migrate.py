@@ -28,7 +28,7 @@ def status(condition="running", **changes):
     plain = Status(
         condition=condition, name="web", template=False, lock="", ha_managed=False, ha_state="", uptime=0, tags=()
     )
-    return dataclasses.replace(plain, **changes)
+    return plain._replace(**changes)
 
 
 def step(request=TO_PVE2, condition="running", conditions=FREE, **changes):

@@ -146,7 +146,7 @@ def _restored(target: _Target, name: str) -> VmState:
     """What a dry run takes the guest for that would have been rolled back: else as it is, it runs with its memory."""
     state, found = target.state, target.held.get(name)
     condition = RUNNING if found and found.vmstate else STOPPED
-    return replace(state, status=replace(state.status, condition=condition) if state.status else None)
+    return replace(state, status=state.status._replace(condition=condition) if state.status else None)
 
 
 def delete_snapshot(run: Run) -> dict[str, t.Any]:

@@ -150,7 +150,7 @@ class SnapshotTarget:
             return
         name = read_status(self.handle).name
         check_name(self.handle.guest, name, self.selector)
-        self.handle.guest = replace(self.handle.guest, name=name)
+        self.handle.guest = self.handle.guest._replace(name=name)
         self.confirmed = True
 
     def read(self) -> Snapshots:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import typing as t
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
@@ -98,13 +98,13 @@ class Birth:
         if error.cause.pve_message.strip() != "Permission check failed":
             return error
         pool = self.expected.guest.pool
-        cause = replace(error.cause, privilege="VM.Allocate", acl_path=f"/vms/{vmid}")
+        cause = error.cause._replace(privilege="VM.Allocate", acl_path=f"/vms/{vmid}")
         instead = f" or on /pool/{pool}" if pool else ""
         return PermissionDenied(f"{error}: it takes VM.Allocate on {cause.acl_path}{instead}", cause)
 
     def handle(self, client: PveClient) -> GuestHandle:
         """The handle of the guest, once it is there."""
-        return GuestHandle(client, replace(self.expected.guest, vmid=self.vmid or 0, node=self.node))
+        return GuestHandle(client, self.expected.guest._replace(vmid=self.vmid or 0, node=self.node))
 
 
 def plan_birth(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth:

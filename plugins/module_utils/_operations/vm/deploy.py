@@ -11,7 +11,7 @@ like is known from its source, so it need not be read again.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..._pve.client import PveClient
 from ..._pve.errors import NotFound, PveError
@@ -72,13 +72,13 @@ def find_source(client: PveClient, template: Selector, node: str) -> Source:
     try:
         if template.vmid is not None:
             return read_source(GuestHandle(client, Guest(template.vmid, node, QEMU)))
-        guest = find_guest(client, replace(template, template=True), node=node)
+        guest = find_guest(client, template._replace(template=True), node=node)
     except PveError as error:
         if not is_absent(error):
             raise
         guest = None
     if guest is None:
-        raise NotFound(f"there is no {replace(template, template=True)} that {client.identity} can see")
+        raise NotFound(f"there is no {template._replace(template=True)} that {client.identity} can see")
     source = read_source(GuestHandle(client, guest))
     found = (source.values.get("name"), source.values.get("template"))
     if template.name is not None and found != (template.name, "1"):

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import replace
 
 from ..._pve.client import PveClient
 from ..._pve.deadline import Tries
@@ -203,4 +202,4 @@ def _follow_pool(handle: GuestHandle, plan: Plan) -> None:
     """The pool is not in the configuration, but in the cluster's list of guests."""
     if any(change.key == "pool" for change in plan.steps[0].changes):
         guest = find_guest(handle.client, Selector(handle.guest.vmid))
-        handle.guest = replace(handle.guest, pool=guest.pool if guest else "")
+        handle.guest = handle.guest._replace(pool=guest.pool if guest else "")

@@ -26,7 +26,7 @@ def see_pool(handle: GuestHandle, request: VmRequest, state: VmState) -> VmState
         return state
     for pool in _read_pool(handle.client, request.pool):
         if any(member.get("vmid") == handle.guest.vmid for member in pool.get("members") or ()):
-            handle.guest = replace(handle.guest, pool=request.pool)
+            handle.guest = handle.guest._replace(pool=request.pool)
     return replace(state, guest=handle.guest)
 
 

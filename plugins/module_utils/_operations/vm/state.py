@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..._pve.guests import BIRTH_LOCKS, Guest, GuestHandle
 from ..facts import RUNNING, STOPPED, Pending, Status, guest_result, pending_of, pending_result, read_status, split_tags
@@ -142,8 +142,7 @@ def current_of(entries: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
 def state_result(state: VmState) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
     """The guest, and the other facts, as a result returns them; a guest that is not made yet has no vmid."""
     known = state.status or newborn_status(state.name)
-    status = replace(
-        known,
+    status = known._replace(
         name=state.name or known.name,
         template=state.template,
         tags=split_tags(state.values.get("tags")),
