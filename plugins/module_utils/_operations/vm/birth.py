@@ -115,7 +115,7 @@ def plan_birth(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth
         return plan_creation(client, request, cluster)
     source = request.clone.source
     # Any user of the cluster can give the name of a template to a guest.
-    source = replace(source, template=any(item.template and item.name == source.name for item in cluster.guests))
+    source = source._replace(template=any(item.template and item.name == source.name for item in cluster.guests))
     guest = get_guest(client, source, cluster.guests, cluster.offline, node=request.node)
     return plan_birth_of_clone(request, read_source(GuestHandle(client, guest), request.clone), cluster)
 
