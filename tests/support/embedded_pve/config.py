@@ -19,15 +19,16 @@ from fakepve.qemu import DRIVE_KEY
 from fakepve.server import USER, ok
 
 from .base import is_true, no_quorum_write, parameter_error
+from .hotplug import Hotplug
 from .options import NOT_OPTIONS, PATH, check_cpu, in_a_task, split_names
 from .parameters import request_parameters
-from .pending import ConfigChange, Pending
+from .pending import ConfigChange
 from .rights import ROOT, Rights
 from .values import check_values
 from .volumes import UNUSED_KEY
 
 
-class Config(Pending, Rights):
+class Config(Hotplug, Rights):
     # ---- reading
 
     async def _config_get(self, request: Any) -> web.Response:
