@@ -149,7 +149,8 @@ class Run:
 
     @property
     def node(self) -> str:
-        """The node of the host that CloudStack chose."""
+        """The node of the host that CloudStack chose; raises InvalidRequest, which names all that is missing."""
+        self.connection()
         return self.details.required("node")
 
     @property

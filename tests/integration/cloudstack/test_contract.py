@@ -292,8 +292,8 @@ TENANT_NAMES = (
 ).split(" ")
 VM_NAMES = ("id", "cpus", "maxRam", "minRam", "limitCpuUse", "bootType", "bootMode", "nics", "details", "name", "disks")
 ALLOWED = re.compile(
-    r"GET /(cluster/(resources|nextid)|access/permissions|nodes/pve1/qemu(/\d+/(config|pending|status/current))?"
-    r"|nodes/pve1/tasks(/UPID[^/]*/(status|log))?)"
+    r"GET /(cluster/(resources|nextid|options)|access/permissions|nodes/pve1/network"
+    r"|nodes/pve1/qemu(/\d+/(config|pending|status/current))?|nodes/pve1/tasks(/UPID[^/]*/(status|log))?)"
     r"|POST /nodes/pve1/qemu(/9000/clone|/105/(config|status/(start|stop|shutdown|reboot|reset|resume)))?"
     r"|PUT /nodes/pve1/qemu/105/(config|resize)|DELETE /nodes/pve1/(qemu/105|tasks/UPID.*)"
 )
