@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from tests.support.modules import ModuleResult
 from . import report
 from .promises import Runner
 from .world import IS_LIVE, NAME_PREFIX, World, embedded_world, live_world
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell lets its background jobs ignore Ctrl-C, and so would everything that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A real PVE under emulation needs minutes where the embedded one needs milliseconds.
 MODULE_SECONDS = 600 if IS_LIVE else 60
