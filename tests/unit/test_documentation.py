@@ -388,7 +388,7 @@ def community_vocabulary() -> set[str]:
     text = FROM_COMMUNITY.read_text(encoding="utf-8")
     groups = set(re.findall(r"`(proxmox_\w+|pve_(?:status|type|node|pool)_\w+)`", text))
     values = {"active", "archive", "current", "moved", "pending", "resized", "rollback", "true"}
-    settings = {"audio0", "numa0", "parallel0", "smbios1"}
+    settings = {"audio0", "virtiofs0", "numa0", "parallel0", "smbios1"}
     return {*options, *COMMUNITY_PROXMOX["options"], *groups, *values, *settings, "proxmox_", "pve_"}
 
 
