@@ -40,7 +40,8 @@ def call(world, extension):
             parameters=parameters or {},
             virtualmachine={"template_id": str(settings.template), "cloudstack.vlan": None},
         )
-        untagged = {"broadcastUri": "vlan://untagged", "isolationUri": "vlan://untagged"}
+        # A VLAN that the network does not have, and a limit that not each kernel can set, are not what this is about.
+        untagged = {"broadcastUri": "vlan://untagged", "isolationUri": "vlan://untagged", "networkRateMbps": -1}
         for nic in data.get("cloudstack.vm.details", {}).get("nics", []):
             nic.update(untagged)
         if file == CUSTOM:
