@@ -206,6 +206,30 @@ def test_a_guest_that_is_somebody_elses_by_now_is_left_alone(pve, extension, idl
     assert idle.journal() == []
 
 
+def test_a_stub_is_named_and_removed_once_it_is_unlocked(pve, extension, idle):
+    """Somebody stops the clone twice while there is no service (97b-tasks-stop-twice.json)."""
+    pve.task_seconds.update(qmclone=30)
+    idle.start()
+    process = create(pve, extension)
+    wait_until(lambda: any("/tasks/" in line for line in pve.summary()))
+    idle.kill()
+    ended(process)
+    upid = pve.tasks("qmclone")[0]["upid"]
+    pve.call(lambda: pve.server.cancel_task(upid))
+    pve.call(lambda: pve.server.cancel_task(upid))
+    wait_until(lambda: pve.tasks("qmclone")[0]["status"] == "stopped")
+    idle.start()
+    wait_until(lambda: "type 'qm unlock 105' on pve1" in idle.log())
+    assert idle.status()["now"]["half_made"] == 1
+    pve.lock_guest(105, None)
+    idle.stop()
+    idle.start()
+    wait_until(idle.is_idle)
+    assert pve.vmids() == BEFORE
+    assert idle.journal() == []
+    assert not [line for line in pve.summary() if line.startswith("DELETE") and "/tasks/" in line]
+
+
 def test_pve_goes_away(extension, idle):
     """At each step, and comes back after the answer: the service then does what the call had no time for."""
     idle.start()
