@@ -73,4 +73,6 @@ def test_the_custom_actions_are_those_of_the_executable():
     assert options("cloudstack_extension")["cloudstack_extension_custom_actions"]["choices"] == list(known)
     for name, action in known.items():
         source = (CODE / "actions" / f"{served[name]}.py").read_text("utf-8")
+        for other in re.findall(r"^from \.(\w+) import", source, re.MULTILINE):
+            source += (CODE / "actions" / f"{other}.py").read_text("utf-8")
         assert [item["name"] for item in action["parameters"] if f'"{item["name"]}"' not in source] == []
