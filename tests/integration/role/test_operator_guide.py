@@ -24,6 +24,7 @@ from tests.support.cloudstack import payload
 from tests.support.cloudstack_api import CloudStackApi, running_cloudstack_api
 from tests.support.collection_tree import REPOSITORY
 from tests.support.embedded_pve import PveHandle
+from tests.support.embedded_pve.seed import directory
 from tests.support.management_servers import ManagementServer
 
 GUIDE = REPOSITORY / "docs" / "cloudstack-operator-guide.md"
@@ -37,6 +38,8 @@ class Operator(Reader):
 
     def __init__(self, pve: PveHandle, home: Path, server: ManagementServer, cloudstack: CloudStackApi) -> None:
         super().__init__(pve, home)
+        # The storage that the guide's policy names: the doctor looks for it.
+        pve.call(lambda: pve.server.storages.update({"ceph-vm": dict(directory("/mnt/ceph-vm", "images"), shared=1)}))
         self.server = server
         self.cloudstack = cloudstack
         (home / "vault-password").write_text(PASSWORD)
