@@ -74,6 +74,9 @@ class Operator(Reader):
             "https://pve1.example.com:8006": self.pve.url,
             "pve1.example.net": f"{self.pve.host}:{self.pve.port}",
             "/etc/ssl/pve-root-ca.pem": self.pve.cafile,
+            # No systemd runs here, and so no service with a relay for consoles.
+            "  network_bridge: vmbr0\n": "  network_bridge: vmbr0\n  console_mode: raw\n",
+            '"network_bridge": "vmbr0"': '"network_bridge": "vmbr0", "console_mode": "raw"',
             '"secret": "..."': f'"secret": "{SECRET}"',
             "https://cloudstack.example.com/client/api": self.cloudstack.url,
             "api_key: !vault |\n  ...": f"api_key: {vaulted(self.cloudstack.key)}",
