@@ -27,6 +27,8 @@ from ..module_utils._ansible.description import ModuleDescription
 from ..module_utils._ansible.runner import HIDDEN_OPTIONS, Answer, carry_out
 from ..module_utils._pve.transports import quickest_transport
 
+# Seen in the process that forks the workers: these have no terminal of their own from ansible-core 2.19 on.
+ON_A_TERMINAL = sys.stderr is not None and sys.stderr.isatty()
 SWITCH = "cloudbridge_proxmox_run_in_worker"
 Variables = dict[str, t.Any]
 Result = dict[str, t.Any]
@@ -96,7 +98,7 @@ class WorkerAction(ActionBase):
             if checked.error_messages:
                 return None, "its options are refused"
             parameters = checked.validated_parameters
-            answer = carry_out(self.description, parameters, self._task.check_mode, _transport)
+            answer = carry_out(self.description, parameters, self._task.check_mode, _transport, _progress())
         if answer.exception is not None:
             return None, "a library is missing"
         return self._result(answer, parameters, variables), None
@@ -118,6 +120,13 @@ class WorkerAction(ActionBase):
             return bool(constants.config.get_config_value("INJECT_INVOCATION", variables=variables))
         except Exception:  # noqa: BLE001 - the setting is not known to older releases, which raise different errors
             return True
+
+
+def _progress() -> t.Callable[[str], None] | None:
+    """Say where progress is told: on the standard error of a terminal, when colours are wanted there, too."""
+    if not ON_A_TERMINAL or constants.config.get_config_value("ANSIBLE_NOCOLOR") or os.environ.get("CI"):
+        return None
+    return lambda line: Display().display(line, stderr=True)
 
 
 def _transport(options: t.Any) -> t.Any:

@@ -14,7 +14,14 @@ from tests.support.collection_tree import REPOSITORY
 
 QUERIES = yaml.safe_load((REPOSITORY / "extensions/audit/event_query.yml").read_text(encoding="utf-8"))
 MODULES = {path.stem for path in (REPOSITORY / "plugins/modules").glob("*.py")}
-ARGUMENTS = {"pve_snapshot": {"vmid": 101, "snapshot": "one"}, "pve_vm_info": {}}
+GUESTS = {"guests": [{"vmid": 101}]}
+ARGUMENTS = {
+    "pve_snapshot": {"vmid": 101, "snapshot": "one"},
+    "pve_vm_info": {},
+    "pve_vms": GUESTS,
+    "pve_vms_power": GUESTS,
+    "pve_snapshots": {**GUESTS, "defaults": {"snapshot": "one"}},
+}
 # These look at tasks and at consoles of guests and nodes, which are no managed nodes.
 NOT_COUNTED = {"pve_task_info", "pve_console_info", "pve_console_script"}
 

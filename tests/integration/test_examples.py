@@ -26,6 +26,8 @@ from tests.support.real_shell import RealShell
 COLLECTION = "cloudbridge.proxmox."
 # tests/integration/role/test_operator_guide.py follows these.
 OPERATORS = {"cloudstack-operator-guide", "cloudstack-actions"}
+# These need what the module for one guest needs, as README.md says.
+FOR_ONE = {"pve_vms": "pve_vm", "pve_vms_power": "pve_vm_power", "pve_snapshots": "pve_snapshot"}
 MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob("*.py"))
 
 
@@ -88,8 +90,9 @@ def limited_to(pve: PveHandle, module: str) -> dict[str, str]:
     """A privilege separated token that has what README.md says of the module, and nothing else."""
     token_id = "ansible@pve!automation"
     pve.add_token(token_id, SECRET, privilege_separation=True)
+    named = f"`{FOR_ONE.get(module, module)}`"
     for purpose, names, path in privileges(REPOSITORY / "README.md"):
-        if "all modules" in purpose or f"`{module}`" in purpose:
+        if "all modules" in purpose or named in purpose:
             for identity in ("ansible@pve", token_id):
                 pve.grant(identity, path, *names)
     return {"PROXMOX_USER": "ansible@pve", "PROXMOX_TOKEN_ID": "automation", "PROXMOX_TOKEN_SECRET": SECRET, **GUEST}

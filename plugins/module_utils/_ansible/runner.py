@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from .._operations.many.running import GuestOutcome, ManyOutcome
 from .._operations.plan import Applier, Change, Outcome
 from .._pve.client import PveClient
 from .._pve.connection import ConnectionOptions, connection_options
@@ -37,7 +38,11 @@ class Answer:
 
 
 def carry_out(
-    description: ModuleDescription, parameters: Parameters, check_mode: bool, transport_for: TransportFor | None = None
+    description: ModuleDescription,
+    parameters: Parameters,
+    check_mode: bool,
+    transport_for: TransportFor | None = None,
+    progress: t.Callable[[str], None] | None = None,
 ) -> Answer:
     """Check the parameters, run the operation, and answer with its outcome or its failure."""
     client: PveClient | None = None
@@ -49,13 +54,15 @@ def carry_out(
         options = connection_options(parameters)
         transport = transport_for(options) if transport_for else None
         client = PveClient(options, Deadline(parameters["timeout"]), transport)
-        applier = Applier(client, check_mode=check_mode)
+        applier = Applier(client, check_mode=check_mode, progress=progress)
         outcome = description.operation(applier, request)
     except PveError as error:
         return _failure(error, applier)
     finally:
         if client is not None:
             client.close()
+    if isinstance(outcome, ManyOutcome):
+        return _answer_of_many(outcome)
     render = info_of if description.only_looks else result_of
     return Answer(render(outcome), tuple(outcome.warnings))
 
@@ -102,6 +109,47 @@ def _failure(error: PveError, applier: Applier | None) -> Answer:
         "tasks": [task.as_result() for task in applier.tasks] if applier else [],
     }
     return Answer(result, failed=True)
+
+
+def _answer_of_many(outcome: ManyOutcome) -> Answer:
+    """The answer of each guest, and a sentence on all; a failure when one of them has failed."""
+    failed = [guest for guest in outcome.guests if guest.error is not None]
+    left = [guest for guest in outcome.guests if guest.error is None and guest.outcome is None]
+    changed = sum(guest.changed for guest in outcome.guests)
+    counts = {
+        "changed": changed,
+        "unchanged": sum(guest.outcome is not None and not guest.changed for guest in outcome.guests),
+        "failed": len(failed),
+        "not begun": len(left),
+    }
+    parts = [f"{count} {what}" for what, count in counts.items() if count or what in ("changed", "unchanged")]
+    number = len(outcome.guests)
+    result = {
+        "changed": outcome.changed,
+        "results": [_result_of_one(guest) for guest in outcome.guests],
+        "diff": [_section(guest) for guest in outcome.guests if guest.outcome and guest.outcome.changes],
+        "summary": f"{number} guest{'' if number == 1 else 's'}: {', '.join(parts)}",
+    }
+    if failed:
+        why = "; ".join(f"{guest.label}: {guest.error}" for guest in failed)
+        not_begun = f"; not begun: {', '.join(guest.label for guest in left)}" if left else ""
+        result["msg"] = f"{len(failed)} of {number} guest{'' if number == 1 else 's'} failed: {why}{not_begun}"
+    return Answer(result, tuple(outcome.warnings), failed=bool(failed))
+
+
+def _result_of_one(guest: GuestOutcome) -> dict[str, t.Any]:
+    if guest.outcome is not None:
+        return result_of(guest.outcome)
+    if guest.error is not None:
+        return {"failed": True, **_failure(guest.error, guest.applier).result}
+    return {"changed": False, "skipped": True, "msg": f"{guest.label} was not begun, because another guest failed"}
+
+
+def _section(guest: GuestOutcome) -> dict[str, t.Any]:
+    changes = guest.outcome.changes if guest.outcome else ()
+    # A new guest has no number in check mode, and the diff is the same there.
+    header = str(guest.entry.selector) if guest.entry.selector.vmid is None else guest.label
+    return {"before_header": header, "after_header": header, **diff_of(changes)}
 
 
 def result_of(outcome: Outcome) -> dict[str, t.Any]:

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 
 from .._pve.client import PveClient
 from .._pve.commands import Command, run_command
-from .._pve.guests import GuestHandle
+from .._pve.guests import Guest, GuestHandle
 from .._pve.tasks import Task
+
+if t.TYPE_CHECKING:
+    from .vm.cluster import Cluster
 
 Result = t.TypeVar("Result")
 
@@ -73,6 +76,10 @@ class Applier:
 
     client: PveClient
     check_mode: bool = False
+    # The cluster, where it has just been read for several guests.
+    cluster: Cluster | None = None
+    # Takes a line that says how far the work is, where somebody looks on.
+    progress: t.Callable[[str], None] | None = None
     tasks: list[Task] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -107,6 +114,11 @@ class Applier:
         """Note what has been changed by a step that failed."""
         self.titles.append(title)
         self.changes.extend(changes)
+
+    @property
+    def guests(self) -> tuple[Guest, ...] | None:
+        """The cluster's guests, where they have just been read."""
+        return None if self.cluster is None else self.cluster.guests
 
     @property
     def done(self) -> list[str]:

@@ -143,7 +143,7 @@ def power_request(parameters: t.Mapping[str, t.Any]) -> PowerRequest:
 
 def ensure_power(applier: Applier, request: PowerRequest) -> Outcome:
     """Bring a guest into a power state. Two requests when it is in it already; raises a PveError."""
-    handle, status = select_guest(applier.client, request.selector)
+    handle, status = select_guest(applier.client, request.selector, applier.guests)
     facts: dict[str, t.Any] = {}
     reached = bring_into_state(applier, handle, status, request)
     if reached is not None:

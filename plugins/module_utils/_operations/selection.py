@@ -34,12 +34,14 @@ def check_vmid(option: str, vmid: int) -> None:
         raise InvalidRequest(f"{option} must be from {MIN_VMID} to {MAX_VMID}, not {vmid}")
 
 
-def select_guest(client: PveClient, selector: Selector) -> tuple[GuestHandle, Status]:
+def select_guest(
+    client: PveClient, selector: Selector, guests: t.Sequence[Guest] | None = None
+) -> tuple[GuestHandle, Status]:
     """Find the guest and its fresh status, wait until it is fully made, and check that its name is the one asked for.
 
-    Two requests. Raises NotFound, Ambiguous or InvalidRequest.
+    Two requests, one when the cluster's guests have just been read. Raises NotFound, Ambiguous or InvalidRequest.
     """
-    handle = GuestHandle(client, get_guest(client, selector))
+    handle = GuestHandle(client, get_guest(client, selector, guests))
     status = read_status(handle)
     if status.lock in BIRTH_LOCKS:
         handle.wait_until_born(status.lock)

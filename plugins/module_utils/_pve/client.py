@@ -13,6 +13,7 @@ from .connection import ConnectionOptions, Endpoint
 from .deadline import Deadline
 from .errors import NODE_UNREACHABLE, AnswerLost, Meaning, PveError, TimedOut, TransportError, Unreachable
 from .numbers import in_full
+from .turns import Turns
 
 if t.TYPE_CHECKING:
     from .channel import ConsoleChannel
@@ -37,6 +38,8 @@ class PveClient:
         self.lost_answers = 0
         # How many changes it has sent, or tried to.
         self.changes_sent = 0
+        # Who else of this run changes something at the same time.
+        self.turns = Turns()
 
     @property
     def identity(self) -> str:
@@ -80,15 +83,16 @@ class PveClient:
         if not self._transport.logged_in:
             self.read_once("version")
 
-    def sibling(self, deadline: Deadline, seconds: float) -> PveClient:
+    def sibling(self, deadline: Deadline, seconds: float | None = None) -> PveClient:
         """Return a client for another thread: its own connection, the same login, so many seconds for an answer.
 
         Raises a PveError when the login fails.
         """
         # A one-time password serves only one login.
         self.log_in()
-        options = self._transport.options._replace(timeout=seconds)
-        return PveClient(options, deadline, _transport(options, self._transport))
+        options = self._transport.options
+        options = options if seconds is None else options._replace(timeout=seconds)
+        return PveClient(options, deadline, self._transport.sibling(options))
 
     def read(self, *path: str | int, **query: t.Any) -> t.Any:
         """GET the path and return its data; repeated while PVE is only out of reach for a moment.
@@ -138,7 +142,10 @@ class PveClient:
 
         Raises Unreachable when PVE did nothing, AnswerLost when it may have done it, or another PveError.
         """
-        return self._send(method, path, form)
+        try:
+            return self._send(method, path, form)
+        finally:
+            self.turns.sent()
 
     def channel(self, *path: str | int, port: int, ticket: str) -> ConsoleChannel:
         """Connect to a console's port that this client has just had opened; path is that of the guest or node.
@@ -180,11 +187,11 @@ class PveClient:
                     raise
 
 
-def _transport(options: ConnectionOptions, like: Transport | DirectTransport | None = None) -> Transport:
+def _transport(options: ConnectionOptions) -> Transport:
     # Who brings another transport need not wait for the import of requests.
     from .transport import Transport
 
-    return Transport(options, like if isinstance(like, Transport) else None)
+    return Transport(options)
 
 
 def offline_in(resources: t.Iterable[t.Mapping[str, t.Any]]) -> frozenset[str]:

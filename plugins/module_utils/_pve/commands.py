@@ -24,6 +24,8 @@ from .errors import (
 )
 from .guests import GuestHandle, is_absent
 from .tasks import Task, Upid, find_own_task, parse_upid, wait_for_task
+from .turns import Places
+from .vm_config import DRIVE_KEY
 
 # A request that pveproxy gave up after 30 s (596), or the caller before, still waits for a worker of pvedaemon.
 LATE_SECONDS = 35.0
@@ -61,6 +63,16 @@ class Command:
         """The path in the API, for the node that the guest is on now."""
         return self.tail if node is None else ("nodes", node, *self.tail)
 
+    def places(self, node: str | None) -> Places:
+        """What it puts load on: the node, and the storages that it names."""
+        drives = {str(value).partition(":")[0] for key, value in self.form.items() if _is_volume(key, value)}
+        named = {str(self.form["storage"])} if self.form.get("storage") else set()
+        return Places(node, frozenset(drives | named))
+
+
+def _is_volume(key: str, value: t.Any) -> bool:
+    return bool(DRIVE_KEY.fullmatch(key)) and ":" in str(value).partition(",")[0]
+
 
 def run_command(client: PveClient, command: Command, handle: GuestHandle | None = None) -> Task | None:
     """Send a change, wait for its task, and return the task; None when PVE made none.
@@ -68,7 +80,9 @@ def run_command(client: PveClient, command: Command, handle: GuestHandle | None 
     Raises TaskFailed with the log's tail, TimedOut at the deadline, AnswerLost when it stays unknown what PVE did.
     """
     try:
-        return _Run(client, command, handle).run()
+        run = _Run(client, command, handle)
+        with client.turns.taken(client, command.places(run.node)):
+            return run.run()
     except PveError as error:
         if error.cause.status != NOT_IMPLEMENTED or not command.instead:
             raise

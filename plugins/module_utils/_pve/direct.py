@@ -139,6 +139,13 @@ class DirectTransport:
         """The address in use."""
         return self.options.endpoints[self.endpoint_number]
 
+    def sibling(self, options: ConnectionOptions) -> DirectTransport:
+        """Return one for another thread: with a connection of its own, secured in the same way."""
+        self._tls = self._tls or Tls(options)
+        sibling = DirectTransport(options, self._tls, self.endpoint_number)
+        sibling.reached = self.reached
+        return sibling
+
     def next_endpoint(self) -> None:
         """Turn to the next address of the list."""
         self.endpoint_number = (self.endpoint_number + 1) % len(self.options.endpoints)

@@ -211,6 +211,10 @@ class Transport:
         """Turn to the next address of the list."""
         self._endpoint = (self._endpoint + 1) % len(self.options.endpoints)
 
+    def sibling(self, options: ConnectionOptions) -> Transport:
+        """Return one for another thread: with a connection of its own, and the same login."""
+        return Transport(options, self)
+
     def close(self) -> None:
         """Close the connection."""
         self._session.close()

@@ -61,7 +61,9 @@ class Clone(Create, Config):
             self._copy(new, old, values, full, target)
 
         log = [f"creating a clone of VM {source.vmid} with ID {newid}"]
-        return await self.task(node, "qmclone", source.vmid, user, body, vm=new, lock=False, log=log)
+        # A source that runs is locked for one clone alone, and waited for a second (PVE::API2::Qemu, clone_vm).
+        alone = source if source.status == "running" else None
+        return await self.task(node, "qmclone", source.vmid, user, body, vm=new, lock=False, log=log, alone=alone)
 
     def _first_copy(
         self, old: dict[str, Any], values: dict[str, Any], full: bool

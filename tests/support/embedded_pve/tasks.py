@@ -85,6 +85,7 @@ class Tasks(EmbeddedBase):
         lock: bool = True,
         log: Any = (),
         background: bool = False,
+        alone: Any = None,
     ) -> str:
         """Start a task; it takes its seconds, then does its work. The client going away does not stop it."""
         upid, pid, start = self._upid(node, ttype, tid, user)
@@ -104,7 +105,7 @@ class Tasks(EmbeddedBase):
         self.tasks[upid] = record
         self.tasklog.append(record)
         seconds = self.knobs.task_seconds.get(ttype, self.knobs.default_task_seconds)
-        work = self._run(record, body, vm if lock else None, vm, seconds)
+        work = self._run(record, body, alone or (vm if lock else None), vm, seconds)
         if seconds or self.time_scale or background:
             self.running_tasks[upid] = self.in_background(work)
             await asyncio.sleep(0)
@@ -121,7 +122,7 @@ class Tasks(EmbeddedBase):
                 if text:
                     raise TaskError(text)
                 if lock_guest is not None:
-                    await self.acquire(lock_guest, record["upid"])
+                    await self._lock(lock_guest, record, guest)
                 await self._take_time(record, guest, seconds)
                 if outcome is not None:
                     record["log"].extend(outcome.log)
@@ -147,6 +148,13 @@ class Tasks(EmbeddedBase):
             status = f"internal error of the embedded PVE: {problem!r}"
         self.running_tasks.pop(record["upid"], None)
         self._end(record, status)
+
+    async def _lock(self, lock_guest: Any, record: dict[str, Any], guest: Any) -> None:
+        try:
+            await self.acquire(lock_guest, record["upid"], None if lock_guest is guest else 1.0)
+        except TaskError:
+            self._abandon(record, guest)
+            raise
 
     async def _interrupted(self, record: dict[str, Any], guest: Any) -> str:
         """What a worker does after a TERM; another one, or a KILL, leaves a stub (97b-tasks-stop-twice.json)."""

@@ -23,7 +23,7 @@ PAUSE_SECONDS = 0.2
 def ensure_snapshots(applier: Applier, request: SnapshotRequest) -> Outcome:
     """Bring the snapshots of a guest into the state asked for. Two requests when they are; raises a PveError."""
     client = applier.client
-    target = select_snapshots(client, request.selector)
+    target = select_snapshots(client, request.selector, applier.guests)
     handle = target.handle
     planned = plan_snapshots(request, handle.guest, target.snapshots, target.read)
     if planned.plan.changed:

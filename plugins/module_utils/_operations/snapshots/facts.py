@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ..._pve.client import PveClient
-from ..._pve.guests import BIRTH_LOCKS, GuestHandle, Selector, get_guest
+from ..._pve.guests import BIRTH_LOCKS, Guest, GuestHandle, Selector, get_guest
 from ..facts import read_status
 from ..selection import check_name
 
@@ -159,12 +159,12 @@ class SnapshotTarget:
         return self.snapshots
 
 
-def select_snapshots(client: PveClient, selector: Selector) -> SnapshotTarget:
+def select_snapshots(client: PveClient, selector: Selector, guests: t.Sequence[Guest] | None = None) -> SnapshotTarget:
     """Find a guest and its snapshots; two requests, and one more when the cluster's list names the guest otherwise.
 
     Raises NotFound, Ambiguous or InvalidRequest.
     """
-    handle = GuestHandle(client, get_guest(client, selector))
+    handle = GuestHandle(client, get_guest(client, selector, guests))
     if handle.guest.lock in BIRTH_LOCKS:
         handle.wait_until_born(handle.guest.lock)
     target = SnapshotTarget(handle, selector, Snapshots())

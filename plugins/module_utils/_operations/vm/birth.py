@@ -16,13 +16,15 @@ from ..._pve.commands import Command, run_command
 from ..._pve.errors import AlreadyExists, Ambiguous, InvalidRequest, Meaning, NotFound, PermissionDenied, PveError
 from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, get_guest
 from ..._pve.tasks import Task
-from ..._pve.vm_config import SMBIOS, meaning_of
+from ..._pve.turns import Places
+from ..._pve.vm_config import DRIVE_KEY, SMBIOS, meaning_of
 from ..plan import Change
 from ..selection import MIN_VMID, check_name
 from .cluster import Cluster
 from .config_plan import config_changes
 from .converge import plan_changes
 from .disk_plan import disk_changes
+from .disks import parse_drive
 from .placement import check_clone_target, choose_node, needs_of
 from .request import CloneWish, VmRequest
 from .state import Origin, VmState
@@ -45,6 +47,7 @@ class Birth:
     command: t.Callable[[PveClient, int], Command]
     is_own: t.Callable[[t.Mapping[str, str]], bool]
     vmid: int | None = None
+    places: Places = field(default_factory=Places)
     vmid_is_given: bool = field(init=False)
     # The answer of PVE did not arrive: the guest was recognised, and another run may have made it.
     answer_was_lost: bool = field(init=False, default=False)
@@ -57,15 +60,22 @@ class Birth:
 
         Raises Ambiguous when, after a lost answer, the number has a guest that somebody else has made.
         """
+        # The turn comes before the number: others may take numbers while this run waits for it.
+        with client.turns.taken(client, self.places):
+            return self._make(client)
+
+    def _make(self, client: PveClient) -> Task | None:
         repeated = False
         for _try in range(MOST_TRIES):
-            vmid = self.vmid if self.vmid_is_given and self.vmid else int(client.read("cluster", "nextid"))
+            vmid = self.vmid if self.vmid_is_given and self.vmid else client.turns.next_number(client)
             lost_before = client.lost_answers
+            client.turns.own_vmids.add(vmid)
             try:
                 task = run_command(client, self.command(client, vmid))
-            except PermissionDenied as error:
-                raise self._named(error, vmid) from error
             except PveError as error:
+                client.turns.own_vmids.discard(vmid)
+                if isinstance(error, PermissionDenied):
+                    raise self._named(error, vmid) from error
                 if error.meaning is not Meaning.EXISTS:
                     raise
                 if self.vmid_is_given:
@@ -81,6 +91,7 @@ class Birth:
                 self.vmid = vmid
                 return task
             # Somebody else got the number while the answer was lost; that guest is not ours to touch.
+            client.turns.own_vmids.discard(vmid)
             if self.vmid_is_given or repeated:
                 raise Ambiguous(f"guest {vmid} was made by somebody else in the meantime: it was not touched")
             repeated = True
@@ -149,6 +160,7 @@ def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Bi
             done=lambda: is_own(_read_config(client, node, vmid)),
         )
 
+    storages = needs_of(request).storage_names
     changes = (*config.changes, *([Change("pool", None, request.pool)] if request.pool else []))
     guest = Guest(request.selector.vmid or 0, node, QEMU, name or "", pool=request.pool or "")
     return Birth(
@@ -159,6 +171,7 @@ def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Bi
         command=command,
         is_own=is_own,
         vmid=request.selector.vmid,
+        places=Places(node, storages),
     )
 
 
@@ -222,7 +235,16 @@ def plan_birth_of_clone(request: VmRequest, source_guest: Source, cluster: Clust
         command=command,
         is_own=is_own,
         vmid=request.selector.vmid,
+        places=_places_of_clone(source_guest, clone),
     )
+
+
+def _places_of_clone(source: Source, clone: CloneWish) -> Places:
+    guest = source.handle.guest
+    drives = (parse_drive(text) for key, text in source.values.items() if DRIVE_KEY.fullmatch(key))
+    storages = {clone.storage} if clone.storage else {drive.storage for drive in drives if drive.storage}
+    # PVE locks a source that runs for one clone alone (PVE::API2::Qemu, clone_vm: lock_config_full).
+    return Places(guest.node, frozenset(storages), None if guest.status == "stopped" else guest.vmid)
 
 
 def _check_source(guest: Guest, source: t.Mapping[str, str], clone: CloneWish) -> None:

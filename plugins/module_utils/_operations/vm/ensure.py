@@ -37,7 +37,7 @@ def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
 
     Raises a PveError; what was done before that is noted in the applier.
     """
-    cluster = read_cluster(applier.client)
+    cluster = applier.cluster or read_cluster(applier.client)
     found = _find(applier, request, cluster)
     if request.state == "absent":
         return _ensure_absent(applier, request, found)
@@ -127,7 +127,7 @@ def _give_birth(
             f"guest {birth.vmid} is not there although PVE's task to make it ended well: look at the node's tasks",
             error.cause,
         ) from error
-    known = {guest.vmid for guest in cluster.guests}
+    known = {guest.vmid for guest in cluster.guests} | client.turns.own_vmids
     if request.selector.name is not None and birth.was_overtaken(known):
         # Another run that makes the same guest takes about as long as this one did.
         seconds = max(RIVAL_SECONDS, began - client.deadline.remaining)

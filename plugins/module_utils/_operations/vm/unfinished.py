@@ -23,7 +23,7 @@ def wait_for_unfinished(client: PveClient, guests: t.Iterable[Guest]) -> bool:
     While PVE makes a guest its configuration says nothing but that (PVE::QemuConfig, create_and_lock_config). A lock
     that no running task holds is a leftover, which nobody has to wait for.
     """
-    unfinished = [guest for guest in guests if _may_be_unnamed(guest)]
+    unfinished = [guest for guest in guests if _may_be_unnamed(guest) and guest.vmid not in client.turns.own_vmids]
     nodes = {guest.node for guest in unfinished if not _has_name(client, guest)}
     if not any(_makes_guests(client, node) for node in sorted(nodes)):
         return False
@@ -38,7 +38,8 @@ def find_rival(client: PveClient, name: str, vmid: int, known: t.Container[int],
     """
     watch = client.deadline.within(seconds)
     while True:
-        guests = [item for item in read_guests(client) if item.vmid < vmid and item.vmid not in known]
+        others = (item for item in read_guests(client) if item.vmid not in client.turns.own_vmids)
+        guests = [item for item in others if item.vmid < vmid and item.vmid not in known]
         if watch.expired or all(_has_name(client, guest) for guest in guests if _may_be_unnamed(guest)):
             break
         client.deadline.pause(PAUSE_SECONDS)

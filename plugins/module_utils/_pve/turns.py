@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whose turn it is to change something, where several guests are worked on side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+if t.TYPE_CHECKING:
+    from .client import PveClient
+
+
+class Places(t.NamedTuple):
+    """What a change puts load on, or keeps from others while it lasts."""
+
+    node: str | None = None
+    storages: frozenset[str] = frozenset()
+    # PVE locks this guest for one change at a time, and refuses the next one after a second.
+    only_one_of: int | None = None
+
+
+class Turns:
+    """Who works on one guest alone waits for nobody."""
+
+    def __init__(self) -> None:
+        # The numbers of the guests that this run makes.
+        self.own_vmids: set[int] = set()
+
+    @contextlib.contextmanager
+    def taken(self, client: PveClient, places: Places) -> t.Iterator[None]:
+        """Wait until these places are free, and keep them; raises TimedOut. Within a turn there is no other one."""
+        del client, places
+        yield
+
+    def next_number(self, client: PveClient) -> int:
+        """Return the next free number; nobody else of this run gets one before the next change has been sent."""
+        return int(client.read("cluster", "nextid"))
+
+    def sent(self) -> None:
+        """A change was answered."""
