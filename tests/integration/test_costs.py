@@ -68,6 +68,17 @@ MODULES = {
     "deploy: clone, configure, start": (13, 2),
     "a start that fails": (5, 1),
 }
+# 100 guests that are as they shall be: one request for all, two or one for each, and eight connections beside the first.
+MANY = {
+    "pve_vms": (201, 9),
+    "pve_vms_power": (101, 9),
+    "pve_snapshots": (101, 9),
+}
+ASKED_OF_MANY = {
+    "pve_vms": {"cores": 2},
+    "pve_vms_power": {"state": "stopped"},
+    "pve_snapshots": {"state": "absent", "snapshot": "gone"},
+}
 INVENTORY = {
     "30 guests, names and groups": (1, 1),
     "30 guests, addresses of the agents, 20 ms per response": (31, 7),
@@ -125,6 +136,20 @@ def test_the_modules(pve, run_module, case):
 
 def test_no_module_is_left_over():
     assert [case.name for case in MODULE_CASES] == list(MODULES)
+
+
+@pytest.mark.parametrize("module", sorted(MANY))
+def test_many_guests_that_are_left_alone(pve, run_module, module):
+    costs = Costs({module: MANY[module]})
+    for number in range(100):
+        pve.add_guest(300 + number, f"app{number}")
+    pve.reset_record()
+    guests = [{"name": f"app{number}"} for number in range(100)]
+    done = run_module(module, {"guests": guests, "defaults": ASKED_OF_MANY[module]})
+    costs.note(module, pve)
+    assert (done.failed, done.changed) == (False, False), done.msg
+    assert done["summary"] == "100 guests: 0 changed, 100 unchanged"
+    costs.check()
 
 
 def test_the_inventory(inventory):

@@ -26,6 +26,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors im
     error_from_answer,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import Guest, GuestHandle
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.turns import Turns
 from tests.support.clock import Clock
 
 WHO = "root@pam!ci"
@@ -67,6 +68,7 @@ class Pve:
         self.clock = Clock()
         self.deadline = self.clock.deadline(self.patience)
         self.later = []
+        self.turns = Turns()
 
     def new_task(self, ends="OK", node="pve1"):
         upid = upid_of(len(self.tasks) + 1, node=node)

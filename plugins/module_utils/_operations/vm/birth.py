@@ -244,7 +244,8 @@ def _places_of_clone(source: Source, clone: CloneWish) -> Places:
     drives = (parse_drive(text) for key, text in source.values.items() if DRIVE_KEY.fullmatch(key))
     storages = {clone.storage} if clone.storage else {drive.storage for drive in drives if drive.storage}
     # PVE locks a source that runs for one clone alone (PVE::API2::Qemu, clone_vm: lock_config_full).
-    return Places(guest.node, frozenset(storages), None if guest.status == "stopped" else guest.vmid)
+    may_run = source.values.get("template") != "1" and guest.status != "stopped"
+    return Places(guest.node, frozenset(storages), guest.vmid if may_run else None)
 
 
 def _check_source(guest: Guest, source: t.Mapping[str, str], clone: CloneWish) -> None:
