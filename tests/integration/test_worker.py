@@ -62,7 +62,8 @@ TASKS = """
 - {name: and not of the next task, cloudbridge.proxmox.pve_vm_info: {vmid: 100}}
 - {name: delegated, delegate_to: localhost, cloudbridge.proxmox.pve_vm_info: {vmid: 100}}
 - {name: many, diff: true, cloudbridge.proxmox.pve_vms: {parallel: 1,
-    defaults: {memory: 256, cloud_init: {password: "{{ secret }}"}}, guests: [{vmid: 300}, {vmid: 301, name: other, cores: 2}]}}
+    defaults: {memory: 256, cloud_init: {password: "{{ secret }}"}},
+    guests: [{vmid: 300}, {vmid: 301, name: other, cores: 2}]}}
 - {name: one of many, ignore_errors: true, cloudbridge.proxmox.pve_vms_power: {parallel: 1,
     guests: [{vmid: 101}, {vmid: 555}]}}
 - {name: many snapshots, check_mode: true, cloudbridge.proxmox.pve_snapshots: {select: {names: [d*]},
