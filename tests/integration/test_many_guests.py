@@ -6,9 +6,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support import canaries, playbooks
 
 QEMU_FAILED = "start failed: QEMU exited with code 1"
 
@@ -154,3 +158,35 @@ class TestSnapshots:
             "guests[0] (guest 101) and guests[1] (guest named 'db') mean one guest: nothing was changed"
         )
         assert writes(pve) == []
+
+
+class TestProgress:
+    TASK = "- cloudbridge.proxmox.pve_vms_power: {guests: [{vmid: 101}, {vmid: 100}, {vmid: 555}], parallel: 1}"
+
+    def lines(self, pve, home: Path, env: dict[str, str | None]) -> str:
+        ours, theirs = os.openpty()
+        try:
+            result = playbooks.play(self.TASK, home=home, connection=pve.environment, env=env, stderr=theirs)
+            os.write(theirs, b"end")
+            text = os.read(ours, 65536).decode()
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        canaries.see("the terminal", text)
+        assert result.failed
+        (task,) = result.tasks
+        assert task.result["summary"] == "3 guests: 1 changed, 1 unchanged, 1 failed"
+        assert "1/3" not in result.stdout
+        return text.removesuffix("end")
+
+    def test_a_terminal_hears_of_each_guest(self, pve, tmp_path) -> None:
+        text = self.lines(pve, tmp_path, {"ANSIBLE_NOCOLOR": None, "CI": None})
+        assert [line.partition(": there")[0] for line in text.splitlines()] == [
+            "1/3 guest 101 (db): ok",
+            "2/3 guest 100 (web): changed",
+            "3/3 guest 555: failed",
+        ]
+
+    @pytest.mark.parametrize("env", [{"CI": "true", "ANSIBLE_NOCOLOR": None}, {"CI": None}])
+    def test_it_is_off_where_nobody_looks_on(self, pve, tmp_path, env: dict[str, str | None]) -> None:
+        assert self.lines(pve, tmp_path, env) == ""

@@ -98,8 +98,9 @@ def play(
     env: Mapping[str, str | None] | None = None,
     timeout: float = TIMEOUT,
     interpreter: str | None = sys.executable,
+    stderr: int = subprocess.PIPE,
 ) -> PlayResult:
-    """Run it; without an interpreter, the play's own variables may name one."""
+    """Run it; without an interpreter, the play's own variables may name one. Errors go to stderr."""
     results = home / "results.jsonl"
     results.unlink(missing_ok=True)
     settings = {
@@ -125,14 +126,16 @@ def play(
         command,
         env=child_environment(home, settings, connection, env or {}),
         cwd=home,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         timeout=timeout,
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    refuse_deprecations(completed.stdout + completed.stderr)
-    return PlayResult(read_results(results), completed.returncode, completed.stdout, completed.stderr)
+    errors = completed.stderr or ""
+    refuse_deprecations(completed.stdout + errors)
+    return PlayResult(read_results(results), completed.returncode, completed.stdout, errors)
 
 
 def read_results(path: Path) -> list[TaskResult]:
