@@ -116,10 +116,16 @@ class World:
         for guest in self.own_guests():
             path = f"/nodes/{guest['node']}/qemu/{guest['vmid']}"
             self.api("PUT", f"{path}/config", protection=0)
-            # The list of guests is some seconds old; a stop of one that is stopped does no harm.
-            self.api.task("POST", f"{path}/status/stop")
-            ended = self.api.task("DELETE", path, purge=1)
-            assert ended == "OK", f"guest {guest['vmid']} of the suite cannot be deleted: {ended}"
+            # After a quick stop and start, PVE's own clean-up holds the guest's lock for up to 30 s.
+            self.wait(lambda path=path: self._is_deleted(path), 120)
+
+    def _is_deleted(self, path: str) -> bool:
+        """Stop and delete a guest; the list of guests is too old to say whether it runs."""
+        for method, tail, form in (("POST", "/status/stop", {}), ("DELETE", "", {"purge": 1})):
+            answer = self.api(method, path + tail, **form)
+            if answer.status_code != 200 or self.api.finish(str(answer.json()["data"])) != "OK":
+                return False
+        return True
 
     def wait(self, condition: Any, seconds: float = 60.0) -> None:
         """Wait until the condition holds."""
