@@ -101,7 +101,8 @@ def stay(pve: Pve, user: Shell) -> None:
 def tour(parts: Sequence[Part], number_of_acts: int | None, staying: bool) -> int:
     began = time.monotonic()
     say("A tour of cloudbridge.proxmox. The Proxmox VE in it is embedded: it listens on 127.0.0.1 only,")
-    say("knows one template, and answers as a real PVE 9.2 was recorded to answer.")
+    say("knows one template, and answers as a real PVE 9.2 was recorded to answer. `make live` runs the acceptance")
+    say("cases on a real one, and docs/testing.md shows what came of the last such run.")
     with running_pve() as pve, shell(pve.connection) as user:
         cast = Cast(pve, user, ManagementServer(user.home / "management-server", pve.connection))
         acts = list(islice(((part, act) for part in parts for act in part.acts), number_of_acts))

@@ -36,6 +36,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.ru
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Change, Outcome
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve import errors
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DISK_BUSES
+from ansible_collections.cloudbridge.proxmox.plugins.plugin_utils._worker import SWITCH
 from tests.integration.guides import FENCE, blocks, documents, privileges, role_privileges
 from tests.support.collection_tree import REPOSITORY
 
@@ -336,7 +337,7 @@ def test_every_guide_is_linked_from_the_readme():
 @functools.cache
 def vocabulary() -> set[str]:
     """Every name that the collection gives to something."""
-    known = {"module", *MODULES, *(path.stem for path in PLAYBOOKS), *ROLES}
+    known = {"module", SWITCH, SWITCH.upper(), *MODULES, *(path.stem for path in PLAYBOOKS), *ROLES}
     for module in MODULES:
         for tree, deeper in ((options_of(module), ("suboptions",)), (document_of(module, "RETURN"), ("contains",))):
             for path, entry in entries(tree, deeper):
