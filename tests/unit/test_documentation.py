@@ -437,3 +437,16 @@ def test_names_in_the_guides_exist(document):
         if name and name[1] not in known and not (REPOSITORY / code).exists():
             unknown.append(code)
     assert unknown == []
+
+
+# These explain, and show nothing that runs.
+NOT_RUN = {"design", "security", "testing", "troubleshooting", "README"}
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.stem not in NOT_RUN], ids=lambda path: path.stem)
+def test_a_guide_says_what_ran_on_a_real_pve_and_how_to_repeat_it(path):
+    text = path.read_text(encoding="utf-8").partition("## On a real Proxmox VE\n")[2]
+    assert text, path
+    cases = {case.stem.removeprefix("test_") for case in (REPOSITORY / "tests/live").glob("test_*.py")}
+    for expression in re.findall(r"`make live ARGS=\"-k '?([a-z_ ]+)'?\"`", text):
+        assert set(expression.split(" or ")) <= cases
