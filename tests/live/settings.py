@@ -40,7 +40,7 @@ class LiveSettings:
     template: int | None = None
     iso: str | None = None
     import_image: str | None = None
-    # The template's system answers ACPI, so that a shutdown ends.
+    # The template has a system with a guest agent, so that one knows when a shutdown will be heard.
     shuts_down: bool = False
 
     @property

@@ -13,10 +13,10 @@ from tests.support.transitions import TRANSITIONS, Transition
 SHUTDOWN = {"shutdown", "reboot"}
 
 
-def put(world, run, vmid, condition):
-    """Bring the new guest into a condition."""
+def put(run, vmid, condition, asks_the_system):
+    """Bring the new guest into a condition; a system that has not booted yet hears of no shutdown."""
     if condition != "stopped":
-        run.once("pve_vm_power", {"vmid": vmid})
+        run.once("pve_vm_power", {"vmid": vmid, **({"wait_for": ["agent"]} if asks_the_system else {})})
     if condition in ("paused", "hibernated"):
         run.once("pve_vm_power", {"vmid": vmid, "state": condition})
 
@@ -31,7 +31,7 @@ def test_a_transition_is_made_and_made_once(world, run, new_vm, disk, transition
         start = {"disks": [disk]}
     vmid = new_vm["vmid"]
     run.once("pve_vm", {**new_vm, **start})
-    put(world, run, vmid, transition.before)
+    put(run, vmid, transition.before, asks_the_system)
     options = {"vmid": vmid, "state": transition.state, "stop_method": transition.method}
     checked = run.module("pve_vm_power", options, check=True)
     made = run.once("pve_vm_power", options)

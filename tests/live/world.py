@@ -136,7 +136,7 @@ class World:
 
 
 def _embedded_guests(server: EmbeddedPve) -> None:
-    seed.add_template(server, TEMPLATE, "debian-template", storage="shared", config={"agent": None})
+    seed.add_template(server, TEMPLATE, "debian-template", storage="shared")
     server.pools.setdefault(EMBEDDED.pool, set())
 
 
@@ -144,6 +144,12 @@ def _embedded_guests(server: EmbeddedPve) -> None:
 def embedded_world() -> Iterator[World]:
     """Two nodes, a pool, a template on a shared storage."""
     with running_embedded_pve(guests=_embedded_guests, nodes=("pve1", "pve2")) as handle:
+
+        def agents_answer() -> None:
+            for guest in handle.server.vms:
+                guest.agent = {}
+
+        handle.before("POST", "/status/start$", agents_answer, times=None)
         yield World(EMBEDDED, handle, handle.environment, ApiClient(handle))
 
 
