@@ -143,6 +143,7 @@ options:
         default: auto
 """
 
-    VM = fragment("pve_vm", required=True)
-    POWER = fragment("pve_vm_power", required=False)
-    SNAPSHOT = fragment("pve_snapshot", required=False)
+    # Annotated, since ansible-test takes each plain assignment for a text.
+    VM: t.ClassVar[str] = fragment("pve_vm", required=True)
+    POWER: t.ClassVar[str] = fragment("pve_vm_power", required=False)
+    SNAPSHOT: t.ClassVar[str] = fragment("pve_snapshot", required=False)
