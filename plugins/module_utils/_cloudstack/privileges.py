@@ -43,12 +43,13 @@ def needs(
     bridges: t.Iterable[str],
     storages: t.Iterable[str],
     raw_console: bool,
-    zones: t.Mapping[str, str] = {},
+    zones: t.Mapping[str, str] | None = None,
 ) -> list[Need]:
     """What these details need of PVE of this release.
 
     raw_console says that consoles are not relayed; zones are those of the bridges that are vnets.
     """
+    zones = zones or {}
     lowest = details.required("vmid_range").partition("-")[0]
     pool = details.text("pool")
     # A guest of CloudStack that is not there yet: what holds for it is inherited.

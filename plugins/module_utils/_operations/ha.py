@@ -110,9 +110,12 @@ def want_stopped(handle: GuestHandle) -> bool:
     requested of a resource stays.
     """
     path = ("cluster", "ha", "resources", sid_of(handle.guest))
+
+    def is_requested() -> bool:
+        return not is_wanted_running(handle)
+
     try:
-        done = lambda: not is_wanted_running(handle)  # noqa: E731
-        run_command(handle.client, Command("PUT", path, {"state": "stopped"}, done=done))
+        run_command(handle.client, Command("PUT", path, {"state": "stopped"}, done=is_requested))
     except (PermissionDenied, Refused):
         return False
     return True

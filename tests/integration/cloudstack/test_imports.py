@@ -23,7 +23,8 @@ def world(pve_cluster):
     return pve_cluster
 
 
-def asked(pve, action, host=IMPORT, vmid="300", **changes):
+def asked(pve, action, host=None, vmid="300", **changes):
+    host = IMPORT if host is None else host
     file = {"create": "create_template", "Import": "ListSnapshots"}.get(action, action)
     data = payload(file, pve, host=host, details={"proxmox_vmid": vmid}, **changes)
     return {**data, "action": action} if action == "Import" else data
