@@ -633,7 +633,7 @@ def test_an_idle_connection_is_opened_anew(pve, run_module):
     pve.before("GET", "network-get-interfaces", lambda: setattr(pve.server.guest(101), "agent", agent), after=1)
     good(run_module(NAME, {"vmid": 101, "wait_for": ["ip"]}))
     assert pve.connection_count == 2
-    assert [item.status for item in pve.exchanges] == [200] * 4
+    assert [item.status for item in pve.exchanges] == [200] * 5
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,8 @@ def order(open_directory, environment, pve):
             "network_bridge": "vmbr0",
             "storage": "local-lvm",
             "backup_storage": "local",
+            # No systemd runs here, and so no service with a relay for consoles.
+            "console_mode": "raw",
         },
     }
 
