@@ -275,7 +275,8 @@ class TestNumbers:
         (left,) = guests_named(pve_cluster, "app")
         failed = [result for result in results if result.failed]
         for result in failed:
-            assert "another run made guest" in result.msg or "2 guests are named 'app'" in result.msg, result.msg
+            # A run that comes while the others have made theirs, and not removed them yet, sees several.
+            assert re.search(r"another run made guest|\d guests are named 'app'", result.msg), result.msg
         assert {result["vmid"] for result in results if not result.failed} == {left}
         owners = {int(re.findall(r"(?:vm|base)-(\d+)-", volume)[-1]) for volume in pve_cluster.volumes("shared")}
         assert owners <= set(pve_cluster.vmids())
