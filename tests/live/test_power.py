@@ -30,7 +30,8 @@ def test_a_transition_is_made_and_made_once(world, run, new_vm, disk, transition
     asks_the_system = bool(SHUTDOWN & set(transition.actions))
     if asks_the_system:
         world.need("template", "shuts_down")
-        start = {"clone": {"source": str(world.settings.template)}}
+        # Enough memory for a small system to boot.
+        start = {"clone": {"source": str(world.settings.template)}, "memory": 256}
     else:
         start = {"disks": [disk]}
     vmid = new_vm["vmid"]
