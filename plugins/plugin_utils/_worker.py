@@ -97,6 +97,9 @@ class WorkerAction(ActionBase):
             checked = ArgumentSpecValidator(self.description.argument_spec).validate(dict(self._task.args))
             if checked.error_messages:
                 return None, "its options are refused"
+            if checked._warnings or checked._deprecations:
+                # Said by AnsibleModule alone, as of an option that is given together with its alias.
+                return None, "Ansible warns of its options"
             parameters = checked.validated_parameters
             answer = carry_out(self.description, parameters, self._task.check_mode, _transport, _progress())
         if answer.exception is not None:
