@@ -34,7 +34,6 @@ options:
     description:
       - The guest's number, from V(100) to V(999999999). A new guest without one gets the next free one.
       - One of O(vmid) and O(name) is required. With both, the guest must have that number and that name.
-    aliases: [newid]
     type: int
   name:
     description:

@@ -124,7 +124,6 @@ def test_a_key_that_is_wrong_is_named_before_the_guest_is_made(pve, run_module) 
 @pytest.mark.parametrize(
     ("brought", "own"),
     [
-        ({"newid": 100}, {"vmid": 100}),
         ({"vmid": 100, "disks": [{"disk": "scsi3", "state": "absent"}]}, {"vmid": 100}),
         (
             {"vmid": 100, "disks": [{"disk": "scsi1", "target_storage": "vmstore", "size": "1G"}]},
@@ -159,7 +158,7 @@ def test_names_that_people_bring_along_mean_the_same(pve, run_module, brought: d
 def test_a_clone_with_the_names_that_people_bring_along(pve, run_module) -> None:
     assert not run_module("pve_snapshot", {"hostname": "web", "snapname": "before"}).failed
     clone = {"source": "web", "full": True, "snapname": "before", "target": "pve1"}
-    result = run_module("pve_vm", {"newid": 300, "name": "copy", "clone": clone})
+    result = run_module("pve_vm", {"vmid": 300, "name": "copy", "clone": clone})
     assert not result.failed, result.msg
     assert (result["vmid"], pve.config(300)["name"]) == (300, "copy")
 

@@ -36,7 +36,7 @@ TASKS = """
 - {name: an unknown option, ignore_errors: true, cloudbridge.proxmox.pve_vm_power: {vmid: 100, sate: started}}
 - {name: a wrong type, ignore_errors: true, cloudbridge.proxmox.pve_vm: {vmid: many}}
 - {name: a missing option, ignore_errors: true, cloudbridge.proxmox.pve_vm: {name: x, clone: {full: true}}}
-- {name: an option twice, check_mode: true, cloudbridge.proxmox.pve_vm: {vmid: 100, newid: 101, cores: 2}}
+- {name: an option twice, check_mode: true, cloudbridge.proxmox.pve_vm: {vmid: 100, numa: true, numa_enabled: false}}
 - {name: a wrong secret, ignore_errors: true, cloudbridge.proxmox.pve_vm_info: {api_token_secret: "{{ wrong_secret }}"}}
 - {name: a new guest, diff: true, cloudbridge.proxmox.pve_vm: {vmid: 300, name: app, memory: 512, cores: 2}}
 - {name: a password, diff: true, cloudbridge.proxmox.pve_vm: {vmid: 300, cloud_init: {storage: local-lvm, user: a,

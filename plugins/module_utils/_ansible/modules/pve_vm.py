@@ -12,11 +12,8 @@ from ..._operations.vm.spec import vm_spec
 from ..argument_spec import connection_spec, guest_spec, timeout_spec
 from ..description import ModuleDescription
 
-# The number of a guest that is made is called so elsewhere.
-NEW_NUMBER = {"vmid": {**guest_spec()["vmid"], "aliases": ["newid"]}}
-
 DESCRIPTION = ModuleDescription(
-    argument_spec={**connection_spec(), **guest_spec(), **timeout_spec(1800), **vm_spec(), **NEW_NUMBER},
+    argument_spec={**connection_spec(), **guest_spec(), **timeout_spec(1800), **vm_spec()},
     request_from=vm_request,
     operation=ensure_vm,
 )
