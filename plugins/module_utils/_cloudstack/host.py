@@ -10,6 +10,7 @@ import contextlib
 import typing as t
 
 from .._pve.deadline import Deadline
+from .._pve.transports import PROXY_VARIABLES, quickest_transport
 
 if t.TYPE_CHECKING:
     from .._operations.vm.deploy import Deployment
@@ -21,7 +22,6 @@ if t.TYPE_CHECKING:
     from .run import Run
 
 # Only requests knows how to go through a proxy.
-PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 class Interrupted(BaseException):
@@ -59,16 +59,7 @@ class Host:
 
     def connect(self, options: ConnectionOptions) -> Transport | DirectTransport:
         """A way to talk to PVE, for this run alone; raises a PveError."""
-        if any(self.environment.get(name) for name in PROXY_VARIABLES):
-            from .._pve.libraries import find_libraries
-
-            find_libraries()
-            from .._pve.transport import Transport
-
-            return Transport(options)
-        from .._pve.direct import DirectTransport
-
-        return DirectTransport(options)
+        return quickest_transport(options, self.environment)
 
     def disconnect(self, transport: Transport | DirectTransport) -> None:
         """The run needs the connection no more."""

@@ -15,7 +15,7 @@ if t.TYPE_CHECKING:
     from .direct import DirectTransport
     from .transport import Transport
 
-PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 def quickest_transport(options: ConnectionOptions, environment: t.Mapping[str, str]) -> Transport | DirectTransport:
