@@ -52,6 +52,18 @@ class TestTheListAsAWhole:
         assert again["summary"] == "3 guests: 0 changed, 3 unchanged"
         assert again["diff"] == []
 
+    def test_lists_of_the_defaults_and_of_a_guest(self, pve, run_module) -> None:
+        arguments = {
+            "defaults": {"disks": [{"slot": "scsi0", "storage": "local-lvm", "size": "1G"}]},
+            "guests": [{"name": "one"}, {"name": "two", "networks": [{"slot": "net0", "bridge": "vmbr0"}]}],
+        }
+        made = run_module("pve_vms", arguments)
+        assert not made.failed, made.msg
+        one, two = (pve.config(result["vmid"]) for result in made["results"])
+        assert (one["scsi0"].partition(",")[2], two["scsi0"].partition(",")[2]) == ("size=1G", "size=1G")
+        assert ("net0" in one, "net0" in two) == (False, True)
+        assert not run_module("pve_vms", arguments).changed
+
     def test_a_result_is_that_of_the_module_for_one(self, pve, run_module) -> None:
         guests = [{"vmid": 100, "cores": 2}, {"vmid": 555, "state": "absent"}]
         many = run_module("pve_vms", {"guests": guests})

@@ -125,12 +125,14 @@ def _entry(one: ModuleDescription, validator: t.Any, place: str, options: Parame
 
 
 def _given(options: Parameters, spec: ArgumentSpec) -> dict[str, t.Any]:
-    """The options that were given; what is in lists, or has no options of its own, stays as it is."""
-    given = {name: value for name, value in options.items() if value is not None}
-    for name, value in given.items():
-        if isinstance(value, dict) and "options" in spec[name]:
-            given[name] = _given(value, spec[name]["options"])
-    return given
+    """The options that were given; Ansible puts None in the place of all others, in lists of options too."""
+    return {name: _given_in(value, spec[name]) for name, value in options.items() if value is not None}
+
+
+def _given_in(value: t.Any, row: t.Mapping[str, t.Any]) -> t.Any:
+    if isinstance(value, list):
+        return [_given_in(item, row) for item in value]
+    return _given(value, row["options"]) if isinstance(value, dict) and "options" in row else value
 
 
 def _laid_over(below: Parameters, above: Parameters) -> dict[str, t.Any]:
