@@ -34,15 +34,14 @@ class Runner:
 
     def changes(self, name: str, arguments: Mapping[str, Any]) -> ModuleResult:
         """The check says that something changes, the run changes it, and then nothing is left to do."""
-        vmid = arguments.get("vmid")
-        before = self._look(vmid)
+        before = self._look(arguments)
         checked = self.module(name, arguments, check=True)
         assert not checked.failed, f"{name} {arguments} in check mode: {checked.msg}"
-        assert self._look(vmid) == before, "check mode has changed something"
+        assert self._look(arguments) == before, "check mode has changed something"
         real = self.once(name, arguments)
         assert checked.changed, f"{name} {arguments}: check mode says that nothing changes"
         assert real.changed, f"{name} {arguments}: nothing has changed"
-        assert sorted(checked.diff["after"]) == sorted(real.diff["after"]), (
+        assert _changed_keys(checked.diff) == _changed_keys(real.diff), (
             f"the diff of check mode is another one: {checked.diff}, {real.diff}"
         )
         self.changes_nothing(name, arguments)
@@ -59,19 +58,22 @@ class Runner:
 
     def refused(self, name: str, arguments: Mapping[str, Any], *words: str) -> ModuleResult:
         """It fails with these words, says that nothing was changed, and nothing was."""
-        vmid = arguments.get("vmid")
-        before = self._look(vmid)
+        before = self._look(arguments)
         result = self.module(name, arguments)
         assert result.failed, f"{name} {arguments} does not fail"
         assert not result.changed, result.msg
-        assert self._look(vmid) == before, f"{name} {arguments} has failed and changed something: {result.msg}"
+        assert self._look(arguments) == before, f"{name} {arguments} has failed and changed something: {result.msg}"
         for word in words:
             assert word in result.msg, f"{word!r} is not in {result.msg!r}"
         return result
 
-    def _look(self, vmid: int | None) -> Any:
-        """What PVE says of a guest, or that there is none."""
-        if vmid is None or self.world.node_of(vmid) is None:
+    def _look(self, arguments: Mapping[str, Any]) -> list[Any]:
+        """What PVE says of the guests that the arguments name; None of one that is not there."""
+        listed = [*arguments.get("guests", []), arguments]
+        return [self._look_at(entry["vmid"]) for entry in listed if "vmid" in entry]
+
+    def _look_at(self, vmid: int) -> Any:
+        if self.world.node_of(vmid) is None:
             return None
         return (
             self.world.config(vmid),
@@ -79,3 +81,8 @@ class Runner:
             self.world.status(vmid),
             self.world.snapshots(vmid),
         )
+
+
+def _changed_keys(diff: Any) -> list[list[str]]:
+    """The keys of each section: one guest has one, many have one each."""
+    return [sorted(section["after"]) for section in (diff if isinstance(diff, list) else [diff])]

@@ -21,6 +21,7 @@ CONNECTION = (
     "PROXMOX_FINGERPRINT",
 )
 PREFIX = "CLOUDBRIDGE_LIVE_"
+YES = ("1", "true", "yes")
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,11 @@ class LiveSettings:
     template: int | None = None
     iso: str | None = None
     import_image: str | None = None
+    backup_storage: str | None = None
     # The template has a system with a guest agent, so that one knows when a shutdown will be heard.
     shuts_down: bool = False
+    # It has a shell on its serial line, without a login.
+    serial_shell: bool = False
 
     @property
     def vmids(self) -> range:
@@ -85,7 +89,9 @@ def live_settings(environment: Mapping[str, str]) -> LiveSettings:
         template=int(template) if template else None,
         iso=text("ISO"),
         import_image=text("IMPORT_IMAGE"),
-        shuts_down=text("SHUTS_DOWN") in ("1", "true", "yes"),
+        backup_storage=text("BACKUP_STORAGE"),
+        shuts_down=text("SHUTS_DOWN") in YES,
+        serial_shell=text("SERIAL_SHELL") in YES,
     )
 
 

@@ -44,9 +44,9 @@ def call(world, extension):
         untagged = {"broadcastUri": "vlan://untagged", "isolationUri": "vlan://untagged", "networkRateMbps": -1}
         for nic in data.get("cloudstack.vm.details", {}).get("nics", []):
             nic.update(untagged)
-        if file == CUSTOM:
+        if file == CUSTOM or action == "SyncNetworks":
             data["action"] = action
-        return extension.call(action, data, 300)
+        return extension.call(action, data, 600)
 
     return make
 
@@ -110,14 +110,76 @@ def test_a_console_is_offered(call, vmid):
     assert answer["console"]["port"]
 
 
-def test_migrate(world, call, vmid):
-    world.need("other_node", "shared_storage")
-    moved = call("Migrate", vmid, CUSTOM, parameters={"target_node": world.settings.other_node})
-    if moved.ok:
-        assert world.node_of(vmid) == world.settings.other_node
-    else:
-        assert world.node_of(vmid) == world.settings.node
-        assert moved.error
+def test_migrate(world, call):
+    world.need("template", "other_node", "shared_storage")
+    vmid, target = world.free_vmid(), {"target_node": world.settings.other_node}
+    assert call("create", vmid, "create_template", storage=world.settings.shared_storage).ok
+    assert not call("Migrate", vmid, CUSTOM, parameters=target).ok
+    assert world.node_of(vmid) == world.settings.node
+    moved = call("Migrate", vmid, CUSTOM, parameters=target, allowed_nodes=world.settings.other_node)
+    assert moved.ok, moved.document
+    assert (world.node_of(vmid), world.status(vmid)) == (world.settings.other_node, "running")
+    assert call("status", vmid)["power_state"] == "poweron"
+
+
+def test_disks(world, call, vmid):
+    resized = call("ResizeDisk", vmid, CUSTOM, parameters={"disk": "scsi0", "disk_size_gb": 9})
+    assert resized.ok, resized.document
+    assert "size=9G" in world.config(vmid)["scsi0"]
+    attached = call("AttachDisk", vmid, CUSTOM, parameters={"disk_size_gb": 1})
+    assert attached.ok, attached.document
+    disk = {"disk": attached["disk"]}
+    assert "size=1G" in world.config(vmid)[attached["disk"]]
+    assert attached["disk"] in str(call("GuestInfo", vmid, CUSTOM)["message"])
+    assert call("DetachDisk", vmid, CUSTOM, parameters=disk).ok
+    assert attached["disk"] not in world.config(vmid)
+    again = call("AttachDisk", vmid, CUSTOM, parameters={"unused_disk": "unused0"})
+    assert again.ok, again.document
+    assert "size=1G" in world.config(vmid)[again["disk"]]
+    assert call("DetachDisk", vmid, CUSTOM, parameters={"disk": again["disk"], "delete_data": True}).ok
+    assert not {again["disk"], "unused0"} & set(world.config(vmid))
+
+
+def test_backup(world, call, vmid):
+    world.need("backup_storage")
+    made = call("Backup", vmid, CUSTOM, parameters={"storage": world.settings.backup_storage, "notes": "cbl"})
+    assert made.ok, made.document
+    try:
+        assert world.status(vmid) == "running"
+        assert made["volid"] in world.backups(vmid)
+    finally:
+        world.delete_backup(made["volid"])
+
+
+def test_shutdown(world, run, call, vmid):
+    world.need("shuts_down")
+    run.once("pve_vm_power", {"vmid": vmid, "wait_for": ["agent"]})
+    assert call("Shutdown", vmid, CUSTOM).ok
+    assert world.status(vmid) == "stopped"
+
+
+def test_sync_networks(world, run, call, vmid):
+    assert call("stop", vmid).ok
+    cards = {key: value for key, value in world.config(vmid).items() if key.startswith("net")}
+    assert cards
+    run.once("pve_vm", {"vmid": vmid, "networks": [{"slot": "net5", "bridge": world.settings.bridge}]})
+    synced = call("SyncNetworks", vmid, "start")
+    assert synced.ok, synced.document
+    assert {key: value for key, value in world.config(vmid).items() if key.startswith("net")} == cards
+    assert "net5" in str(synced["message"])
+
+
+def test_import_takes_a_guest_that_is_there(world, run, call, new_vm, disk):
+    run.once("pve_vm", {**new_vm, "disks": [disk]})
+    vmid = new_vm["vmid"]
+    assert not call("start", vmid).ok
+    imported = call("Import", vmid, CUSTOM, import_map=f"i-2-45-VM={vmid}")
+    assert imported.ok, imported.document
+    assert world.config(vmid)["name"] == new_vm["name"]
+    assert call("start", vmid).ok
+    assert world.status(vmid) == "running"
+    assert call("delete", vmid).ok
+    assert world.node_of(vmid) is None
 
 
 def test_a_foreign_guest_is_not_touched(world, run, call, new_vm):

@@ -65,6 +65,26 @@ def test_a_vnc_viewer_gets_a_picture(world, guest, tmp_path):
             process.send_signal(signal.SIGINT)
 
 
+def test_a_script_is_typed_on_a_serial_line(world, run, new_vm):
+    world.need("template", "serial_shell")
+    vmid = new_vm["vmid"]
+    system = {"clone": {"source": str(world.settings.template)}, "memory": 256}
+    run.once("pve_vm", {**new_vm, **system, "serial_ports": {"serial0": "socket"}})
+    run.once("pve_vm_power", {"vmid": vmid, **({"wait_for": ["agent"]} if world.settings.shuts_down else {})})
+    with world.shell(vmid):
+        mark = {"vmid": vmid, "unless": "test -e /tmp/cbl-mark", "steps": [{"run": "touch /tmp/cbl-mark"}]}
+        shown = run.once("pve_console_script", {"vmid": vmid, "steps": [{"run": "expr 6 \\* 7"}]})
+        assert "42" in shown["transcript"]
+        try:
+            assert run.once("pve_console_script", mark).changed
+            assert not run.once("pve_console_script", mark).changed
+        finally:
+            run.once("pve_console_script", {"vmid": vmid, "steps": [{"run": "rm -f /tmp/cbl-mark"}]})
+        failed = run.module("pve_console_script", {"vmid": vmid, "steps": [{"run": "false"}]})
+        assert failed.failed
+        assert "status 1" in failed.msg
+
+
 def test_a_stopped_guest_has_no_console_to_open(run, new_vm):
     run.once("pve_vm", new_vm)
     result = run.module("pve_console_info", {"vmid": new_vm["vmid"], "type": "vnc"})

@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from tests.support.api_client import ApiClient, HasApi, Target
-from tests.support.embedded_pve import EmbeddedPve, running_embedded_pve, seed
+from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, seed
+from tests.support.real_shell import RealShell
 
 from .settings import LiveSettings, connection_from, live_settings
 
@@ -38,7 +40,9 @@ EMBEDDED = LiveSettings(
     template=TEMPLATE,
     iso="local:iso/debian-13.iso",
     import_image="local:import/debian-13.qcow2",
+    backup_storage="local",
     shuts_down=True,
+    serial_shell=True,
 )
 
 
@@ -90,17 +94,39 @@ class World:
         found = self.api.data("GET", f"/nodes/{self.node_of(vmid)}/qemu/{vmid}/snapshot")
         return {str(entry["name"]) for entry in found} - {"current"}
 
+    def backups(self, vmid: int) -> set[str]:
+        """The archives of a guest on the storage for backups."""
+        path = f"/nodes/{self.settings.node}/storage/{self.settings.backup_storage}/content"
+        return {str(entry["volid"]) for entry in self.api.data("GET", path, content="backup", vmid=vmid)}
+
+    def delete_backup(self, volid: str) -> None:
+        storage = volid.partition(":")[0]
+        self.api.data("DELETE", f"/nodes/{self.settings.node}/storage/{storage}/content/{quote(volid, safe='')}")
+
     def release(self) -> str:
         return str(self.api.data("GET", "/version")["version"])
+
+    @contextmanager
+    def shell(self, vmid: int) -> Iterator[None]:
+        """A shell without a login on the serial line of a guest that runs: that of its system, or one in its place."""
+        self.need("serial_shell")
+        if not isinstance(self.target, PveHandle):
+            yield
+            return
+        with RealShell(None, "dash", "-i") as there:
+            self.target.console(vmid).run(there)
+            yield
 
     # ---- numbers and cleaning up
 
     def free_vmid(self) -> int:
+        return self.free_vmids(1)[0]
+
+    def free_vmids(self, count: int) -> list[int]:
         taken = {int(guest["vmid"]) for guest in self.guests()}
-        for vmid in self.settings.vmids:
-            if vmid not in taken:
-                return vmid
-        raise AssertionError(f"no number of {self.settings.first_vmid}-{self.settings.last_vmid} is free")
+        free = [vmid for vmid in self.settings.vmids if vmid not in taken]
+        assert len(free) >= count, f"{self.settings.first_vmid}-{self.settings.last_vmid} has {len(free)} free numbers"
+        return free[:count]
 
     def own_guests(self) -> list[dict[str, Any]]:
         """The guests that the suite has made: by number, by pool and by name."""
