@@ -13,8 +13,8 @@ from .._operations.facts import Status, parse_status, read_status
 from .._operations.vm.stub import UNSETTLED_LOCKS, is_stub
 from .._pve.errors import (
     AnswerLost,
+    ErrorReason,
     InvalidRequest,
-    Meaning,
     NotFound,
     PermissionDenied,
     PveError,
@@ -128,7 +128,7 @@ def is_free(run: Run, vmid: int) -> bool:
 
 def is_taken(error: PveError) -> bool:
     """nextid says that a guest has the number, somewhere in the cluster."""
-    return "already exists" in error.cause.field_errors.get("vmid", "") or error.meaning is Meaning.EXISTS
+    return "already exists" in error.cause.field_errors.get("vmid", "") or error.pve_reason is ErrorReason.EXISTS
 
 
 def find_by_mark(run: Run) -> Found | None:

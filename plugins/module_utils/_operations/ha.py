@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .._pve.client import PveClient
 from .._pve.commands import Command, run_command
-from .._pve.errors import InvalidRequest, Meaning, PermissionDenied, PveError, Refused
+from .._pve.errors import ErrorReason, InvalidRequest, PermissionDenied, PveError, Refused
 from .._pve.guests import LXC, Guest, GuestHandle
 from .._pve.tasks import Task
 from .plan import Change, Plan, Step
@@ -154,5 +154,5 @@ class RuleStep:
             try:
                 return run_command(client, Command("PUT", path, {"type": NODE_AFFINITY, **form}))
             except PveError as error:
-                if error.meaning is not Meaning.CONFLICT or not tries.again():
+                if error.pve_reason is not ErrorReason.CONFLICT or not tries.again():
                     raise

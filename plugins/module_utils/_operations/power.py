@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from .._pve.client import PveClient
 from .._pve.commands import Command, run_command
 from .._pve.deadline import Deadline
-from .._pve.errors import Cause, InvalidRequest, Meaning, Refused, TimedOut
+from .._pve.errors import Cause, ErrorReason, InvalidRequest, Refused, TimedOut
 from .._pve.guests import LXC, Guest, GuestHandle, Selector
 from .._pve.tasks import Task
 from .addresses import Addresses, Network, read_networks
@@ -260,9 +260,9 @@ _TASK_NAMES = {"hibernate": "suspend"}
 _HA_TASKS = {"start": "hastart", "stop": "hastop", "shutdown": "hastop"}
 # A stopped container refuses to be stopped, a virtual machine does not.
 _ACCEPTS = {
-    "start": frozenset({Meaning.ALREADY_RUNNING}),
-    "stop": frozenset({Meaning.NOT_RUNNING}),
-    "shutdown": frozenset({Meaning.NOT_RUNNING}),
+    "start": frozenset({ErrorReason.ALREADY_RUNNING}),
+    "stop": frozenset({ErrorReason.NOT_RUNNING}),
+    "shutdown": frozenset({ErrorReason.NOT_RUNNING}),
 }
 _ONCE = ("reboot", "reset")
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from .connection import ConnectionOptions, Endpoint
 from .deadline import Deadline
-from .errors import NODE_UNREACHABLE, AnswerLost, Meaning, PveError, TimedOut, TransportError, Unreachable
+from .errors import NODE_UNREACHABLE, AnswerLost, ErrorReason, PveError, TimedOut, TransportError, Unreachable
 from .numbers import in_full
 from .turns import Turns
 
@@ -165,7 +165,9 @@ class PveClient:
             return self._transport.reached
         message = error.cause.pve_message
         # An agent that does not answer times out too, but it is for the caller to say how long that is waited for.
-        return error.meaning is Meaning.LOCK_TIMEOUT or ("got timeout" in message and "qmp command" not in message)
+        return error.pve_reason is ErrorReason.LOCK_TIMEOUT or (
+            "got timeout" in message and "qmp command" not in message
+        )
 
     def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
         encoded = encoded_path(path)

@@ -15,8 +15,8 @@ from .errors import (
     NODE_UNREACHABLE,
     NOT_IMPLEMENTED,
     AnswerLost,
+    ErrorReason,
     Locked,
-    Meaning,
     PveError,
     TimedOut,
     TransportError,
@@ -55,7 +55,7 @@ class Command:
     task_type: str = ""
     task_id: str = ""
     done: t.Callable[[], bool] = _never
-    accepts: frozenset[Meaning] = frozenset()
+    accepts: frozenset[ErrorReason] = frozenset()
     once: bool = False
     instead: tuple[Command, ...] = ()
 
@@ -162,11 +162,11 @@ class _Run:
     def _is_done_all_the_same(self, error: PveError) -> bool:
         """A refusal that says that the effect is there: by somebody else, or by what was sent before."""
         refused = not isinstance(error, (TransportError, TimedOut))
-        return refused and (self.sent_again or error.meaning in self.command.accepts) and self.command.done()
+        return refused and (self.sent_again or error.pve_reason in self.command.accepts) and self.command.done()
 
     def _may_repeat(self, error: PveError) -> bool:
         """PVE surely did nothing, or does no harm when it does it again; pauses before that."""
-        if error.meaning is Meaning.LOCK_TIMEOUT:
+        if error.pve_reason is ErrorReason.LOCK_TIMEOUT:
             return self._again(Locked, LOCK_PATIENCE_SECONDS)
         if isinstance(error, Unreachable):
             if error.cause.status == NODE_UNREACHABLE and Unreachable not in self.tries and self.node:

@@ -5,7 +5,7 @@
 """The one tree of errors, and what PVE's words mean.
 
 PVE has few status codes: most refusals are a 500 whose reason phrase is the message. Modules and the bridge
-therefore decide by Meaning, which is read from the message in one place, here.
+therefore decide by ErrorReason, which is read from the message in one place, here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NODE_UNREACHABLE = 595  # pveproxy could not reach the node or its daemon: nothi
 GATEWAY_ERRORS = frozenset({502, 503, 504})
 
 
-class Meaning(enum.Enum):
+class ErrorReason(enum.Enum):
     """What a message of PVE says about the guest or the request."""
 
     OTHER = "other"
@@ -41,33 +41,33 @@ class Meaning(enum.Enum):
 
 # Texts as recorded from PVE 9.2; PVE::QemuServer, PVE::AbstractConfig, PVE::Tools, PVE::Cluster. They are compiled
 # when there is a message to be understood.
-_MEANINGS: tuple[tuple[Meaning, str], ...] = (
-    (Meaning.GUEST_ABSENT, r"Configuration file '[^']*' does not exist"),
-    (Meaning.GUEST_ABSENT, r"unable to find configuration file for (VM|CT) \d+"),
-    (Meaning.SNAPSHOT_ABSENT, r"snapshot '[^']*' does not exist"),
-    (Meaning.NODE_ABSENT, r"no such cluster node|hostname lookup '[^']*' failed"),
+_REASON_PATTERNS: tuple[tuple[ErrorReason, str], ...] = (
+    (ErrorReason.GUEST_ABSENT, r"Configuration file '[^']*' does not exist"),
+    (ErrorReason.GUEST_ABSENT, r"unable to find configuration file for (VM|CT) \d+"),
+    (ErrorReason.SNAPSHOT_ABSENT, r"snapshot '[^']*' does not exist"),
+    (ErrorReason.NODE_ABSENT, r"no such cluster node|hostname lookup '[^']*' failed"),
     (
-        Meaning.EXISTS,
+        ErrorReason.EXISTS,
         r"(VM|CT) \d+ already exists|config file already exists|snapshot name '[^']*' already used",
     ),
     # Two nodes gave one number away at the same time: the cluster's file system refuses the second file.
-    (Meaning.EXISTS, r"/etc/pve/nodes/[^/]+/(qemu-server|lxc)/\d+\.conf' failed: File exists"),
-    (Meaning.LOCK_TIMEOUT, r"can't lock file .* - got timeout|cfs-lock .* error: got lock request timeout"),
-    (Meaning.LOCKED, r"(VM|CT) is locked"),
+    (ErrorReason.EXISTS, r"/etc/pve/nodes/[^/]+/(qemu-server|lxc)/\d+\.conf' failed: File exists"),
+    (ErrorReason.LOCK_TIMEOUT, r"can't lock file .* - got timeout|cfs-lock .* error: got lock request timeout"),
+    (ErrorReason.LOCKED, r"(VM|CT) is locked"),
     # Before PVE 8.3 it was a missmatch.
-    (Meaning.CONFLICT, r"checksum mis+match \(file change|detected modified configuration"),
-    (Meaning.NOT_RUNNING, r"(VM|CT) \d+ (is )?not running"),
-    (Meaning.ALREADY_RUNNING, r"(VM|CT) \d+ already running"),
-    (Meaning.NO_QUORUM, r"no quorum|/etc/pve/\S+\.tmp\.\d+' - Permission denied"),
+    (ErrorReason.CONFLICT, r"checksum mis+match \(file change|detected modified configuration"),
+    (ErrorReason.NOT_RUNNING, r"(VM|CT) \d+ (is )?not running"),
+    (ErrorReason.ALREADY_RUNNING, r"(VM|CT) \d+ already running"),
+    (ErrorReason.NO_QUORUM, r"no quorum|/etc/pve/\S+\.tmp\.\d+' - Permission denied"),
 )
 
 
-def meaning_of(message: str) -> Meaning:
-    """Say what a message of PVE means; Meaning.OTHER when it is none that anybody acts on."""
-    for meaning, pattern in _MEANINGS:
+def error_reason_of(message: str) -> ErrorReason:
+    """Say what a message of PVE means; ErrorReason.OTHER when it is none that anybody acts on."""
+    for reason, pattern in _REASON_PATTERNS:
         if re.search(pattern, message):
-            return meaning
-    return Meaning.OTHER
+            return reason
+    return ErrorReason.OTHER
 
 
 class Cause(t.NamedTuple):
@@ -93,9 +93,9 @@ class PveError(Exception):
         self.cause = cause or Cause()
 
     @property
-    def meaning(self) -> Meaning:
+    def pve_reason(self) -> ErrorReason:
         """What PVE's own words mean."""
-        return meaning_of(self.cause.pve_message)
+        return error_reason_of(self.cause.pve_message)
 
     def details(self) -> dict[str, t.Any]:
         """Return the failure as data, for the C(error) of a result."""
@@ -240,14 +240,14 @@ class AnswerLost(TransportError):
         self.late = late
 
 
-_BY_MEANING: dict[Meaning, type[PveError]] = {
-    Meaning.GUEST_ABSENT: NotFound,
-    Meaning.SNAPSHOT_ABSENT: NotFound,
-    Meaning.NODE_ABSENT: NotFound,
-    Meaning.EXISTS: AlreadyExists,
-    Meaning.LOCKED: Locked,
-    Meaning.LOCK_TIMEOUT: Locked,
-    Meaning.CONFLICT: Conflict,
+_ERROR_CLASSES: dict[ErrorReason, type[PveError]] = {
+    ErrorReason.GUEST_ABSENT: NotFound,
+    ErrorReason.SNAPSHOT_ABSENT: NotFound,
+    ErrorReason.NODE_ABSENT: NotFound,
+    ErrorReason.EXISTS: AlreadyExists,
+    ErrorReason.LOCKED: Locked,
+    ErrorReason.LOCK_TIMEOUT: Locked,
+    ErrorReason.CONFLICT: Conflict,
 }
 # A tag that is not free for all is named behind the privilege (PVE::GuestHelpers assert_tag_permissions).
 _PERMISSION = re.compile(
@@ -287,7 +287,7 @@ def error_from_answer(
         return Unreachable(f"PVE could not reach the node for {request}: {words}", cause)
     if status > NODE_UNREACHABLE or status in GATEWAY_ERRORS:
         return AnswerLost(f"PVE gave no answer to {request}: {status} {words}", cause, late=True)
-    kind = _BY_MEANING.get(meaning_of(message), Refused)
+    kind = _ERROR_CLASSES.get(error_reason_of(message), Refused)
     return kind(f"PVE refused {request}: {words or status}", cause)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .client import PveClient
-from .errors import Ambiguous, InvalidRequest, Locked, Meaning, NotFound, PveError, TransportError, Unreachable
+from .errors import Ambiguous, ErrorReason, InvalidRequest, Locked, NotFound, PveError, TransportError, Unreachable
 from .numbers import in_full
 
 QEMU = "qemu"
@@ -214,7 +214,7 @@ def _only_one(selector: Selector, guests: t.Sequence[Guest]) -> Guest | None:
 
 def is_absent(error: PveError) -> bool:
     """The guest is not, or no longer, on the node that was asked."""
-    return error.meaning is Meaning.GUEST_ABSENT
+    return error.pve_reason is ErrorReason.GUEST_ABSENT
 
 
 class GuestHandle:

@@ -15,8 +15,8 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors im
     AnswerLost,
     Cause,
     CertificateRejected,
+    ErrorReason,
     Locked,
-    Meaning,
     PermissionDenied,
     Refused,
     TaskFailed,
@@ -243,7 +243,7 @@ def test_before_the_first_answer_no_task_is_ones_own():
 
 def test_the_looked_up_task_of_another_run_counts_when_the_effect_is_there():
     pve = Pve(["lost before PVE had it"], tasks={upid_of(0xA): "VM 100 already running"}, effects=1)
-    assert run(pve, command(pve, accepts=frozenset({Meaning.ALREADY_RUNNING}))) is None
+    assert run(pve, command(pve, accepts=frozenset({ErrorReason.ALREADY_RUNNING}))) is None
     assert len(pve.sent) == 1
 
 
@@ -315,7 +315,7 @@ def test_a_failed_task_is_final():
 
 
 def test_a_refusal_that_says_done_is_confirmed():
-    accepts = frozenset({Meaning.ALREADY_RUNNING})
+    accepts = frozenset({ErrorReason.ALREADY_RUNNING})
     assert run(Pve(["VM 100 already running"]), command(done=lambda: True, accepts=accepts)) is None
     with pytest.raises(TaskFailed):
         run(Pve(["VM 100 already running"]), command(done=lambda: False, accepts=accepts))

@@ -14,8 +14,8 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors im
     AnswerLost,
     AuthenticationFailed,
     Conflict,
+    ErrorReason,
     Locked,
-    Meaning,
     NotFound,
     PermissionDenied,
     PveError,
@@ -23,72 +23,72 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors im
     TaskDenied,
     Unreachable,
     error_from_answer,
-    meaning_of,
+    error_reason_of,
 )
 
 WHO = "root@pam!ci"
 WHAT = "GET /nodes/pve1/qemu/100/config"
 PARAMETERS = "Parameter verification failed."
 
-# status, message (the reason phrase is its first line), error, meaning
+# status, message (the reason phrase is its first line), error, reason
 REFUSALS = [
-    (500, "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist", NotFound, Meaning.GUEST_ABSENT),
-    (500, "unable to find configuration file for VM 999 on node 'pve1'", NotFound, Meaning.GUEST_ABSENT),
-    (500, "snapshot 'nope' does not exist", NotFound, Meaning.SNAPSHOT_ABSENT),
-    (500, "no such cluster node 'pve9'", NotFound, Meaning.NODE_ABSENT),
+    (500, "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist", NotFound, ErrorReason.GUEST_ABSENT),
+    (500, "unable to find configuration file for VM 999 on node 'pve1'", NotFound, ErrorReason.GUEST_ABSENT),
+    (500, "snapshot 'nope' does not exist", NotFound, ErrorReason.SNAPSHOT_ABSENT),
+    (500, "no such cluster node 'pve9'", NotFound, ErrorReason.NODE_ABSENT),
     (
         500,
         "hostname lookup 'pve9' failed - failed to get address info for: pve9: Temporary failure in name resolution",
         NotFound,
-        Meaning.NODE_ABSENT,
+        ErrorReason.NODE_ABSENT,
     ),
-    (500, "unable to create VM 100 - VM 100 already exists on node 'pve1'", AlreadyExists, Meaning.EXISTS),
-    (500, "unable to create VM 200: config file already exists", AlreadyExists, Meaning.EXISTS),
+    (500, "unable to create VM 100 - VM 100 already exists on node 'pve1'", AlreadyExists, ErrorReason.EXISTS),
+    (500, "unable to create VM 200: config file already exists", AlreadyExists, ErrorReason.EXISTS),
     (
         500,
         "unable to create VM 112 - close (rename) atomic file '/etc/pve/nodes/pve1/lxc/112.conf' failed: File exists",
         AlreadyExists,
-        Meaning.EXISTS,
+        ErrorReason.EXISTS,
     ),
-    (500, "VM is locked (backup)", Locked, Meaning.LOCKED),
-    (500, "VM is locked (suspended)", Locked, Meaning.LOCKED),
-    (500, "can't lock file '/var/lock/qemu-server/lock-101.conf' - got timeout", Locked, Meaning.LOCK_TIMEOUT),
-    (500, "checksum mismatch (file change by other user?)", Conflict, Meaning.CONFLICT),
-    (500, "checksum missmatch (file change by other user?)", Conflict, Meaning.CONFLICT),
-    (500, "VM 100 not running", Refused, Meaning.NOT_RUNNING),
-    (500, "VM 100 is not running", Refused, Meaning.NOT_RUNNING),
-    (500, "VM 100 already running", Refused, Meaning.ALREADY_RUNNING),
-    (500, "cluster not ready - no quorum?", Refused, Meaning.NO_QUORUM),
-    (500, "generating token failed: cfs-lock 'file-user_cfg' error: no quorum!", Refused, Meaning.NO_QUORUM),
+    (500, "VM is locked (backup)", Locked, ErrorReason.LOCKED),
+    (500, "VM is locked (suspended)", Locked, ErrorReason.LOCKED),
+    (500, "can't lock file '/var/lock/qemu-server/lock-101.conf' - got timeout", Locked, ErrorReason.LOCK_TIMEOUT),
+    (500, "checksum mismatch (file change by other user?)", Conflict, ErrorReason.CONFLICT),
+    (500, "checksum missmatch (file change by other user?)", Conflict, ErrorReason.CONFLICT),
+    (500, "VM 100 not running", Refused, ErrorReason.NOT_RUNNING),
+    (500, "VM 100 is not running", Refused, ErrorReason.NOT_RUNNING),
+    (500, "VM 100 already running", Refused, ErrorReason.ALREADY_RUNNING),
+    (500, "cluster not ready - no quorum?", Refused, ErrorReason.NO_QUORUM),
+    (500, "generating token failed: cfs-lock 'file-user_cfg' error: no quorum!", Refused, ErrorReason.NO_QUORUM),
     (
         500,
         "unable to open file '/etc/pve/nodes/pve1/qemu-server/240.conf.tmp.179' - Permission denied",
         Refused,
-        Meaning.NO_QUORUM,
+        ErrorReason.NO_QUORUM,
     ),
-    (500, "QEMU guest agent is not running", Refused, Meaning.OTHER),
-    (500, "No QEMU guest agent configured", Refused, Meaning.OTHER),
-    (500, "VM is paused - cannot shutdown", Refused, Meaning.OTHER),
-    (500, "storage 'nope' does not exist", Refused, Meaning.OTHER),
-    (500, "volume 'local:iso/absent.iso' does not exist", Refused, Meaning.OTHER),
-    (500, "disk 'scsi9' does not exist", Refused, Meaning.OTHER),
-    (500, "no options specified", Refused, Meaning.OTHER),
-    (500, "can't remove VM 100 - protection mode enabled", Refused, Meaning.OTHER),
-    (500, "unable to remove VM 120 - used in HA resources and purge parameter not set.", Refused, Meaning.OTHER),
-    (501, "Method 'GET /nope' not implemented", Refused, Meaning.OTHER),
-    (400, "Bad Request", Refused, Meaning.OTHER),
+    (500, "QEMU guest agent is not running", Refused, ErrorReason.OTHER),
+    (500, "No QEMU guest agent configured", Refused, ErrorReason.OTHER),
+    (500, "VM is paused - cannot shutdown", Refused, ErrorReason.OTHER),
+    (500, "storage 'nope' does not exist", Refused, ErrorReason.OTHER),
+    (500, "volume 'local:iso/absent.iso' does not exist", Refused, ErrorReason.OTHER),
+    (500, "disk 'scsi9' does not exist", Refused, ErrorReason.OTHER),
+    (500, "no options specified", Refused, ErrorReason.OTHER),
+    (500, "can't remove VM 100 - protection mode enabled", Refused, ErrorReason.OTHER),
+    (500, "unable to remove VM 120 - used in HA resources and purge parameter not set.", Refused, ErrorReason.OTHER),
+    (501, "Method 'GET /nope' not implemented", Refused, ErrorReason.OTHER),
+    (400, "Bad Request", Refused, ErrorReason.OTHER),
 ]
 
 # What only the exit status of a task says.
 TASK_TEXTS = [
-    ("VM quit/powerdown failed - got timeout", Meaning.OTHER),
-    ("bridge 'vmbr9' does not exist", Meaning.OTHER),
-    ("checksum mismatch: got 'c59d' != expect '0000'", Meaning.OTHER),
-    ("snapshot name 'clean' already used", Meaning.EXISTS),
-    ("VM is locked (migrate)", Meaning.LOCKED),
-    ("CT is locked (snapshot)", Meaning.LOCKED),
-    ("CT 200 not running", Meaning.NOT_RUNNING),
-    ("received interrupt", Meaning.OTHER),
+    ("VM quit/powerdown failed - got timeout", ErrorReason.OTHER),
+    ("bridge 'vmbr9' does not exist", ErrorReason.OTHER),
+    ("checksum mismatch: got 'c59d' != expect '0000'", ErrorReason.OTHER),
+    ("snapshot name 'clean' already used", ErrorReason.EXISTS),
+    ("VM is locked (migrate)", ErrorReason.LOCKED),
+    ("CT is locked (snapshot)", ErrorReason.LOCKED),
+    ("CT 200 not running", ErrorReason.NOT_RUNNING),
+    ("received interrupt", ErrorReason.OTHER),
 ]
 
 # message, privilege, path
@@ -118,19 +118,19 @@ def answer(status, message, body=None, **fields):
     return error_from_answer(WHAT, status, reason, {"message": message + "\n", **fields} if body is None else body, WHO)
 
 
-@pytest.mark.parametrize(("status", "message", "kind", "meaning"), REFUSALS)
-def test_a_refusal_is_told_by_its_message(status, message, kind, meaning):
+@pytest.mark.parametrize(("status", "message", "kind", "reason"), REFUSALS)
+def test_a_refusal_is_told_by_its_message(status, message, kind, reason):
     for error in (answer(status, message), answer(status, message, body={})):
         assert error.__class__ is kind
-        assert error.meaning is meaning
+        assert error.pve_reason is reason
         assert error.cause.status == status
         assert error.details()["message"] == message
         assert str(error) == f"PVE refused {WHAT}: {message}"
 
 
-@pytest.mark.parametrize(("text", "meaning"), TASK_TEXTS)
-def test_the_meaning_of_a_tasks_end(text, meaning):
-    assert meaning_of(text) is meaning
+@pytest.mark.parametrize(("text", "reason"), TASK_TEXTS)
+def test_the_reason_of_a_tasks_end(text, reason):
+    assert error_reason_of(text) is reason
 
 
 @pytest.mark.parametrize(("message", "privilege", "path"), DENIALS)

@@ -14,7 +14,7 @@ from ..._operations.vm.converge import plan_changes
 from ..._operations.vm.disks import parse_drive
 from ..._operations.vm.ensure import converge
 from ..._operations.vm.state import Origin, VmState, config_reader, read_state
-from ..._pve.errors import InvalidRequest, Meaning, PveError, Refused
+from ..._pve.errors import ErrorReason, InvalidRequest, PveError, Refused
 from ..._pve.guests import GuestHandle
 from ..._pve.vm_config import DISK_BUSES
 from ..details import STORAGE, Detail
@@ -57,7 +57,7 @@ def attach_disk(run: Run) -> dict[str, t.Any]:
             return _attach(run, applier, handle, state, {"slot": slot, "state": "present", **disk})
         except PveError as error:
             # Somebody else may have taken the slot.
-            if error.meaning is not Meaning.CONFLICT:
+            if error.pve_reason is not ErrorReason.CONFLICT:
                 raise
             state = read_state(handle)
     raise Refused(f"{handle.guest.label} was changed by somebody else each time: try again")

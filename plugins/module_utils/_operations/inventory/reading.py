@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..._pve.client import PveClient
 from ..._pve.deadline import Deadline
-from ..._pve.errors import Meaning, PveError
+from ..._pve.errors import ErrorReason, PveError
 from ..._pve.guests import KIND_NAMES, QEMU, Guest, parse_guests
 from ..addresses import interfaces_in
 from ..facts import PAUSED, RUNNING, parse_status
@@ -235,4 +235,4 @@ class Reading:
 
 def _has_no_addresses(error: PveError) -> bool:
     """It is an answer that a guest does not run, or has no agent."""
-    return error.meaning is Meaning.NOT_RUNNING or NO_AGENT in error.cause.pve_message
+    return error.pve_reason is ErrorReason.NOT_RUNNING or NO_AGENT in error.cause.pve_message

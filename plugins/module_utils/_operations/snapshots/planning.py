@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.commands import Command
-from ..._pve.errors import InvalidRequest, Meaning, NotFound
+from ..._pve.errors import ErrorReason, InvalidRequest, NotFound
 from ..._pve.guests import LXC, Guest
 from ..facts import RUNNING, STOPPED
 from ..plan import Change, Plan, Step
@@ -179,7 +179,7 @@ class _Commands:
                 {},
                 "delsnapshot",
                 lambda: self.look().get(name) is None,
-                frozenset({Meaning.SNAPSHOT_ABSENT}),
+                frozenset({ErrorReason.SNAPSHOT_ABSENT}),
             ),
         )
 
@@ -201,7 +201,7 @@ class _Commands:
         form: t.Mapping[str, t.Any],
         task: str,
         done: t.Callable[[], bool],
-        accepts: frozenset[Meaning] = frozenset(),
+        accepts: frozenset[ErrorReason] = frozenset(),
     ) -> Command:
         prefix = "vz" if self.guest.kind == LXC else "qm"
         return Command(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
-from ..._pve.errors import AlreadyExists, Ambiguous, InvalidRequest, Meaning, NotFound, PermissionDenied, PveError
+from ..._pve.errors import AlreadyExists, Ambiguous, ErrorReason, InvalidRequest, NotFound, PermissionDenied, PveError
 from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, get_guest
 from ..._pve.tasks import Task
 from ..._pve.turns import Places
@@ -76,7 +76,7 @@ class Birth:
                 client.turns.own_vmids.discard(vmid)
                 if isinstance(error, PermissionDenied):
                     raise self._named(error, vmid) from error
-                if error.meaning is not Meaning.EXISTS:
+                if error.pve_reason is not ErrorReason.EXISTS:
                     raise
                 if self.vmid_is_given:
                     raise AlreadyExists(

@@ -10,7 +10,7 @@ import typing as t
 
 from ..._pve.client import PveClient
 from ..._pve.deadline import Tries
-from ..._pve.errors import Ambiguous, Meaning, NotFound, PveError, Refused
+from ..._pve.errors import Ambiguous, ErrorReason, NotFound, PveError, Refused
 from ..._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, read_guests
 from ..plan import Applier, Outcome, Plan, outcome
 from ..selection import check_name
@@ -171,7 +171,7 @@ def converge(applier: Applier, request: VmRequest, handle: GuestHandle, state: V
             if not applier.apply_first(plan, handle):
                 return state
         except PveError as error:
-            if error.meaning is not Meaning.CONFLICT:
+            if error.pve_reason is not ErrorReason.CONFLICT:
                 explained = take_back(applier, handle, state, plan.steps[0], error)
                 if explained is error:
                     raise

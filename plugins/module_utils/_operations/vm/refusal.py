@@ -13,7 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from ..._pve.commands import Command, run_command
-from ..._pve.errors import Meaning, PermissionDenied, PveError, Refused, TaskFailed
+from ..._pve.errors import ErrorReason, PermissionDenied, PveError, Refused, TaskFailed
 from ..._pve.guests import QEMU, GuestHandle
 from ..._pve.vm_config import DRIVE_KEY
 from ..facts import Pending
@@ -40,7 +40,7 @@ def _may_have_written(error: PveError) -> bool:
     """PVE looks at rights, locks and the digest before it writes; inside a task it may find them missing later."""
     if isinstance(error, PermissionDenied):
         return bool(error.cause.upid)
-    return isinstance(error, (Refused, TaskFailed)) and error.meaning is Meaning.OTHER
+    return isinstance(error, (Refused, TaskFailed)) and error.pve_reason is ErrorReason.OTHER
 
 
 def _extended(error: PveError, words: str) -> PveError:

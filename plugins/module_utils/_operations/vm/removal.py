@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ..._pve.commands import Command
-from ..._pve.errors import InvalidRequest, Meaning, PveError
+from ..._pve.errors import ErrorReason, InvalidRequest, PveError
 from ..._pve.guests import QEMU, GuestHandle, is_absent
 from ..plan import Applier, Change, Plan, Step
 from ..power import PowerRequest, bring_into_state
@@ -66,7 +66,7 @@ def plan_removal(request: VmRequest, state: VmState, handle: GuestHandle | None 
         task_type="qmdestroy",
         task_id=str(guest.vmid),
         done=lambda: handle is not None and _is_gone(handle, state.values),
-        accepts=frozenset({Meaning.GUEST_ABSENT}),
+        accepts=frozenset({ErrorReason.GUEST_ABSENT}),
     )
     before = {"vmid": guest.vmid, "name": state.name, "node": guest.node}
     return Plan((Step(f"delete {guest.label} on node {guest.node}", command, (Change("guest", before, None),)),))

@@ -11,7 +11,7 @@ import typing as t
 from ..._pve.client import PveClient
 from ..._pve.commands import LATE_SECONDS
 from ..._pve.deadline import Tries
-from ..._pve.errors import Locked, Meaning, PveError, TimedOut, TransportError
+from ..._pve.errors import ErrorReason, Locked, PveError, TimedOut, TransportError
 from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, Selector, is_absent
 from ..._pve.numbers import in_full
 from ..._pve.tasks import Upid, parse_upid, stop_task
@@ -35,7 +35,7 @@ def take_down(client: PveClient, deployment: Deployment, error: BaseException | 
     what the deployment ended with, when that is known. age is how many seconds ago it began, for one that somebody else
     may have begun to take down.
     """
-    if not deployment.ordered or (isinstance(error, PveError) and error.meaning is Meaning.EXISTS):
+    if not deployment.ordered or (isinstance(error, PveError) and error.pve_reason is ErrorReason.EXISTS):
         return ""
     if age is None and client.changes_sent == deployment.changes_before:
         return ""
