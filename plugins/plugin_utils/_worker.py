@@ -24,7 +24,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils._ansible.description import ModuleDescription
-from ..module_utils._ansible.runner import HIDDEN_OPTIONS, Answer, carry_out
+from ..module_utils._ansible.runner import HIDDEN_OPTIONS, ModuleOutcome, carry_out
 from ..module_utils._pve.transports import quickest_transport
 
 # Seen in the process that forks the workers: these have no terminal of their own from ansible-core 2.19 on.
@@ -106,7 +106,7 @@ class WorkerAction(ActionBase):
             return None, "a library is missing"
         return self._result(answer, parameters, variables), None
 
-    def _result(self, answer: Answer, parameters: t.Mapping[str, t.Any], variables: Variables) -> Result:
+    def _result(self, answer: ModuleOutcome, parameters: t.Mapping[str, t.Any], variables: Variables) -> Result:
         """What the module would have printed, and Ansible read."""
         result: Result = {**answer.result, **({"failed": True} if answer.failed else {})}
         if answer.warnings:

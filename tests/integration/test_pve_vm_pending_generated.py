@@ -14,9 +14,9 @@ import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.ensure_guest import ensure_vm
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Applier, Outcome
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.ensure import ensure_vm
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.request import vm_request
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.vm_request import vm_request
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.client import PveClient
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import connection_options
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline

@@ -10,7 +10,7 @@ import dataclasses
 
 import pytest
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.spec import vm_spec
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.vm_request import vm_spec
 
 from .cases import CASES, ELSEWHERE, filled
 

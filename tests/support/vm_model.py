@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.spec import vm_spec
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.vm_request import vm_spec
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.sizes import format_size
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DRIVE, DRIVE_KEY, NIC, NIC_KEY
 

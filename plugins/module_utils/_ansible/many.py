@@ -12,7 +12,7 @@ from dataclasses import replace
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._operations.info import STATUSES
-from .._operations.many.request import ON_FAILURE, Entry, ManyRequest, check_distinct, selection_from
+from .._operations.many.many_request import ON_FAILURE, Entry, ManyRequest, check_distinct, selection_from
 from .._operations.many.running import ensure_many
 from .._pve.errors import InvalidRequest
 from .._pve.guests import Guest

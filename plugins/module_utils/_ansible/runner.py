@@ -27,7 +27,7 @@ HIDDEN_OPTIONS: dict[str, dict[str, t.Any]] = {"module_args": {}}
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModuleOutcome:
     """What a run of a module says: its result, warnings beside it, and whether it has failed."""
 
     result: dict[str, t.Any]
@@ -43,7 +43,7 @@ def carry_out(
     check_mode: bool,
     transport_for: TransportFor | None = None,
     progress: t.Callable[[str], None] | None = None,
-) -> Answer:
+) -> ModuleOutcome:
     """Check the parameters, run the operation, and answer with its outcome or its failure."""
     client: PveClient | None = None
     applier: Applier | None = None
@@ -62,9 +62,9 @@ def carry_out(
         if client is not None:
             client.close()
     if isinstance(outcome, ManyOutcome):
-        return _answer_of_many(outcome)
+        return _outcome_of_many(outcome)
     render = info_of if description.only_looks else result_of
-    return Answer(render(outcome), tuple(outcome.warnings))
+    return ModuleOutcome(render(outcome), tuple(outcome.warnings))
 
 
 def run_module(description: ModuleDescription) -> t.NoReturn:
@@ -94,13 +94,13 @@ def _goes_on(error: PveError, applier: Applier) -> bool:
     return isinstance(error, (TimedOut, TransportError)) and error.cause.upid in applier.client.own_upids
 
 
-def _failure(error: PveError, applier: Applier | None) -> Answer:
+def _failure(error: PveError, applier: Applier | None) -> ModuleOutcome:
     """One sentence, the structured error, and what had been done before."""
     if isinstance(error, MissingLibrary):
         from ansible.module_utils.basic import missing_required_lib
 
         result = {"msg": missing_required_lib(error.library), "error": error.details()}
-        return Answer(result, failed=True, exception=error.import_error)
+        return ModuleOutcome(result, failed=True, exception=error.import_error)
     result = {
         "msg": str(error),
         "error": error.details(),
@@ -108,10 +108,10 @@ def _failure(error: PveError, applier: Applier | None) -> Answer:
         "steps": list(applier.done) if applier else [],
         "tasks": [task.as_result() for task in applier.tasks] if applier else [],
     }
-    return Answer(result, failed=True)
+    return ModuleOutcome(result, failed=True)
 
 
-def _answer_of_many(outcome: ManyOutcome) -> Answer:
+def _outcome_of_many(outcome: ManyOutcome) -> ModuleOutcome:
     """The answer of each guest, and a sentence on all; a failure when one of them has failed."""
     failed = [guest for guest in outcome.guests if guest.error is not None]
     left = [guest for guest in outcome.guests if guest.error is None and guest.outcome is None]
@@ -134,7 +134,7 @@ def _answer_of_many(outcome: ManyOutcome) -> Answer:
         why = "; ".join(f"{guest.label}: {guest.error}" for guest in failed)
         not_begun = f"; not begun: {', '.join(guest.label for guest in left)}" if left else ""
         result["msg"] = f"{len(failed)} of {number} guest{'' if number == 1 else 's'} failed: {why}{not_begun}"
-    return Answer(result, tuple(outcome.warnings), failed=bool(failed))
+    return ModuleOutcome(result, tuple(outcome.warnings), failed=bool(failed))
 
 
 def _result_of_one(guest: GuestOutcome) -> dict[str, t.Any]:

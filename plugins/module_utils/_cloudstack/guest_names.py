@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._operations.vm.names import check_name
+from .._operations.selection import check_dns_name
 from .._pve.errors import InvalidRequest
 from .._pve.guests import read_guests
 from .ownership import is_instance_name
@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
 def guest_name(instance: Instance, details: Details) -> str:
     """The name that the guest has in PVE; raises InvalidRequest when it cannot be that."""
     name = details.text("vm_name") or instance.name
-    check_name("vm_name", name)
+    check_dns_name("vm_name", name)
     if name != instance.name:
         if is_instance_name(name):
             raise InvalidRequest(f"vm_name: {name!r} is the name of an instance, and this is {instance.name}")

@@ -10,7 +10,6 @@ import contextlib
 import typing as t
 
 from .._operations.facts import Status, parse_status, read_status
-from .._operations.vm.stub import UNSETTLED_LOCKS, is_stub
 from .._pve.errors import (
     AnswerLost,
     ErrorReason,
@@ -22,7 +21,7 @@ from .._pve.errors import (
     TransportError,
     Unreachable,
 )
-from .._pve.guests import KIND_NAMES, QEMU, Guest, GuestHandle, parse_guests
+from .._pve.guests import KIND_NAMES, QEMU, UNSETTLED_LOCKS, Guest, GuestHandle, is_stub, parse_guests
 from .ownership import Mark, Verdict, foreign, is_instance_name, judge, read_mark
 
 if t.TYPE_CHECKING:

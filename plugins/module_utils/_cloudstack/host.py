@@ -13,7 +13,7 @@ from .._pve.deadline import Deadline
 from .._pve.transports import PROXY_VARIABLES, quickest_transport
 
 if t.TYPE_CHECKING:
-    from .._operations.vm.deploy import Deployment
+    from .._operations.guest.deployment import Deployment
     from .._pve.connection import ConnectionOptions
     from .._pve.direct import DirectTransport
     from .._pve.transport import Transport

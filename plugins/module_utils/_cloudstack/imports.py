@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._operations.vm.state import read_state
+from .._operations.guest.state import read_state
 from .._pve.errors import InvalidRequest, NotFound
 from .guests import locate
 from .owned import Own, mark_guest

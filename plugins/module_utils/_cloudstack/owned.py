@@ -9,10 +9,9 @@ from __future__ import annotations
 import typing as t
 
 from .._operations.facts import read_status
-from .._operations.vm.state import VmState, config_reader, read_state
-from .._operations.vm.stub import DESTROYED, UNSETTLED_LOCKS, is_stub
+from .._operations.guest.state import GuestState, config_reader, read_state
 from .._pve.errors import NotFound, PveError, Refused
-from .._pve.guests import QEMU, Guest, GuestHandle, Selector, is_absent
+from .._pve.guests import DESTROYED, QEMU, UNSETTLED_LOCKS, Guest, GuestHandle, Selector, is_absent, is_stub
 from .guests import Found, check_owner, find, locate
 from .ownership import Mark, Verdict, adopted_notes, judge, read_mark
 from .run import Run
@@ -22,7 +21,7 @@ if t.TYPE_CHECKING:
     from .._operations.power import PowerRequest
 
 _IS_BEING_DESTROYED = f"is locked ({DESTROYED})"
-Own = t.Tuple[GuestHandle, VmState]  # noqa: UP006 - Python 3.9 evaluates it
+Own = t.Tuple[GuestHandle, GuestState]  # noqa: UP006 - Python 3.9 evaluates it
 
 
 def own_guest(run: Run, applier: Applier, adopt: bool = True) -> Own:
@@ -70,19 +69,19 @@ def read_own(
     return mark_guest(run, applier, handle, state, mark)
 
 
-def mark_guest(run: Run, applier: Applier, handle: GuestHandle, state: VmState, mark: Mark) -> Own:
+def mark_guest(run: Run, applier: Applier, handle: GuestHandle, state: GuestState, mark: Mark) -> Own:
     """Mark a guest that was there before the bridge as the instance's, and read it again; mark is what it has."""
     # Most guests are marked: to import what marks one would take longer than to read them.
-    from .._operations.vm.converge import plan_changes
-    from .._operations.vm.request import VmRequest
-    from .._operations.vm.settings import TagsWish
-    from .._operations.vm.wishes import Wish
+    from .._operations.guest.change_plan import plan_changes
+    from .._operations.guest.desired import DesiredSetting
+    from .._operations.vm.settings import DesiredTags
+    from .._operations.vm.vm_request import VmRequest
 
     notes = adopted_notes(state.values.get("description", ""), mark, run.instance, run.details.text("cloud") or "")
     request = VmRequest(
         Selector(handle.guest.vmid),
-        settings=(Wish("description", notes),),
-        tags=TagsWish((run.details.required("tag"),), only=False),
+        settings=(DesiredSetting("description", notes),),
+        tags=DesiredTags((run.details.required("tag"),), only=False),
     )
     applier.apply(plan_changes(request, state, config_reader(handle)), handle)
     return handle, read_state(handle, status=state.status)
@@ -90,7 +89,7 @@ def mark_guest(run: Run, applier: Applier, handle: GuestHandle, state: VmState, 
 
 def _settled(handle: GuestHandle) -> Found | None:
     """The guest once nobody makes or destroys it any more; None when it is gone then."""
-    from .._operations.vm.undo import settled_config
+    from .._operations.guest.cleanup import settled_config
 
     return None if settled_config(handle) is None else (handle, read_status(handle))
 
@@ -106,7 +105,7 @@ def remove_unfinished(run: Run, vmid: int) -> bool:
     is_ours = judge(read_mark(state.values), "", instance, ownership) is Verdict.UNFINISHED
     if state.values.get("lock") or not (is_ours or is_stub(state.values)):
         return False
-    from .._operations.vm.undo import remove_remnant
+    from .._operations.guest.cleanup import remove_remnant
 
     remove_remnant(run.applier(), handle, state)
     return True
@@ -123,12 +122,12 @@ def is_gone(run: Run, error: PveError) -> bool:
     return (isinstance(error, NotFound) or is_absent(error)) and find(run) is None
 
 
-def condition_of(state: VmState) -> str:
+def condition_of(state: GuestState) -> str:
     """What the guest is: running, paused, hibernated or stopped."""
     return state.status.condition if state.status else ""
 
 
-def power(applier: Applier, handle: GuestHandle, state: VmState, request: PowerRequest) -> None:
+def power(applier: Applier, handle: GuestHandle, state: GuestState, request: PowerRequest) -> None:
     """Bring a guest that has been read into a power state; raises a PveError."""
     from .._operations.power import bring_into_state
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
-from .._operations.vm.birth import Source
+from .._operations.guest.creation import Source
+from .._operations.guest.desired import DesiredSetting
 from .._operations.vm.disks import ONLY_ON, parse_drive
-from .._operations.vm.request import VmRequest, vm_request
-from .._operations.vm.wishes import Wish
+from .._operations.vm.vm_request import VmRequest, vm_request
 from .._pve.errors import InvalidRequest
 from .._pve.sizes import GIBIBYTE
 from .._pve.ssh_keys import key_lines, key_problem
@@ -188,7 +188,7 @@ def _common_options(order: Order) -> dict[str, t.Any]:
 
 def _with_identity(request: VmRequest, order: Order) -> VmRequest:
     """Give the firmware the instance's UUID; the rest of what it says of the machine stays as in the template."""
-    identity = Wish("smbios1", parts={"uuid": order.instance.uuid})
+    identity = DesiredSetting("smbios1", parts={"uuid": order.instance.uuid})
     if request.clone is not None:
         request = replace(request, clone=replace(request.clone, description=order.unfinished_notes))
     return replace(request, settings=(*request.settings, identity))

@@ -16,8 +16,8 @@ from .._pve.errors import InvalidRequest, Locked, PveError, Refused, TaskFailed,
 from .._pve.guests import Guest, GuestHandle
 from .._pve.tasks import Task, parse_upid, read_log, stop_task
 from .facts import Status
-from .plan import Applier, Change, Plan, Step
-from .undo import Moment, own_tasks
+from .own_tasks import Moment, own_tasks
+from .plan import Applier, Change, Plan, PlanStep
 
 TASK = "vzdump"
 MODES = ("snapshot", "suspend", "stop")
@@ -72,7 +72,7 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class BackupStep(Step):
+class BackupStep(PlanStep):
     """A run of vzdump, which does nothing and says OK when the guest is not on the node that was asked."""
 
     def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:

@@ -15,7 +15,7 @@ from .._pve.commands import Command, run_command
 from .._pve.errors import ErrorReason, InvalidRequest, PermissionDenied, PveError, Refused
 from .._pve.guests import LXC, Guest, GuestHandle
 from .._pve.tasks import Task
-from .plan import Change, Plan, Step
+from .plan import Change, Plan, PlanStep
 
 NODE_AFFINITY = "node-affinity"
 NOT_IMPLEMENTED = 501
@@ -80,7 +80,7 @@ def plan_ha(vmid: int, place: Place) -> Plan:
     """Say what has to be sent to let HA keep a guest started."""
     sid = f"vm:{vmid}"
     form = {"sid": sid, "state": "started", "group": place.group}
-    resource = Step(
+    resource = PlanStep(
         f"make {sid} an HA resource",
         Command("POST", ("cluster", "ha", "resources"), form),
         (Change("ha", None, "started"),),

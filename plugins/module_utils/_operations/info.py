@@ -27,7 +27,7 @@ from .facts import (
 )
 from .plan import Applier, Outcome
 from .selection import selector_from
-from .snapshots.facts import read_snapshots, select_snapshots
+from .snapshots.snapshot_tree import read_snapshots, select_snapshots
 from .waiting import read_interfaces
 
 STATUSES = (RUNNING, HIBERNATED, STOPPED)

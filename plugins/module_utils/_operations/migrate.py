@@ -17,7 +17,7 @@ from .._pve.numbers import in_full
 from .._pve.tasks import Task
 from .facts import HIBERNATED, PAUSED, RUNNING, Status, read_status
 from .ha import takes_commands
-from .plan import Applier, Change, Plan, Step
+from .plan import Applier, Change, Plan, PlanStep
 
 # PVE makes cloud-init's drive anew on the other node (PVE::QemuMigrate scan_local_volumes).
 _CLOUD_INIT = "cloudinit"
@@ -43,7 +43,7 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class MigrationStep(Step):
+class MigrationStep(PlanStep):
     """A migration; the task of an HA guest ends before anything has happened, so this goes on until something has."""
 
     target: str = ""

@@ -15,7 +15,7 @@ from .._pve.guests import Guest, GuestHandle
 from .._pve.tasks import Task
 
 if t.TYPE_CHECKING:
-    from .vm.cluster import Cluster
+    from .guest.placement import Cluster
 
 Result = t.TypeVar("Result")
 
@@ -43,7 +43,7 @@ class Runnable(t.Protocol):
 
 
 @dataclass(frozen=True)
-class Step:
+class PlanStep:
     """One command of a plan, with words for the user that say what it does, and what will differ after it."""
 
     title: str

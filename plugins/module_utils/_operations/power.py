@@ -28,7 +28,7 @@ from .facts import (
     read_status,
 )
 from .ha import is_wanted_running, takes_commands, want_stopped
-from .plan import Applier, Change, Outcome, Plan, Step, outcome
+from .plan import Applier, Change, Outcome, Plan, PlanStep, outcome
 from .selection import select_guest, selector_from
 from .waiting import wait_for_addresses, wait_for_agent
 
@@ -76,7 +76,7 @@ class PowerRequest:
 
 
 @dataclass(frozen=True)
-class PowerStep(Step):
+class PowerStep(PlanStep):
     """A step whose effect is seen in the condition of the guest.
 
     The task of an HA guest ends before anything has happened, so this step goes on until something has.

@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from .._pve.client import PveClient
 from .._pve.errors import Ambiguous, InvalidRequest
-from .._pve.guests import BIRTH_LOCKS, Guest, GuestHandle, Selector, get_guest
+from .._pve.guests import CREATION_LOCKS, Guest, GuestHandle, Selector, get_guest
 from .facts import Status, read_status
 
 MIN_VMID = 100
 MAX_VMID = 999_999_999
+_DNS_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 
 
 def selector_from(parameters: t.Mapping[str, t.Any], kind: str | None = None) -> Selector:
@@ -34,6 +36,14 @@ def check_vmid(option: str, vmid: int) -> None:
         raise InvalidRequest(f"{option} must be from {MIN_VMID} to {MAX_VMID}, not {vmid}")
 
 
+def check_dns_name(option: str, name: str) -> None:
+    """Raise InvalidRequest unless PVE takes it as a name (PVE::JSONSchema, dns-name)."""
+    if not _DNS_NAME.fullmatch(name) or len(name) > 253:
+        raise InvalidRequest(
+            f"{option} {name!r} is not a DNS name: letters, digits and hyphens, in parts that dots separate"
+        )
+
+
 def select_guest(
     client: PveClient, selector: Selector, guests: t.Sequence[Guest] | None = None
 ) -> tuple[GuestHandle, Status]:
@@ -43,14 +53,14 @@ def select_guest(
     """
     handle = GuestHandle(client, get_guest(client, selector, guests))
     status = read_status(handle)
-    if status.lock in BIRTH_LOCKS:
-        handle.wait_until_born(status.lock)
+    if status.lock in CREATION_LOCKS:
+        handle.wait_until_created(status.lock)
         status = read_status(handle)
-    check_name(handle.guest, status.name, selector)
+    confirm_name(handle.guest, status.name, selector)
     return handle, status
 
 
-def check_name(guest: Guest, name: str, selector: Selector) -> None:
+def confirm_name(guest: Guest, name: str, selector: Selector) -> None:
     """Raise Ambiguous when the guest has another name than the request says."""
     if selector.name is not None and name != selector.name:
         raise Ambiguous(

@@ -16,7 +16,13 @@ QEMU = "qemu"
 LXC = "lxc"
 KIND_NAMES = {QEMU: "virtual machine", LXC: "container"}
 # The locks of a guest that is only coming into being (PVE::AbstractConfig).
-BIRTH_LOCKS = frozenset({"create", "clone"})
+CREATION_LOCKS = frozenset({"create", "clone"})
+# The last lock that a guest has before its number is free (PVE::API2::Qemu, destroy_vm).
+DESTROYED = "destroyed"
+UNSETTLED_LOCKS = CREATION_LOCKS | {DESTROYED}
+# What PVE writes into the configuration of a clone at first (PVE::API2::Qemu, clone_vm); that of a new guest is empty.
+_STUB_NOTES = frozenset({"", "qmclone temporary file"})
+_STUB_KEYS = frozenset({"digest", "description", "lock"})
 
 
 class Guest(t.NamedTuple):
@@ -217,6 +223,22 @@ def is_absent(error: PveError) -> bool:
     return error.pve_reason is ErrorReason.GUEST_ABSENT
 
 
+def is_stub(config: t.Mapping[str, t.Any]) -> bool:
+    """There is nothing in the configuration but what PVE writes before it begins to make a guest.
+
+    That is left when its creation was cut off, and then PVE's clean-up as well. There may be volumes of its number.
+    """
+    return _STUB_KEYS.issuperset(config) and str(config.get("description") or "").strip() in _STUB_NOTES
+
+
+def stub_sentence(vmid: int, node: str) -> str:
+    """What an administrator has to do about a stub that is locked."""
+    return (
+        f"guest {vmid} on node {node} is what PVE left of a guest whose making was cut off, and no token may remove it "
+        f"while it is locked: type 'qm unlock {vmid}' on {node}, and the next delete removes it"
+    )
+
+
 class GuestHandle:
     """Talks to one guest by its vmid, and follows it when it moves to another node."""
 
@@ -247,14 +269,14 @@ class GuestHandle:
         self.guest = guest
         return True
 
-    def wait_until_born(self, lock: str) -> None:
+    def wait_until_created(self, lock: str) -> None:
         """Wait while the guest is still being created or cloned, by whomever.
 
         Raises NotFound when that fails, so that the guest vanishes, and Locked at the deadline.
         """
         deadline = self.client.deadline
         tries = deadline.tries(deadline.remaining)
-        while lock in BIRTH_LOCKS:
+        while lock in CREATION_LOCKS:
             if not tries.again():
                 raise Locked(
                     f"{self.guest.label} on node {self.guest.node} is still locked ({lock}) after "

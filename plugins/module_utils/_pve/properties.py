@@ -93,15 +93,15 @@ class PropertyFormat:
                 values[name] = value
         return self.write(values)
 
-    def meaning(self, text: str) -> t.Hashable:
+    def comparable(self, text: str) -> t.Hashable:
         """What a property string says, whatever its spelling, order and left out defaults."""
-        meanings = {name: self._value_meaning(name, value) for name, value in self.parse(text).items()}
+        comparables = {name: self._comparable_value(name, value) for name, value in self.parse(text).items()}
         for name, value in self.defaults.items():
-            if meanings.get(name) == self._value_meaning(name, value):
-                del meanings[name]
-        return frozenset(meanings.items())
+            if comparables.get(name) == self._comparable_value(name, value):
+                del comparables[name]
+        return frozenset(comparables.items())
 
-    def _value_meaning(self, name: str, value: str) -> t.Hashable:
+    def _comparable_value(self, name: str, value: str) -> t.Hashable:
         if name in self.booleans:
             return truth(value)
         if name in self.sizes:

@@ -100,7 +100,7 @@ _UNVERSIONED_MACHINES = {"pc-i440fx": "pc", "pc-q35": "q35"}
 
 
 @dataclass(frozen=True)
-class Meaning:
+class ValueType:
     """When two values of a key are one and the same; absent is the text that an unset key stands for."""
 
     of: t.Callable[[str], t.Hashable]
@@ -118,7 +118,7 @@ class Meaning:
         return None if text is None else self.of(text)
 
 
-class _MachineMeaning(Meaning):
+class _MachineType(ValueType):
     """PVE pins the version of a Windows guest's machine; asking for q35 is then met by any q35."""
 
     def same(self, current: str | None, wanted: str | None) -> bool:
@@ -130,7 +130,7 @@ class _MachineMeaning(Meaning):
         return super().same(current, wanted)
 
 
-class _GenerationMeaning(Meaning):
+class _GenerationType(ValueType):
     """PVE makes a UUID of 1, so that any UUID is what was asked for (PVE::API2::Qemu, vmgenid)."""
 
     def same(self, current: str | None, wanted: str | None) -> bool:
@@ -139,7 +139,7 @@ class _GenerationMeaning(Meaning):
         return super().same(current, wanted)
 
 
-class _WeightMeaning(Meaning):
+class _WeightType(ValueType):
     """PVE stores the highest weight that the kernel knows for a higher one (PVE::CGroup::clamp_cpu_shares)."""
 
     def same(self, current: str | None, wanted: str | None) -> bool:
@@ -176,25 +176,25 @@ def _number_form(text: str) -> str:
         raise InvalidRequest(f"must be a number, not {text!r}") from None
 
 
-def _text(absent: str | None = None) -> Meaning:
-    return Meaning(str.strip, absent)
+def _text(absent: str | None = None) -> ValueType:
+    return ValueType(str.strip, absent)
 
 
-def _boolean(absent: str | None) -> Meaning:
-    return Meaning(truth, absent, form=_boolean_form)
+def _boolean(absent: str | None) -> ValueType:
+    return ValueType(truth, absent, form=_boolean_form)
 
 
-def _number(absent: str | None) -> Meaning:
-    return Meaning(number, absent, form=_number_form)
+def _number(absent: str | None) -> ValueType:
+    return ValueType(number, absent, form=_number_form)
 
 
-def _properties(form: PropertyFormat) -> Meaning:
-    return Meaning(form.meaning, "", form)
+def _properties(form: PropertyFormat) -> ValueType:
+    return ValueType(form.comparable, "", form)
 
 
-def _list(separators: str, *, ordered: bool, absent: str | None = "") -> Meaning:
+def _list(separators: str, *, ordered: bool, absent: str | None = "") -> ValueType:
     collect: t.Callable[[t.Iterable[str]], t.Hashable] = tuple if ordered else frozenset
-    return Meaning(lambda text: collect(item for item in re.split(f"[{separators}]+", text) if item), absent)
+    return ValueType(lambda text: collect(item for item in re.split(f"[{separators}]+", text) if item), absent)
 
 
 def split_ssh_keys(text: str) -> tuple[str, ...]:
@@ -212,7 +212,7 @@ def _tags(text: str) -> frozenset[str]:
 
 
 # Of a datacenter whose tag-style tells upper from lower case; elsewhere PVE stores tags in lower case.
-CASE_SENSITIVE_TAGS = Meaning(_tags, "")
+CASE_SENSITIVE_TAGS = ValueType(_tags, "")
 
 
 def check_description(text: str) -> None:
@@ -228,7 +228,7 @@ def _hotplug(text: str) -> t.Hashable:
     return frozenset({"0": "", "1": _DEFAULT_HOTPLUG}.get(text, text).split(",")) - {""}
 
 
-_MEANINGS: dict[str, Meaning] = {
+_VALUE_TYPES: dict[str, ValueType] = {
     **{key: _boolean("1") for key in ("acpi", "allow-ksm", "ciupgrade", "kvm", "reboot", "tablet")},
     **{
         key: _boolean("0")
@@ -243,11 +243,11 @@ _MEANINGS: dict[str, Meaning] = {
     "cores": _number("1"),
     "cpu": _properties(CPU),
     "cpulimit": _number("0"),
-    "cpuunits": _WeightMeaning(number, form=_number_form),
-    "description": Meaning(str.rstrip, "", form=str.rstrip),
-    "hotplug": Meaning(_hotplug, _DEFAULT_HOTPLUG),
+    "cpuunits": _WeightType(number, form=_number_form),
+    "description": ValueType(str.rstrip, "", form=str.rstrip),
+    "hotplug": ValueType(_hotplug, _DEFAULT_HOTPLUG),
     "localtime": _boolean(None),
-    "machine": _MachineMeaning(_MACHINE.meaning, "pc", _MACHINE),
+    "machine": _MachineType(_MACHINE.comparable, "pc", _MACHINE),
     "memory": _properties(
         PropertyFormat(default_key="current", defaults={"current": "512"}, numbers=frozenset({"current"}))
     ),
@@ -259,18 +259,18 @@ _MEANINGS: dict[str, Meaning] = {
     "shares": _number("1000"),
     "smbios1": _properties(SMBIOS),
     "sockets": _number("1"),
-    "sshkeys": Meaning(lambda text: frozenset(split_ssh_keys(text)), ""),
+    "sshkeys": ValueType(lambda text: frozenset(split_ssh_keys(text)), ""),
     "startup": _properties(STARTUP),
-    "tags": Meaning(lambda text: _tags(text.lower()), ""),
+    "tags": ValueType(lambda text: _tags(text.lower()), ""),
     "vcpus": _number("0"),
-    "vmgenid": _GenerationMeaning(str.lower),
+    "vmgenid": _GenerationType(str.lower),
     "vga": _properties(PropertyFormat(default_key="type", defaults={"type": "std"})),
     "watchdog": _properties(PropertyFormat(default_key="model")),
     "rng0": _properties(PropertyFormat(default_key="source")),
     "audio0": _properties(PropertyFormat(defaults={"driver": "spice"})),
     "spice_enhancements": _properties(PropertyFormat()),
 }
-_FAMILIES: tuple[tuple[t.Pattern[str], Meaning], ...] = (
+_FAMILIES: tuple[tuple[t.Pattern[str], ValueType], ...] = (
     (DRIVE_KEY, _properties(DRIVE)),
     (NIC_KEY, _properties(NIC)),
     (re.compile(r"ipconfig\d+"), _properties(IPCONFIG)),
@@ -279,11 +279,11 @@ _FAMILIES: tuple[tuple[t.Pattern[str], Meaning], ...] = (
     (re.compile(r"numa\d+"), _properties(PropertyFormat())),
     (re.compile(r"virtiofs\d+"), _properties(PropertyFormat(default_key="dirid"))),
 )
-_PLAIN = Meaning(_unquoted)
+_PLAIN = ValueType(_unquoted)
 
 
-def meaning_of(key: str) -> Meaning:
+def value_type_of(key: str) -> ValueType:
     """Return how values of a key of the configuration are compared."""
-    if key in _MEANINGS:
-        return _MEANINGS[key]
-    return next((meaning for pattern, meaning in _FAMILIES if pattern.fullmatch(key)), _PLAIN)
+    if key in _VALUE_TYPES:
+        return _VALUE_TYPES[key]
+    return next((value_type for pattern, value_type in _FAMILIES if pattern.fullmatch(key)), _PLAIN)

@@ -19,14 +19,14 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.tr
     install_request,
     start_request,
 )
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.birth import (
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.change_plan import plan_changes
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.creation import (
     Source,
-    plan_birth_of_clone,
-    plan_creation,
+    plan_clone,
+    plan_create,
 )
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.cluster import Cluster
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.converge import plan_changes
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.state import VmState
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.placement import Cluster
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.state import GuestState
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import QEMU, Guest, GuestHandle
 from tests.support.cloudstack import payload
@@ -63,9 +63,9 @@ def source_of(template=TEMPLATE):
 def configured(order, template=TEMPLATE):
     """What the one PUT after the clone sends, and the clone's own form."""
     request = clone_request(order, source_of(template))
-    birth = plan_birth_of_clone(request, source_of(template))
-    steps = plan_changes(request, birth.expected).steps
-    return dict(birth.command(None, 105).form), steps
+    creation = plan_clone(request, source_of(template))
+    steps = plan_changes(request, creation.expected).steps
+    return dict(creation.command(None, 105).form), steps
 
 
 def put_of(order, template=TEMPLATE):
@@ -333,8 +333,8 @@ class TestOptionsOfTheTemplatesDisk:
 class TestInstallation:
     def form(self, **changes):
         order = order_of("create_iso", **changes)
-        birth = plan_creation(None, install_request(order), Cluster((), ()))
-        return dict(birth.command(None, 106).form)
+        creation = plan_create(None, install_request(order), Cluster((), ()))
+        return dict(creation.command(None, 106).form)
 
     def test_an_iso_and_an_empty_disk(self):
         form = self.form()
@@ -405,7 +405,7 @@ class TestStart:
     def plan(self, config, **changes):
         parsed = parse_payload(payload("start", **changes))
         request = start_request(parsed.instance(), resolve_details(parsed, {}), 105)
-        return plan_changes(request, VmState(Guest(105, "pve1", QEMU), config))
+        return plan_changes(request, GuestState(Guest(105, "pve1", QEMU), config))
 
     def test_a_guest_that_is_right_is_left_alone(self):
         put = put_of(order_of())

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.many import _given, _laid_over, loosened
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.many.request import (
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.many.many_request import (
     Entry,
     check_distinct,
 )

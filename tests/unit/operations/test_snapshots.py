@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.snapshots.facts import (
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.snapshots.planning import plan_snapshots
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.snapshots.snapshot_request import (
+    Retention,
+    SnapshotRequest,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.snapshots.snapshot_tree import (
     Snapshot,
     Snapshots,
     parse_snapshots,
-)
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.snapshots.planning import plan_snapshots
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.snapshots.request import (
-    Retention,
-    SnapshotRequest,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest, NotFound
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import Guest, Selector

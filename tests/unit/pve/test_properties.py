@@ -24,8 +24,8 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config
     DRIVE,
     NIC,
     join_ssh_keys,
-    meaning_of,
     split_ssh_keys,
+    value_type_of,
 )
 
 WORDS = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=8)
@@ -68,7 +68,7 @@ def test_the_order_and_spelling_of_a_network_device_do_not_matter(values: dict[s
     parts = [f"{name}={value}" for name, value in values.items()]
     random.shuffle(parts)
     respelled = ",".join(parts).replace("firewall=1", "firewall=on").replace("BC:", "bc:")
-    assert meaning_of("net0").same(NIC.write(values), respelled)
+    assert value_type_of("net0").same(NIC.write(values), respelled)
 
 
 @given(NICS, NICS)
@@ -77,7 +77,7 @@ def test_network_devices_are_the_same_only_when_what_they_say_is(one: dict[str, 
         values = {name: value for name, value in values.items() if (name, value) != ("firewall", "0")}
         return {**values, "trunks": frozenset(values.get("trunks", "").split(";"))}
 
-    assert meaning_of("net0").same(NIC.write(one), NIC.write(other)) == (said(one) == said(other))
+    assert value_type_of("net0").same(NIC.write(one), NIC.write(other)) == (said(one) == said(other))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_network_devices_are_the_same_only_when_what_they_say_is(one: dict[str, 
     ],
 )
 def test_values_that_mean_the_same(key: str, one: str, other: str | None) -> None:
-    assert meaning_of(key).same(one, other)
+    assert value_type_of(key).same(one, other)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_values_that_mean_the_same(key: str, one: str, other: str | None) -> Non
     ],
 )
 def test_values_that_differ(key: str, one: str, other: str | None) -> None:
-    assert not meaning_of(key).same(one, other)
+    assert not value_type_of(key).same(one, other)
 
 
 @pytest.mark.parametrize("value", ["a,b", "a\nb", "a\rb", "a\0b"])

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from ..._operations.snapshots.ensure import ensure_snapshots
-from ..._operations.snapshots.request import CHILDREN, STATES, snapshot_request
+from ..._operations.snapshots.ensure_snapshots import ensure_snapshots
+from ..._operations.snapshots.snapshot_request import CHILDREN, STATES, snapshot_request
 from ..argument_spec import connection_spec, guest_spec, guest_type_spec, timeout_spec
 from ..description import ModuleDescription
 

@@ -6,9 +6,8 @@
 
 from __future__ import annotations
 
-from ..._operations.vm.ensure import ensure_vm
-from ..._operations.vm.request import vm_request
-from ..._operations.vm.spec import vm_spec
+from ..._operations.guest.ensure_guest import ensure_vm
+from ..._operations.vm.vm_request import vm_request, vm_spec
 from ..argument_spec import connection_spec, guest_spec, timeout_spec
 from ..description import ModuleDescription
 

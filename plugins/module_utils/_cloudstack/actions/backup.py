@@ -18,7 +18,7 @@ from ..._operations.backup import (
     back_up_guest,
     backup_request,
 )
-from ..._operations.undo import Moment
+from ..._operations.own_tasks import Moment
 from ..._pve.errors import InvalidRequest, PveError, TimedOut, TransportError
 from ..._pve.guests import GuestHandle
 from ..details import STORAGE, Detail

@@ -10,18 +10,16 @@ import typing as t
 import uuid
 
 from ..._operations.facts import STOPPED, split_tags
+from ..._operations.guest.cleanup import take_down
+from ..._operations.guest.creation import Source
+from ..._operations.guest.deployment import Deployment, deploy_clone, deploy_new, find_source
+from ..._operations.guest.ensure_guest import converge
+from ..._operations.guest.placement import check_clone_target, read_cluster
 from ..._operations.ha import Place, find_place, plan_ha
 from ..._operations.plan import Plan
 from ..._operations.power import PowerRequest
-from ..._operations.selection import check_vmid
-from ..._operations.vm.birth import Source
-from ..._operations.vm.cluster import read_cluster
-from ..._operations.vm.deploy import Deployment, deploy_clone, deploy_new, find_source
-from ..._operations.vm.ensure import converge
-from ..._operations.vm.names import check_name
-from ..._operations.vm.placement import check_clone_target
-from ..._operations.vm.request import VmRequest
-from ..._operations.vm.undo import take_down
+from ..._operations.selection import check_dns_name, check_vmid
+from ..._operations.vm.vm_request import VmRequest
 from ..._pve.errors import AlreadyExists, InvalidRequest, PveError, Refused, TimedOut
 from ..._pve.guests import QEMU, Selector
 from ..._pve.tasks import parse_upid
@@ -150,7 +148,7 @@ def _template(run: Run) -> tuple[Selector, str]:
     if name.isdigit():
         check_vmid("template_id", int(name))
         return Selector(vmid=int(name), kind=QEMU), node or run.node
-    check_name("template_id", name)
+    check_dns_name("template_id", name)
     return Selector(name=name, kind=QEMU), node or run.node
 
 

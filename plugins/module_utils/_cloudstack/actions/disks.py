@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ..._operations.guest.change_plan import plan_changes
+from ..._operations.guest.ensure_guest import converge
+from ..._operations.guest.state import GuestState, Origin, config_reader, read_state
 from ..._operations.plan import Applier
-from ..._operations.vm.converge import plan_changes
 from ..._operations.vm.disks import parse_drive
-from ..._operations.vm.ensure import converge
-from ..._operations.vm.state import Origin, VmState, config_reader, read_state
 from ..._pve.errors import ErrorReason, InvalidRequest, PveError, Refused
 from ..._pve.guests import GuestHandle
 from ..._pve.vm_config import DISK_BUSES
@@ -69,7 +69,7 @@ def _storage(run: Run) -> str | None:
     return storage_parameter(run.details, named) if named else storage_of(run.details)
 
 
-def _new(run: Run, storage: str | None, state: VmState, size: int | None) -> dict[str, t.Any]:
+def _new(run: Run, storage: str | None, state: GuestState, size: int | None) -> dict[str, t.Any]:
     boot_disk = find_boot_disk(state.values)
     home = parse_drive(state.values[boot_disk]).storage if boot_disk else None
     return {
@@ -79,7 +79,7 @@ def _new(run: Run, storage: str | None, state: VmState, size: int | None) -> dic
     }
 
 
-def _free_slot(run: Run, handle: GuestHandle, state: VmState) -> str:
+def _free_slot(run: Run, handle: GuestHandle, state: GuestState) -> str:
     """The first free slot on the bus of the boot disk, since its system has the driver; not IDE, which has four."""
     disks, most = disks_of(state), run.details.number("max_disks")
     if most is not None and len(disks) >= most:
@@ -96,7 +96,7 @@ def _free_slot(run: Run, handle: GuestHandle, state: VmState) -> str:
 
 
 def _attach(
-    run: Run, applier: Applier, handle: GuestHandle, state: VmState, disk: t.Mapping[str, t.Any]
+    run: Run, applier: Applier, handle: GuestHandle, state: GuestState, disk: t.Mapping[str, t.Any]
 ) -> dict[str, t.Any]:
     slot = str(disk["slot"])
     applier.apply(plan_changes(request_of({"vmid": run.vmid, "disks": [disk]}), state, config_reader(handle)), handle)

@@ -10,8 +10,8 @@ import typing as t
 
 from ..._operations.addresses import Addresses, addresses_of, interfaces_in
 from ..._operations.facts import RUNNING
+from ..._operations.guest.state import GuestState
 from ..._operations.vm.disks import parse_drive
-from ..._operations.vm.state import VmState
 from ..._pve.errors import PveError
 from ..._pve.guests import GuestHandle
 from ..._pve.properties import truth
@@ -49,7 +49,7 @@ def _row(item: str, value: str) -> Row:
     return {"item": item, "value": value}
 
 
-def _ask_agent(handle: GuestHandle, state: VmState) -> tuple[str, Addresses]:
+def _ask_agent(handle: GuestHandle, state: GuestState) -> tuple[str, Addresses]:
     """Whether the agent answers, and the addresses; one request, and none when there is nobody to answer it."""
     if truth(AGENT.parse(state.values.get("agent", "")).get("enabled", "0")) != "1":
         return "not configured", Addresses()
@@ -66,7 +66,7 @@ def _ask_agent(handle: GuestHandle, state: VmState) -> tuple[str, Addresses]:
         return f"answers without addresses ({error})", Addresses()
 
 
-def _drives(state: VmState) -> t.Iterator[Row]:
+def _drives(state: GuestState) -> t.Iterator[Row]:
     for key in sorted(filter(DRIVE_KEY.fullmatch, state.there)):
         drive = parse_drive(state.there[key])
         if drive.is_cloud_init:
@@ -80,7 +80,7 @@ def _drives(state: VmState) -> t.Iterator[Row]:
         yield _row(f"disk {key}", f"detached, on {parse_drive(state.values[key]).storage}")
 
 
-def _nics(state: VmState) -> t.Iterator[Row]:
+def _nics(state: GuestState) -> t.Iterator[Row]:
     for key in sorted(filter(NIC_KEY.fullmatch, state.values)):
         parts = NIC.parse(state.values[key])
         vlan = f", VLAN {parts['tag']}" if parts.get("tag") else ""

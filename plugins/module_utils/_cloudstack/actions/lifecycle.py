@@ -9,11 +9,11 @@ from __future__ import annotations
 import typing as t
 
 from ..._operations.facts import RUNNING, STOPPED
+from ..._operations.guest.ensure_guest import converge
+from ..._operations.guest.removal import remove_vm
+from ..._operations.guest.state import read_state
 from ..._operations.power import PowerRequest
-from ..._operations.vm.ensure import converge
-from ..._operations.vm.removal import remove_vm
-from ..._operations.vm.request import VmRequest
-from ..._operations.vm.state import read_state
+from ..._operations.vm.vm_request import VmRequest
 from ..._pve.errors import PveError, TaskFailed
 from ..._pve.guests import QEMU, Selector
 from ..owned import Own, condition_of, find_own_guest, is_gone, own_guest, power

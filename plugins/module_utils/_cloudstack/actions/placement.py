@@ -9,8 +9,8 @@ from __future__ import annotations
 import typing as t
 from fnmatch import fnmatchcase
 
+from ..._operations.guest.ensure_guest import converge
 from ..._operations.migrate import MigrationRequest, migrate_guest
-from ..._operations.vm.ensure import converge
 from ..._pve.errors import InvalidRequest, TimedOut
 from ..._pve.vm_config import NIC, NIC_KEY
 from ..details import DETAILS, Detail

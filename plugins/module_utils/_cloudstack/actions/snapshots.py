@@ -11,8 +11,8 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ..._operations.facts import PAUSED, RUNNING, STOPPED
-from ..._operations.snapshots.facts import Snapshots, read_snapshots
-from ..._operations.vm.state import VmState, read_state
+from ..._operations.guest.state import GuestState, read_state
+from ..._operations.snapshots.snapshot_tree import Snapshots, read_snapshots
 from ..._pve.errors import AlreadyExists, InvalidRequest, NotFound, PveError, TimedOut, TransportError
 from ..._pve.guests import GuestHandle, Selector
 from ..._pve.vm_config import NIC_KEY
@@ -24,8 +24,8 @@ from ..tables import table
 
 if t.TYPE_CHECKING:
     from ..._operations.plan import Applier
-    from ..._operations.snapshots.request import SnapshotRequest
-    from ..._operations.vm.request import VmRequest
+    from ..._operations.snapshots.snapshot_request import SnapshotRequest
+    from ..._operations.vm.vm_request import VmRequest
 
 NAME = Detail("snap_name")
 SAVE_MEMORY = Detail("snap_save_memory", "flag", default=False)
@@ -37,7 +37,7 @@ class _Target:
     """The instance's guest and its snapshots."""
 
     handle: GuestHandle
-    state: VmState
+    state: GuestState
     held: Snapshots
 
     @property
@@ -72,8 +72,8 @@ def list_snapshots(run: Run) -> dict[str, t.Any]:
 
 def create_snapshot(run: Run) -> dict[str, t.Any]:
     """Take a snapshot. When that takes too long it is called off, and nothing is left of it."""
-    from ..._operations.snapshots.undo import abandon_snapshot
-    from ..._operations.undo import Moment
+    from ..._operations.own_tasks import Moment
+    from ..._operations.snapshots.abandon import abandon_snapshot
 
     name = required(run, NAME)
     request = _request(run, "present", name, vmstate=parameter(run, SAVE_MEMORY) or None, description=_description(run))
@@ -128,8 +128,8 @@ def restore_snapshot(run: Run) -> dict[str, t.Any]:
 
 def _go_on(run: Run, applier: Applier, target: _Target, name: str) -> bool:
     """Bring a guest that was rolled back to where CloudStack has it; True when it had to be started."""
+    from ..._operations.guest.ensure_guest import converge
     from ..._operations.power import PowerRequest
-    from ..._operations.vm.ensure import converge
     from ..translate import start_request
 
     handle = target.handle
@@ -142,7 +142,7 @@ def _go_on(run: Run, applier: Applier, target: _Target, name: str) -> bool:
     return True
 
 
-def _restored(target: _Target, name: str) -> VmState:
+def _restored(target: _Target, name: str) -> GuestState:
     """What a dry run takes the guest for that would have been rolled back: else as it is, it runs with its memory."""
     state, found = target.state, target.held.get(name)
     condition = RUNNING if found and found.vmstate else STOPPED
@@ -169,7 +169,7 @@ def _target(run: Run, applier: Applier, adopt: bool = True) -> _Target:
 
 def _request(run: Run, state: str, name: str, **options: t.Any) -> SnapshotRequest:
     """Go through the one door of snapshots; raises InvalidRequest in the words of CloudStack's parameters."""
-    from ..._operations.snapshots.request import snapshot_request
+    from ..._operations.snapshots.snapshot_request import snapshot_request
 
     try:
         return snapshot_request({"vmid": run.vmid, "state": state, "snapshot": name, **options})
@@ -181,16 +181,16 @@ def _description(run: Run) -> str | None:
     return lines(run, DESCRIPTION, run.details.number("max_snapshot_description") or 0)
 
 
-def _keep_identity(run: Run, before: VmState, after: VmState) -> VmRequest:
+def _keep_identity(run: Run, before: GuestState, after: GuestState) -> VmRequest:
     """What a rollback must not bring back: the networks of then, and a guest without the mark's tag."""
-    from ..._operations.vm.request import VmRequest
-    from ..._operations.vm.settings import TagsWish
-    from ..._operations.vm.wishes import Wish
+    from ..._operations.guest.desired import DesiredSetting
+    from ..._operations.vm.settings import DesiredTags
+    from ..._operations.vm.vm_request import VmRequest
 
     nets = {key: text for key, text in before.values.items() if NIC_KEY.fullmatch(key)}
     return VmRequest(
         Selector(run.vmid),
-        settings=tuple(Wish(key, text) for key, text in nets.items()),
-        tags=TagsWish((run.details.required("tag"),), only=False),
+        settings=tuple(DesiredSetting(key, text) for key, text in nets.items()),
+        tags=DesiredTags((run.details.required("tag"),), only=False),
         remove=tuple(key for key in after.values if NIC_KEY.fullmatch(key) and key not in nets),
     )

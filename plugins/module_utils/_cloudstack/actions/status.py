@@ -10,9 +10,8 @@ import re
 import typing as t
 
 from ..._operations.facts import HIBERNATED, PAUSED, RUNNING, STOPPED, Status, read_status
-from ..._operations.vm.stub import UNSETTLED_LOCKS
 from ..._pve.errors import Ambiguous, NotFound, PermissionDenied, TimedOut, TransportError
-from ..._pve.guests import QEMU, Guest, GuestHandle
+from ..._pve.guests import QEMU, UNSETTLED_LOCKS, Guest, GuestHandle
 from ..guests import briefly, check_online, check_owner, is_half_made, locate
 from ..ownership import is_instance_name, read_mark
 from ..run import Run

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ..._operations.guest.ensure_guest import converge
+from ..._operations.guest.state import GuestState
 from ..._operations.plan import Applier
 from ..._operations.vm.disks import Drive, parse_drive
-from ..._operations.vm.ensure import converge
-from ..._operations.vm.state import VmState
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import GuestHandle
 from ..._pve.sizes import GIBIBYTE
@@ -81,25 +81,27 @@ def detach_iso(run: Run) -> dict[str, t.Any]:
     return {"message": f"{', '.join(loaded)}: ISO taken out{when(after, *loaded)}"}
 
 
-def disks_of(state: VmState) -> dict[str, Drive]:
+def disks_of(state: GuestState) -> dict[str, Drive]:
     """The disks of a guest, by their slots; neither drives for media nor the disks of the firmware."""
     return {key: drive for key, drive in drives_of(state) if not drive.is_cdrom and re.fullmatch(DISK.pattern, key)}
 
 
-def drives_of(state: VmState) -> t.Iterator[tuple[str, Drive]]:
+def drives_of(state: GuestState) -> t.Iterator[tuple[str, Drive]]:
     for key, text in sorted(state.there.items()):
         if DRIVE_KEY.fullmatch(key):
             yield key, parse_drive(text)
 
 
-def _cdroms(state: VmState) -> dict[str, Drive]:
+def _cdroms(state: GuestState) -> dict[str, Drive]:
     return {key: drive for key, drive in drives_of(state) if drive.is_cdrom and not drive.is_cloud_init}
 
 
-def write(run: Run, applier: Applier, handle: GuestHandle, state: VmState, disks: list[dict[str, t.Any]]) -> VmState:
+def write(
+    run: Run, applier: Applier, handle: GuestHandle, state: GuestState, disks: list[dict[str, t.Any]]
+) -> GuestState:
     return converge(applier, request_of({"vmid": run.vmid, "disks": disks}), handle, state)
 
 
-def when(state: VmState, *slots: str) -> str:
+def when(state: GuestState, *slots: str) -> str:
     """A running guest gets a new drive only at its next start."""
     return AFTER_RESTART if any(item.key in slots for item in state.pending) else ""

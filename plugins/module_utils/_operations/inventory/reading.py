@@ -16,7 +16,7 @@ from ..._pve.errors import ErrorReason, PveError
 from ..._pve.guests import KIND_NAMES, QEMU, Guest, parse_guests
 from ..addresses import interfaces_in
 from ..facts import PAUSED, RUNNING, parse_status
-from ..snapshots.facts import parse_snapshots
+from ..snapshots.snapshot_tree import parse_snapshots
 from ..waiting import NO_AGENT
 from .calls import Answer, Call, Workers
 from .hosts import (

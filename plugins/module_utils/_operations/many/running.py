@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from ..._pve.client import PveClient
 from ..._pve.errors import PveError, TimedOut
 from ..._pve.guests import Guest
+from ..guest.placement import Cluster, read_cluster
 from ..plan import Applier, Outcome
-from ..vm.cluster import Cluster, read_cluster
-from .request import Entry, ManyRequest, check_distinct
+from .many_request import Entry, ManyRequest, check_distinct
 from .turns import GuestDeadline, Limits, SharedTurns
 
 # So old may the list be by which a guest counts as not there yet; whoever looks later reads it anew.

@@ -13,9 +13,9 @@ from ..._pve.commands import Command
 from ..._pve.errors import ErrorReason, InvalidRequest, NotFound
 from ..._pve.guests import LXC, Guest
 from ..facts import RUNNING, STOPPED
-from ..plan import Change, Plan, Step
-from .facts import Snapshot, Snapshots
-from .request import SnapshotRequest
+from ..plan import Change, Plan, PlanStep
+from .snapshot_request import SnapshotRequest
+from .snapshot_tree import Snapshot, Snapshots
 
 Look = t.Callable[[], Snapshots]
 
@@ -152,26 +152,26 @@ class _Commands:
     guest: Guest
     look: Look
 
-    def create(self, request: SnapshotRequest) -> Step:
+    def create(self, request: SnapshotRequest) -> PlanStep:
         name = request.snapshot or ""
         form = {"snapname": name, "description": request.description, "vmstate": request.vmstate or None}
-        return Step(
+        return PlanStep(
             f"take snapshot {name!r} of {self.guest.label}",
             self._command("POST", (), form, "snapshot", lambda: self._is_complete(name)),
         )
 
-    def describe(self, name: str, description: str) -> Step:
+    def describe(self, name: str, description: str) -> PlanStep:
         def done() -> bool:
             found = self.look().get(name)
             return found is not None and _same_text(found.description, description)
 
-        return Step(
+        return PlanStep(
             f"describe snapshot {name!r} of {self.guest.label}",
             self._command("PUT", (name, "config"), {"description": description}, "", done),
         )
 
-    def delete(self, name: str) -> Step:
-        return Step(
+    def delete(self, name: str) -> PlanStep:
+        return PlanStep(
             f"delete snapshot {name!r} of {self.guest.label}",
             self._command(
                 "DELETE",
@@ -183,8 +183,8 @@ class _Commands:
             ),
         )
 
-    def roll_back(self, name: str, start: bool) -> Step:
-        return Step(
+    def roll_back(self, name: str, start: bool) -> PlanStep:
+        return PlanStep(
             f"roll {self.guest.label} back to snapshot {name!r}",
             # Whether it was done cannot be seen from outside; done twice it comes to the same.
             self._command("POST", (name, "rollback"), {"start": start or None}, "rollback", lambda: False),

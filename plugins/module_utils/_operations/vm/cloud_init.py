@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..._pve.errors import InvalidRequest
 from ..._pve.ssh_keys import key_lines, key_problem
 from ..._pve.vm_config import IPCONFIG, MAX_NICS, join_ssh_keys
-from .wishes import Wish, check_unique, flag, given
+from ..guest.desired import DesiredSetting, check_unique, flag, given
 
 CLOUD_INIT_SPEC: dict[str, t.Any] = {
     "storage": {"type": "str"},
@@ -50,7 +50,7 @@ _LAST_NIC = MAX_NICS - 1
 
 
 @dataclass(frozen=True)
-class CloudInitWish:
+class DesiredCloudInit:
     """cloud-init as it shall be; the password is written and never compared, since PVE does not tell it."""
 
     storage: str | None = None
@@ -58,45 +58,45 @@ class CloudInitWish:
     password: str | None = None
     always_set_password: bool = False
     regenerate: str = "on_change"
-    wishes: tuple[Wish, ...] = ()
+    settings: tuple[DesiredSetting, ...] = ()
 
     def __repr__(self) -> str:
-        return f"CloudInitWish({self.storage}, {self.slot})"
+        return f"DesiredCloudInit({self.storage}, {self.slot})"
 
 
-def cloud_init_wish(options: t.Mapping[str, t.Any] | None) -> CloudInitWish | None:
+def desired_cloud_init(options: t.Mapping[str, t.Any] | None) -> DesiredCloudInit | None:
     """Check the cloud-init of a request; raises InvalidRequest."""
     if options is None:
         return None
     slot = options.get("slot")
     if slot is not None and not _DRIVE_SLOT.fullmatch(slot):
         raise InvalidRequest(f"cloud_init: slot {slot!r} is no ide, sata or scsi slot")
-    return CloudInitWish(
+    return DesiredCloudInit(
         storage=options.get("storage"),
         slot=slot,
         password=options.get("password") or None,
         always_set_password=options.get("update_password") == "always",
         regenerate=options.get("regenerate") or "on_change",
-        wishes=tuple(_wishes(given(options))),
+        settings=tuple(_settings(given(options))),
     )
 
 
-def _wishes(options: t.Mapping[str, t.Any]) -> t.Iterator[Wish]:
+def _settings(options: t.Mapping[str, t.Any]) -> t.Iterator[DesiredSetting]:
     if "user" in options:
-        yield Wish("ciuser", options["user"].strip() or None)
+        yield DesiredSetting("ciuser", options["user"].strip() or None)
     if options.get("password") == "":
-        yield Wish("cipassword", None)
+        yield DesiredSetting("cipassword", None)
     if "ssh_keys" in options:
         _check_keys(options["ssh_keys"])
-        yield Wish("sshkeys", join_ssh_keys(options["ssh_keys"]) or None)
+        yield DesiredSetting("sshkeys", join_ssh_keys(options["ssh_keys"]) or None)
     if "nameservers" in options:
         for server in options["nameservers"]:
             _check_address("nameservers", server)
-        yield Wish("nameserver", " ".join(options["nameservers"]) or None)
+        yield DesiredSetting("nameserver", " ".join(options["nameservers"]) or None)
     if "search_domain" in options:
-        yield Wish("searchdomain", options["search_domain"].strip() or None)
+        yield DesiredSetting("searchdomain", options["search_domain"].strip() or None)
     if "upgrade" in options:
-        yield Wish("ciupgrade", flag(options["upgrade"]))
+        yield DesiredSetting("ciupgrade", flag(options["upgrade"]))
     if "custom" in options:
         yield _custom(given(options["custom"]))
     entries = options.get("ipconfig", ())
@@ -105,13 +105,13 @@ def _wishes(options: t.Mapping[str, t.Any]) -> t.Iterator[Wish]:
         yield _ipconfig(entry)
 
 
-def _custom(files: t.Mapping[str, str]) -> Wish:
+def _custom(files: t.Mapping[str, str]) -> DesiredSetting:
     """The files that are named; those that are not stay, and an empty name takes one away."""
     for name, volume in files.items():
         if re.search(r"[,\r\n]", volume):
             raise InvalidRequest(f"cloud_init: custom: {name} {volume!r} is no volume as in local:snippets/user.yaml")
     parts = {name: volume.strip() or None for name, volume in files.items()}
-    return Wish("cicustom", parts=parts) if parts else Wish("cicustom", None)
+    return DesiredSetting("cicustom", parts=parts) if parts else DesiredSetting("cicustom", None)
 
 
 def _check_keys(entries: t.Sequence[str]) -> None:
@@ -124,7 +124,7 @@ def _check_keys(entries: t.Sequence[str]) -> None:
                 raise InvalidRequest(f"cloud_init: ssh_keys[{index}]{place} {problem}")
 
 
-def _ipconfig(entry: t.Mapping[str, t.Any]) -> Wish:
+def _ipconfig(entry: t.Mapping[str, t.Any]) -> DesiredSetting:
     slot, options = entry["slot"], given(entry)
     match = _NET_SLOT.fullmatch(slot)
     if not match or int(match[1]) > _LAST_NIC:
@@ -143,7 +143,7 @@ def _ipconfig(entry: t.Mapping[str, t.Any]) -> Wish:
                 )
             _check_address(f"ipconfig: {slot}: {family.gateway}", options[family.gateway], family.version)
             parts[family.key] = options[family.gateway]
-    return Wish(f"ipconfig{match[1]}", IPCONFIG.write(parts) or None)
+    return DesiredSetting(f"ipconfig{match[1]}", IPCONFIG.write(parts) or None)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
-from .wishes import Wish, check_unique, flag, given
+from ..guest.desired import DesiredSetting, check_unique, flag, given
 
 EFI_DISK_SPEC: dict[str, t.Any] = {
     "storage": {"type": "str"},
@@ -54,7 +54,7 @@ _NEW_TPM = {"version": "v2.0"}
 
 
 @dataclass(frozen=True)
-class StateDiskWish:
+class DesiredStateDisk:
     """The small disk that keeps the state of a firmware: made once; what the request does not name stays."""
 
     key: str
@@ -76,31 +76,31 @@ class StateDiskWish:
 
 
 @dataclass(frozen=True)
-class DeviceWish:
+class DesiredDevice:
     """A passed-through device as it shall be."""
 
     slot: str
     present: bool
     parts: t.Mapping[str, str | None]
 
-    def wish(self, current: str | None) -> Wish:
-        """The wish, given the device that is there."""
+    def setting(self, current: str | None) -> DesiredSetting:
+        """The setting of the device, given the one that is there."""
         if current is None and not {"host", "mapping"} & set(self.parts):
             raise InvalidRequest(f"{self.slot} is not there yet: say which device by host or mapping")
-        return Wish(self.slot, parts=self.parts)
+        return DesiredSetting(self.slot, parts=self.parts)
 
 
-def state_disk_wishes(parameters: t.Mapping[str, t.Any]) -> tuple[StateDiskWish, ...]:
+def desired_state_disks(parameters: t.Mapping[str, t.Any]) -> tuple[DesiredStateDisk, ...]:
     """The EFI disk and the TPM of a request."""
-    wishes = []
+    desired = []
     efi, tpm = parameters.get("efi_disk"), parameters.get("tpm")
     if efi is not None:
         options = given(efi)
         properties = {"efitype": options["type"]} if "type" in options else {}
         if "pre_enrolled_keys" in options:
             properties["pre-enrolled-keys"] = flag(options["pre_enrolled_keys"])
-        wishes.append(
-            StateDiskWish(
+        desired.append(
+            DesiredStateDisk(
                 "efidisk0",
                 "efi_disk",
                 options.get("storage"),
@@ -112,20 +112,20 @@ def state_disk_wishes(parameters: t.Mapping[str, t.Any]) -> tuple[StateDiskWish,
     if tpm is not None:
         options = given(tpm)
         properties = {"version": options["version"]} if "version" in options else {}
-        wishes.append(StateDiskWish("tpmstate0", "tpm", options.get("storage"), properties))
-    return tuple(wishes)
+        desired.append(DesiredStateDisk("tpmstate0", "tpm", options.get("storage"), properties))
+    return tuple(desired)
 
 
-def device_wishes(parameters: t.Mapping[str, t.Any]) -> tuple[DeviceWish, ...]:
+def desired_devices(parameters: t.Mapping[str, t.Any]) -> tuple[DesiredDevice, ...]:
     """The USB and PCI devices of a request; raises InvalidRequest, naming the slot."""
     usb = [_device(entry, "usb", _USB_SLOT, "usb0 to usb13") for entry in parameters.get("usb") or ()]
     pci = [_device(entry, "hostpci", _PCI_SLOT, "hostpci0 to hostpci15") for entry in parameters.get("hostpci") or ()]
-    wishes = (*usb, *pci)
-    check_unique("usb and hostpci", (wish.slot for wish in wishes))
-    return wishes
+    desired = (*usb, *pci)
+    check_unique("usb and hostpci", (device.slot for device in desired))
+    return desired
 
 
-def _device(entry: t.Mapping[str, t.Any], option: str, slots: t.Pattern[str], names: str) -> DeviceWish:
+def _device(entry: t.Mapping[str, t.Any], option: str, slots: t.Pattern[str], names: str) -> DesiredDevice:
     slot = entry["slot"]
     if not slots.fullmatch(slot):
         raise InvalidRequest(f"{option}: {slot!r} is no slot: they are {names}")
@@ -143,4 +143,4 @@ def _device(entry: t.Mapping[str, t.Any], option: str, slots: t.Pattern[str], na
         parts["mapping"] = None
     elif "mapping" in parts:
         parts["host"] = None
-    return DeviceWish(slot, present, parts)
+    return DesiredDevice(slot, present, parts)

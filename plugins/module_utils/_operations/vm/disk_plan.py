@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from ..._pve.errors import InvalidRequest
 from ..._pve.properties import truth
 from ..._pve.sizes import format_size, gibibytes
-from ..._pve.vm_config import DRIVE, meaning_of
-from .devices import StateDiskWish
-from .disks import DiskWish, Drive, parse_drive
+from ..._pve.vm_config import DRIVE, value_type_of
+from ..guest.state import GuestState
+from .devices import DesiredStateDisk
+from .disks import DesiredDisk, Drive, parse_drive
 from .drive_options import check_limits
-from .state import VmState
 
 # Storages round a size up: LVM to extents of 4 MiB, ZFS to blocks.
 ROUNDING = 4 * 1024**2
@@ -49,22 +49,22 @@ class DiskChanges:
 
 
 def disk_changes(
-    wishes: t.Iterable[DiskWish],
-    state_disks: t.Iterable[StateDiskWish],
-    state: VmState,
+    disks: t.Iterable[DesiredDisk],
+    state_disks: t.Iterable[DesiredStateDisk],
+    state: GuestState,
     progress: DiskProgress | None = None,
 ) -> DiskChanges:
     """Compare the disks that a request names with those that are there; raises InvalidRequest."""
     changes, progress = DiskChanges(), progress or DiskProgress()
-    for wish in wishes:
-        slot = Slot(wish.slot, state, progress)
-        if wish.state != "present":
-            _take_away(changes, wish, slot)
+    for disk in disks:
+        slot = Slot(disk.slot, state, progress)
+        if disk.state != "present":
+            _take_away(changes, disk, slot)
         elif slot.drive is None:
-            changes.set[wish.slot] = _new_disk(wish)
-            _resize_imported(changes, wish)
+            changes.set[disk.slot] = _new_disk(disk)
+            _resize_imported(changes, disk)
         else:
-            _converge(changes, wish, slot, slot.drive)
+            _converge(changes, disk, slot, slot.drive)
     for state_disk in state_disks:
         _converge_state_disk(changes, state_disk, Slot(state_disk.key, state, progress))
     return changes
@@ -77,7 +77,7 @@ class Slot:
     come. What is pending names the volume that the drive had when it was written, which may be gone by now.
     """
 
-    def __init__(self, key: str, state: VmState, progress: DiskProgress) -> None:
+    def __init__(self, key: str, state: GuestState, progress: DiskProgress) -> None:
         self.key = key
         self.label = state.guest.label
         self.progress = progress
@@ -115,9 +115,9 @@ class Slot:
         return DRIVE.merge(coming, {"file": here.file, **({"size": size} if size else {})})
 
 
-def _take_away(changes: DiskChanges, wish: DiskWish, slot: Slot) -> None:
+def _take_away(changes: DiskChanges, disk: DesiredDisk, slot: Slot) -> None:
     drive = slot.drive
-    destroy = wish.state == "absent"
+    destroy = disk.state == "absent"
     if drive is None:
         # PVE has kept the volume of a drive that was never in effect.
         unused = (key for key, text in slot.values.items() if key.startswith("unused"))
@@ -126,70 +126,70 @@ def _take_away(changes: DiskChanges, wish: DiskWish, slot: Slot) -> None:
     destroy = destroy and not drive.is_cdrom
     if slot.is_leaving and slot.running and slot.is_forced == destroy:
         return
-    (changes.destroy if destroy else changes.detach).append(wish.slot)
+    (changes.destroy if destroy else changes.detach).append(disk.slot)
 
 
-def _new_disk(wish: DiskWish) -> str:
+def _new_disk(disk: DesiredDisk) -> str:
     """The value that makes a new drive: an ISO, an existing volume, an import, or an empty disk."""
-    values = {name: value for name, value in wish.parts.items() if value is not None}
-    check_limits(wish.slot, values)
-    if wish.iso is not None:
-        return DRIVE.write({"file": wish.iso, "media": "cdrom", **values})
-    if wish.volume is not None:
-        return DRIVE.write({"file": wish.volume, **values})
-    if wish.storage is None or (wish.size is None and wish.import_from is None):
+    values = {name: value for name, value in disk.parts.items() if value is not None}
+    check_limits(disk.slot, values)
+    if disk.iso is not None:
+        return DRIVE.write({"file": disk.iso, "media": "cdrom", **values})
+    if disk.volume is not None:
+        return DRIVE.write({"file": disk.volume, **values})
+    if disk.storage is None or (disk.size is None and disk.import_from is None):
         raise InvalidRequest(
-            f"disks: {wish.slot} is not there yet: give storage and size (or import_from), volume, or iso to make it"
+            f"disks: {disk.slot} is not there yet: give storage and size (or import_from), volume, or iso to make it"
         )
-    if wish.format is not None:
-        values["format"] = wish.format
-    if wish.import_from is not None:
+    if disk.format is not None:
+        values["format"] = disk.format
+    if disk.import_from is not None:
         # An import has the size of its image; what it lacks is grown afterwards.
-        return DRIVE.write({"file": f"{wish.storage}:0", "import-from": wish.import_from, **values})
-    return DRIVE.write({"file": f"{wish.storage}:{gibibytes(wish.size or 0)}", **values})
+        return DRIVE.write({"file": f"{disk.storage}:0", "import-from": disk.import_from, **values})
+    return DRIVE.write({"file": f"{disk.storage}:{gibibytes(disk.size or 0)}", **values})
 
 
-def _resize_imported(changes: DiskChanges, wish: DiskWish) -> None:
-    if wish.import_from is not None and wish.size is not None and wish.size != wish.image_size:
-        changes.resize_imported[wish.slot] = (wish.image_size, wish.size)
+def _resize_imported(changes: DiskChanges, disk: DesiredDisk) -> None:
+    if disk.import_from is not None and disk.size is not None and disk.size != disk.image_size:
+        changes.resize_imported[disk.slot] = (disk.image_size, disk.size)
 
 
-def _converge(changes: DiskChanges, wish: DiskWish, slot: Slot, drive: Drive) -> None:
-    if (wish.iso is not None) != drive.is_cdrom and (wish.iso is not None or _wants_disk(wish)):
+def _converge(changes: DiskChanges, disk: DesiredDisk, slot: Slot, drive: Drive) -> None:
+    if (disk.iso is not None) != drive.is_cdrom and (disk.iso is not None or _wants_disk(disk)):
         kind = "a CD-ROM drive" if drive.is_cdrom else "a disk"
         raise InvalidRequest(
-            f"disks: {wish.slot} of {slot.label} is {kind}, which cannot be made the other kind: detach it"
+            f"disks: {disk.slot} of {slot.label} is {kind}, which cannot be made the other kind: detach it"
         )
-    if wish.volume is not None and wish.volume != drive.file and not _is_coming(wish.volume, slot):
+    if disk.volume is not None and disk.volume != drive.file and not _is_coming(disk.volume, slot):
         raise InvalidRequest(
-            f"disks: {wish.slot} of {slot.label} holds the volume {drive.file}, not {wish.volume}: detach it first"
+            f"disks: {disk.slot} of {slot.label} holds the volume {drive.file}, not {disk.volume}: detach it first"
         )
-    _converge_place(changes, wish, slot, drive)
-    _converge_size(changes, wish, slot, drive)
-    _converge_options(changes, wish, slot)
+    _converge_place(changes, disk, slot, drive)
+    _converge_size(changes, disk, slot, drive)
+    _converge_options(changes, disk, slot)
 
 
 def _is_coming(volume: str, slot: Slot) -> bool:
     return slot.coming is not None and parse_drive(slot.coming).file == volume
 
 
-def _wants_disk(wish: DiskWish) -> bool:
-    return any(value is not None for value in (wish.storage, wish.size, wish.format, wish.import_from, wish.volume))
+def _wants_disk(disk: DesiredDisk) -> bool:
+    return any(value is not None for value in (disk.storage, disk.size, disk.format, disk.import_from, disk.volume))
 
 
-def _converge_options(changes: DiskChanges, wish: DiskWish, slot: Slot) -> None:
-    base = slot.coming if wish.volume is not None and _is_coming(wish.volume, slot) else slot.options
-    parts: dict[str, str | None] = dict(wish.parts)
-    if wish.iso is not None and wish.iso != parse_drive(base or "").file:
-        parts.update(file=wish.iso, size=None)
+def _converge_options(changes: DiskChanges, disk: DesiredDisk, slot: Slot) -> None:
+    base = slot.coming if disk.volume is not None and _is_coming(disk.volume, slot) else slot.options
+    parts: dict[str, str | None] = dict(disk.parts)
+    if disk.iso is not None and disk.iso != parse_drive(base or "").file:
+        parts.update(file=disk.iso, size=None)
     target = DRIVE.merge(base, parts)
-    if wish.parts:
-        check_limits(wish.slot, DRIVE.parse(target))
+    if disk.parts:
+        check_limits(disk.slot, DRIVE.parse(target))
     _set_options(changes, slot, target)
 
 
 def _set_options(changes: DiskChanges, slot: Slot, target: str) -> None:
-    same = meaning_of(slot.key).same
+    same = value_type_of(slot.key).same
     taken_back = slot.key in changes.take_back or slot.key in slot.progress.taken_back
     if slot.key in slot.progress.grown and slot.key in changes.resize:
         # The disk has the size that was asked for, and the configuration does not say so: PVE looks at each write.
@@ -203,9 +203,9 @@ def _set_options(changes: DiskChanges, slot: Slot, target: str) -> None:
     changes.set[slot.key] = target
 
 
-def _converge_place(changes: DiskChanges, wish: DiskWish, slot: Slot, drive: Drive) -> None:
-    storage = wish.storage if wish.storage != drive.storage else None
-    image_format = wish.format if wish.format not in (None, drive.format) else None
+def _converge_place(changes: DiskChanges, disk: DesiredDisk, slot: Slot, drive: Drive) -> None:
+    storage = disk.storage if disk.storage != drive.storage else None
+    image_format = disk.format if disk.format not in (None, drive.format) else None
     if storage or image_format:
         place = {"storage": storage or drive.storage or ""}
         _move(changes, slot, {**place, "format": image_format} if image_format else place)
@@ -227,42 +227,42 @@ def _check_in_effect(slot: Slot, done: str) -> None:
         )
 
 
-def _converge_size(changes: DiskChanges, wish: DiskWish, slot: Slot, drive: Drive) -> None:
-    if wish.size is None or wish.size == drive.size:
+def _converge_size(changes: DiskChanges, disk: DesiredDisk, slot: Slot, drive: Drive) -> None:
+    if disk.size is None or disk.size == drive.size:
         return
     if drive.size is None:
         if drive.is_order:
-            _resize_imported(changes, wish)
+            _resize_imported(changes, disk)
         return
-    if wish.size < drive.size < wish.size + ROUNDING:
+    if disk.size < drive.size < disk.size + ROUNDING:
         return
-    if wish.size < drive.size:
+    if disk.size < drive.size:
         raise InvalidRequest(
-            f"disks: {wish.slot}: size {format_size(wish.size)} is less than the {format_size(drive.size)} "
+            f"disks: {disk.slot}: size {format_size(disk.size)} is less than the {format_size(drive.size)} "
             f"that {slot.label} has: PVE cannot shrink a disk"
         )
     _check_in_effect(slot, "grown")
-    changes.resize[wish.slot] = wish.size
+    changes.resize[disk.slot] = disk.size
 
 
-def _converge_state_disk(changes: DiskChanges, wish: StateDiskWish, slot: Slot) -> None:
+def _converge_state_disk(changes: DiskChanges, disk: DesiredStateDisk, slot: Slot) -> None:
     if slot.drive is None:
-        changes.set[wish.key] = wish.allocation(slot.label)
+        changes.set[disk.key] = disk.allocation(slot.label)
         return
     there = {**DRIVE.defaults, **DRIVE.parse(slot.options)}
-    for name, value in wish.properties.items():
+    for name, value in disk.properties.items():
         found = there[name]
         if truth(found) != truth(value):
             raise InvalidRequest(
-                f"{wish.option} of {slot.label} has {name} {found}, not {value}: that cannot be changed, "
+                f"{disk.option} of {slot.label} has {name} {found}, not {value}: that cannot be changed, "
                 f"only a new one can be made once the old one is gone"
             )
-    if wish.storage not in (None, slot.drive.storage):
-        _move(changes, slot, {"storage": wish.storage or ""})
+    if disk.storage not in (None, slot.drive.storage):
+        _move(changes, slot, {"storage": disk.storage or ""})
     target = slot.options
     # A disk that is still to be made has no size yet, and PVE enrols its certificates then.
-    if wish.certificates not in (None, there["ms-cert"]) and "size" in there:
+    if disk.certificates not in (None, there["ms-cert"]) and "size" in there:
         if truth(there["pre-enrolled-keys"]) != "1":
             raise InvalidRequest(f"efi_disk of {slot.label} has no enrolled keys, so ms_cert cannot be set")
-        target = DRIVE.merge(target, {"ms-cert": wish.certificates})
+        target = DRIVE.merge(target, {"ms-cert": disk.certificates})
     _set_options(changes, slot, target)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from ..._pve.errors import InvalidRequest
 from ..._pve.sizes import parse_size, whole_kibibytes
 from ..._pve.vm_config import DISK_BUSES, DRIVE
+from ..guest.desired import check_unique, given
 from .drive_options import DRIVE_OPTIONS, drive_parts
-from .wishes import check_unique, given
 
 _SLOT = re.compile(r"(ide|sata|scsi|virtio)(\d+)")
 # Names of volumes may hold blanks; a comma would begin the next setting. Only root may name a path.
@@ -45,7 +45,7 @@ ONLY_ON = {row.option: row.buses for row in DRIVE_OPTIONS if row.buses != tuple(
 
 
 @dataclass(frozen=True)
-class DiskWish:
+class DesiredDisk:
     """A disk or a CD-ROM drive as it shall be; what it does not say stays as it is."""
 
     slot: str
@@ -61,21 +61,21 @@ class DiskWish:
     parts: t.Mapping[str, str | None] = field(default_factory=dict)
 
 
-def disk_wishes(disks: t.Sequence[t.Mapping[str, t.Any]] | None) -> tuple[DiskWish, ...]:
+def desired_disks(disks: t.Sequence[t.Mapping[str, t.Any]] | None) -> tuple[DesiredDisk, ...]:
     """Check the disks of a request; raises InvalidRequest, naming the slot."""
-    wishes = tuple(_disk_wish(entry) for entry in disks or ())
-    check_unique("disks", (wish.slot for wish in wishes))
-    return wishes
+    desired = tuple(_desired_disk(entry) for entry in disks or ())
+    check_unique("disks", (disk.slot for disk in desired))
+    return desired
 
 
-def _disk_wish(entry: t.Mapping[str, t.Any]) -> DiskWish:
+def _desired_disk(entry: t.Mapping[str, t.Any]) -> DesiredDisk:
     slot, state, options = entry["slot"], entry["state"], given(entry, DISK_SPEC)
     _check_slot(slot, state)
     rest = sorted(set(options) - {"slot", "state"})
     if state != "present" and rest:
         raise InvalidRequest(f"disks: {slot} shall be {state}, so {', '.join(rest)} cannot be set")
     _check_source(slot, options)
-    return DiskWish(
+    return DesiredDisk(
         slot,
         state,
         storage=_storage(slot, options.get("storage")),

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from ..._pve.errors import InvalidRequest
 from ..._pve.numbers import write_number
 from ..._pve.vm_config import DISK_BUSES, LENGTHS, LIMITS
-from .wishes import check_range, flag
+from ..guest.desired import check_range, flag
 
 Spec = t.Mapping[str, t.Any]
 # Writes a value, or None when the part shall not be there; raises ValueError with the reason.

@@ -12,8 +12,8 @@ from dataclasses import replace
 from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest, NotFound, PermissionDenied, Refused
 from ..._pve.sizes import format_size
-from .disks import DiskWish, parse_drive
-from .request import VmRequest
+from .disks import DesiredDisk, parse_drive
+from .vm_request import VmRequest
 
 
 def with_image_sizes(client: PveClient, request: VmRequest, node: str, values: t.Mapping[str, str]) -> VmRequest:
@@ -27,12 +27,12 @@ def with_image_sizes(client: PveClient, request: VmRequest, node: str, values: t
     return replace(request, disks=disks)
 
 
-def _is_imported(disk: DiskWish, values: t.Mapping[str, str]) -> bool:
+def _is_imported(disk: DesiredDisk, values: t.Mapping[str, str]) -> bool:
     is_new = disk.slot not in values or parse_drive(values[disk.slot]).is_order
     return is_new and disk.import_from is not None and disk.size is not None
 
 
-def _with_image_size(client: PveClient, disk: DiskWish, node: str) -> DiskWish:
+def _with_image_size(client: PveClient, disk: DesiredDisk, node: str) -> DesiredDisk:
     size = _size_of(client, disk.import_from or "", node)
     if size is not None and disk.size is not None and size > disk.size:
         raise InvalidRequest(

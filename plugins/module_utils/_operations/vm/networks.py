@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..._pve.errors import InvalidRequest
 from ..._pve.numbers import write_number
 from ..._pve.vm_config import MAX_NICS, NIC, NIC_KEY
-from .wishes import Wish, check_range, check_unique, flag, given
+from ..guest.desired import DesiredSetting, check_range, check_unique, flag, given
 
 MAX_VLAN = 4094
 _MAC = re.compile(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
@@ -38,7 +38,7 @@ _NUMBERS = (("vlan", "tag", MAX_VLAN), ("mtu", "mtu", 65520), ("queues", "queues
 
 
 @dataclass(frozen=True)
-class NetworkWish:
+class DesiredNetwork:
     """A network device as it shall be; what it does not say stays as it is, the address above all."""
 
     slot: str
@@ -49,22 +49,22 @@ class NetworkWish:
     def bridge(self) -> str | None:
         return self.parts.get("bridge")
 
-    def wish(self, current: str | None) -> Wish:
-        """The wish, given the device that is there; a new device has a model and no address yet."""
+    def setting(self, current: str | None) -> DesiredSetting:
+        """The setting of the device, given the one that is there; a new one has a model and no address yet."""
         parts = dict(self.parts)
         if current is None:
             parts.setdefault("model", "virtio")
-        return Wish(self.slot, parts=parts)
+        return DesiredSetting(self.slot, parts=parts)
 
 
-def network_wishes(networks: t.Sequence[t.Mapping[str, t.Any]] | None) -> tuple[NetworkWish, ...]:
+def desired_networks(networks: t.Sequence[t.Mapping[str, t.Any]] | None) -> tuple[DesiredNetwork, ...]:
     """Check the network devices of a request; raises InvalidRequest, naming the slot."""
-    wishes = tuple(_network_wish(entry) for entry in networks or ())
-    check_unique("networks", (wish.slot for wish in wishes))
-    return wishes
+    desired = tuple(_desired_network(entry) for entry in networks or ())
+    check_unique("networks", (network.slot for network in desired))
+    return desired
 
 
-def _network_wish(entry: t.Mapping[str, t.Any]) -> NetworkWish:
+def _desired_network(entry: t.Mapping[str, t.Any]) -> DesiredNetwork:
     slot = entry["slot"]
     match = NIC_KEY.fullmatch(slot)
     if not match or int(match[1]) >= MAX_NICS:
@@ -73,7 +73,7 @@ def _network_wish(entry: t.Mapping[str, t.Any]) -> NetworkWish:
     present = entry["state"] == "present"
     if not present and options:
         raise InvalidRequest(f"networks: {slot} is absent, so {', '.join(sorted(options))} cannot be set")
-    return NetworkWish(slot, present, dict(_parts(slot, options)))
+    return DesiredNetwork(slot, present, dict(_parts(slot, options)))
 
 
 def _parts(slot: str, options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str | None]]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.numbers import write_number
-from ..._pve.vm_config import CASE_SENSITIVE_TAGS, DRIVE_KEY, NIC_KEY, check_description, meaning_of
-from .wishes import Wish, check_range, flag, given
+from ..._pve.vm_config import CASE_SENSITIVE_TAGS, DRIVE_KEY, NIC_KEY, check_description, value_type_of
+from ..guest.desired import DesiredSetting, check_range, flag, given
 
 OS_TYPES = ("other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10", "win11", "l24", "l26", "solaris")
 SCSI_CONTROLLERS = ("lsi", "lsi53c810", "virtio-scsi-pci", "virtio-scsi-single", "megasas", "pvscsi")
@@ -52,15 +52,15 @@ class Setting:
     # The part of the property string that the option is, when the others shall stay.
     part: str = ""
 
-    def wish(self, value: t.Any) -> Wish:
-        """The wish for a value; raises InvalidRequest when it is out of bounds."""
+    def desired(self, value: t.Any) -> DesiredSetting:
+        """The key as it is desired, by a value; raises InvalidRequest when it is out of bounds."""
         key = self.key or self.option
         if isinstance(value, t.Mapping) and given(value):
-            return Wish(key, parts=dict(self._parts(given(value))))
+            return DesiredSetting(key, parts=dict(self._parts(given(value))))
         if self.bounds:
             check_range(self.option, value, *self.bounds)
         text = self.write(value)
-        return Wish(key, parts={self.part: text}) if self.part else Wish(key, text)
+        return DesiredSetting(key, parts={self.part: text}) if self.part else DesiredSetting(key, text)
 
     def _parts(self, options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str]]:
         """What is given of an option that has suboptions; the others stay as they are."""
@@ -114,24 +114,24 @@ SETTINGS: tuple[Setting, ...] = (
 )
 
 
-def setting_wishes(parameters: t.Mapping[str, t.Any]) -> list[Wish]:
-    """The wishes of all settings that are given; raises InvalidRequest."""
-    wishes = [row.wish(parameters[row.option]) for row in SETTINGS if parameters.get(row.option) is not None]
-    wishes.extend(_serial_wishes(parameters.get("serial_ports") or {}))
-    wishes.extend(_raw_wishes(parameters.get("config") or {}, {wish.key for wish in wishes}))
-    return wishes
+def desired_settings(parameters: t.Mapping[str, t.Any]) -> list[DesiredSetting]:
+    """All settings that are given; raises InvalidRequest."""
+    desired = [row.desired(parameters[row.option]) for row in SETTINGS if parameters.get(row.option) is not None]
+    desired.extend(_serial_settings(parameters.get("serial_ports") or {}))
+    desired.extend(_raw_settings(parameters.get("config") or {}, {setting.key for setting in desired}))
+    return desired
 
 
-def _serial_wishes(ports: t.Mapping[str, t.Any]) -> t.Iterator[Wish]:
+def _serial_settings(ports: t.Mapping[str, t.Any]) -> t.Iterator[DesiredSetting]:
     for port, value in ports.items():
         if not SERIAL_KEY.fullmatch(port):
             raise InvalidRequest(f"serial_ports: {port!r} is no serial port: they are serial0 to serial3")
         if value != "socket" and not str(value).startswith("/dev/"):
             raise InvalidRequest(f"serial_ports: {port} must be socket or a device of the node, not {value!r}")
-        yield Wish(port, str(value))
+        yield DesiredSetting(port, str(value))
 
 
-def _raw_wishes(config: t.Mapping[str, t.Any], taken: set[str]) -> t.Iterator[Wish]:
+def _raw_settings(config: t.Mapping[str, t.Any], taken: set[str]) -> t.Iterator[DesiredSetting]:
     for key, value in config.items():
         check_config_key("config", key)
         if DRIVE_KEY.fullmatch(key) or re.fullmatch(r"unused\d+", key):
@@ -144,7 +144,7 @@ def _raw_wishes(config: t.Mapping[str, t.Any], taken: set[str]) -> t.Iterator[Wi
             raise InvalidRequest(f"config: {key} is given by an option of its own, too: give it once")
         if value is None or value == "":
             raise InvalidRequest(f"config: {key} has no value: name it in remove to unset it")
-        yield Wish(key, _raw_text(key, value))
+        yield DesiredSetting(key, _raw_text(key, value))
 
 
 def _raw_text(key: str, value: t.Any) -> str | None:
@@ -158,7 +158,7 @@ def _raw_text(key: str, value: t.Any) -> str | None:
     else:
         raise InvalidRequest(f"config: {key} must be a text, a number or a boolean, in PVE's words")
     try:
-        text = meaning_of(key).form(text)
+        text = value_type_of(key).form(text)
     except InvalidRequest as error:
         raise InvalidRequest(f"config: {key} {error}") from error
     if key == "description":
@@ -177,7 +177,7 @@ def check_config_key(option: str, key: str) -> None:
 
 
 @dataclass(frozen=True)
-class TagsWish:
+class DesiredTags:
     """The tags that a guest shall have, alone or among others."""
 
     tags: tuple[str, ...] = ()
@@ -186,26 +186,26 @@ class TagsWish:
     case_sensitive: bool = False
     key: str = field(default="tags", init=False)
 
-    def wish(self, current: str | None) -> Wish:
-        """The wish, given the tags that are there."""
+    def setting(self, current: str | None) -> DesiredSetting:
+        """The setting of the tags, given those that are there."""
         there = [] if self.only else [tag for tag in re.split(r"[;,\s]+", current or "") if tag]
         fold: t.Callable[[str], str] = str if self.case_sensitive else str.lower
         known = {fold(tag) for tag in there}
         missing = [tag for tag in self.tags if fold(tag) not in known]
-        meaning = CASE_SENSITIVE_TAGS if self.case_sensitive else None
-        return Wish("tags", ";".join(sorted({*there, *missing})) or None, meaning=meaning)
+        value_type = CASE_SENSITIVE_TAGS if self.case_sensitive else None
+        return DesiredSetting("tags", ";".join(sorted({*there, *missing})) or None, value_type=value_type)
 
     def differs_by_case_alone(self, current: str | None) -> bool:
         """Whether the datacenter's tag-style decides if there is anything to change."""
         loose, strict = replace(self, case_sensitive=False), replace(self, case_sensitive=True)
-        return loose.wish(current).is_met_by(current) and not strict.wish(current).is_met_by(current)
+        return loose.setting(current).is_met_by(current) and not strict.setting(current).is_met_by(current)
 
 
-def tags_wish(tags: t.Sequence[str] | None, mode: str) -> TagsWish | None:
+def desired_tags(tags: t.Sequence[str] | None, mode: str) -> DesiredTags | None:
     """Check the tags of a request; None when it says nothing of them."""
     if tags is None:
         return None
     for tag in tags:
         if not _TAG.fullmatch(tag):
             raise InvalidRequest(f"tags: {tag!r} is no tag: letters, digits, and _ . + - after the first character")
-    return TagsWish(tuple(tags), mode == "set")
+    return DesiredTags(tuple(tags), mode == "set")

@@ -11,11 +11,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Step
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.converge import plan_changes
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.change_plan import plan_changes
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.state import GuestState, Origin
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import PlanStep
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.disk_plan import DiskProgress
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.request import VmRequest, vm_request
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.state import Origin, VmState
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.vm_request import VmRequest, vm_request
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import QEMU, Guest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DRIVE, DRIVE_KEY, NIC
 from tests.support.ssh_keys import ED25519, RSA
@@ -157,13 +157,13 @@ EXISTING = st.fixed_dictionaries(
 )
 
 
-def state_of(model: VmModel, origin: Origin) -> VmState:
-    return VmState(Guest(100, "pve1", QEMU, "old", pool=model.pool), dict(model.values), origin=origin)
+def state_of(model: VmModel, origin: Origin) -> GuestState:
+    return GuestState(Guest(100, "pve1", QEMU, "old", pool=model.pool), dict(model.values), origin=origin)
 
 
-def converge(request: VmRequest, model: VmModel) -> list[Step]:
+def converge(request: VmRequest, model: VmModel) -> list[PlanStep]:
     """Take the first step of the plan, plan again, until there is none; return the steps taken."""
-    taken: list[Step] = []
+    taken: list[PlanStep] = []
     origin, progress = Origin.FOUND, DiskProgress()
     while True:
         plan = plan_changes(request, state_of(model, origin), progress=progress)

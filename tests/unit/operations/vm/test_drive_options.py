@@ -20,7 +20,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm
     drive_parts,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DISK_BUSES, DRIVE, meaning_of
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DISK_BUSES, DRIVE, value_type_of
 from tests.support.embedded_pve.values import is_whole_drive
 
 PROPERTIES: dict[str, Any] = schema.load().paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"]["parameters"]["properties"]
@@ -84,4 +84,4 @@ def test_what_is_written_is_what_pve_takes(data) -> None:
     _value, problem = schema.check_value(PROPERTIES[f"{bus}[n]"], text)
     assert problem is None
     assert is_whole_drive(slot, text)
-    assert meaning_of(slot).same(text, DRIVE.merge(text, drive_parts(slot, options)))
+    assert value_type_of(slot).same(text, DRIVE.merge(text, drive_parts(slot, options)))

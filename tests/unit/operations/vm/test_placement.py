@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.placement import (
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.placement import (
     Node,
     check_clone_target,
     needs_of,
     parse_nodes,
 )
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.request import vm_request
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.vm_request import vm_request
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
 from tests.support.vm_model import vm_parameters
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Step
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.converge import plan_changes
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.request import vm_request
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.state import Origin, VmState
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.change_plan import plan_changes
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.state import GuestState, Origin
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import PlanStep
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.vm_request import vm_request
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import QEMU, Guest
 from tests.support.ssh_keys import ED25519, RSA
@@ -167,10 +167,10 @@ def test_a_wrong_request_is_refused_by_name(options: dict[str, Any], message: st
     assert "\n" not in str(refusal.value)
 
 
-def plan(values: dict[str, str], origin: Origin = Origin.FOUND, **options: Any) -> list[Step]:
+def plan(values: dict[str, str], origin: Origin = Origin.FOUND, **options: Any) -> list[PlanStep]:
     request = vm_request(vm_parameters(vmid=100, **options))
-    steps = plan_changes(request, VmState(GUEST, values, origin=origin, digest="d" * 40)).steps
-    return [step for step in steps if isinstance(step, Step)]
+    steps = plan_changes(request, GuestState(GUEST, values, origin=origin, digest="d" * 40)).steps
+    return [step for step in steps if isinstance(step, PlanStep)]
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_a_running_guest_does_not_become_a_template() -> None:
     status = parse_status({"status": "running", "qmpstatus": "running"})
     request = vm_request(vm_parameters(vmid=100, state="template"))
     with pytest.raises(InvalidRequest, match="runs, and a template cannot: stop it first"):
-        plan_changes(request, VmState(GUEST, {}, status))
+        plan_changes(request, GuestState(GUEST, {}, status))
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,9 @@ def test_a_change_whose_answer_was_lost_is_judged_by_what_the_running_guest_has(
     def read_config(**query: Any) -> dict[str, str]:
         return current if query == {"current": 1} else coming
 
-    plan_of = plan_changes(vm_request(vm_parameters(vmid=100, **options)), VmState(GUEST, values, status), read_config)
+    plan_of = plan_changes(
+        vm_request(vm_parameters(vmid=100, **options)), GuestState(GUEST, values, status), read_config
+    )
     assert plan_of.steps[0].command.done() is done
 
 
@@ -394,13 +396,13 @@ def test_a_firmware_disk_is_moved_as_it_is(values: dict[str, str], options: dict
 
 
 def test_tags_that_differ_by_case_are_the_same_unless_the_datacenter_tells_case() -> None:
-    wish = vm_request(vm_parameters(vmid=100, tags=["Web", "db"])).tags
-    assert wish is not None
-    assert wish.wish("db;web").is_met_by("db;web")
-    assert wish.differs_by_case_alone("db;web")
-    assert not wish.differs_by_case_alone("db;web;old")
-    assert not wish.differs_by_case_alone("Web;db")
-    strict = replace(wish, case_sensitive=True).wish("db;web")
+    desired = vm_request(vm_parameters(vmid=100, tags=["Web", "db"])).tags
+    assert desired is not None
+    assert desired.setting("db;web").is_met_by("db;web")
+    assert desired.differs_by_case_alone("db;web")
+    assert not desired.differs_by_case_alone("db;web;old")
+    assert not desired.differs_by_case_alone("Web;db")
+    strict = replace(desired, case_sensitive=True).setting("db;web")
     assert not strict.is_met_by("db;web")
     assert strict.target("db;web") == "Web;db"
 

@@ -14,20 +14,19 @@ from dataclasses import dataclass, field
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
 from ..._pve.errors import AlreadyExists, Ambiguous, ErrorReason, InvalidRequest, NotFound, PermissionDenied, PveError
-from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, get_guest
+from ..._pve.guests import CREATION_LOCKS, QEMU, Guest, GuestHandle, get_guest
 from ..._pve.tasks import Task
 from ..._pve.turns import Places
-from ..._pve.vm_config import DRIVE_KEY, SMBIOS, meaning_of
+from ..._pve.vm_config import DRIVE_KEY, SMBIOS, value_type_of
 from ..plan import Change
-from ..selection import MIN_VMID, check_name
-from .cluster import Cluster
+from ..selection import MIN_VMID, confirm_name
+from ..vm.disk_plan import disk_changes
+from ..vm.disks import parse_drive
+from ..vm.vm_request import CloneOptions, VmRequest
+from .change_plan import plan_changes
 from .config_plan import config_changes
-from .converge import plan_changes
-from .disk_plan import disk_changes
-from .disks import parse_drive
-from .placement import check_clone_target, choose_node, needs_of
-from .request import CloneWish, VmRequest
-from .state import Origin, VmState
+from .placement import Cluster, check_clone_target, choose_node, needs_of
+from .state import GuestState, Origin
 
 # Each try costs two requests; as many parallel runs can take numbers from each other.
 MOST_TRIES = 50
@@ -37,13 +36,13 @@ _NOT_CLONED = frozenset({"template", "lock", "parent", "protection", "vmgenid", 
 
 
 @dataclass
-class Birth:
+class Creation:
     """The step that makes a guest. vmid is its number, or None until PVE has given the next free one."""
 
     title: str
     changes: tuple[Change, ...]
     node: str
-    expected: VmState
+    expected: GuestState
     command: t.Callable[[PveClient, int], Command]
     is_own: t.Callable[[t.Mapping[str, str]], bool]
     vmid: int | None = None
@@ -118,22 +117,22 @@ class Birth:
         return GuestHandle(client, self.expected.guest._replace(vmid=self.vmid or 0, node=self.node))
 
 
-def plan_birth(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth:
+def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Creation:
     """Plan how the guest is made; reads what is needed for that, and raises a PveError when it cannot be."""
     if request.node is not None:
         cluster.check_node(request.node)
     if request.clone is None:
-        return plan_creation(client, request, cluster)
+        return plan_create(client, request, cluster)
     source = request.clone.source
     # Any user of the cluster can give the name of a template to a guest.
     source = source._replace(template=any(item.template and item.name == source.name for item in cluster.guests))
     guest = get_guest(client, source, cluster.guests, cluster.offline, node=request.node)
-    return plan_birth_of_clone(request, read_source(GuestHandle(client, guest), request.clone), cluster)
+    return plan_clone(request, read_source(GuestHandle(client, guest), request.clone), cluster)
 
 
-def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Birth:
+def plan_create(client: PveClient, request: VmRequest, cluster: Cluster) -> Creation:
     """Plan a guest that is no clone; reads only when the request names no node."""
-    empty = VmState(Guest(request.selector.vmid or 0, request.node or "", QEMU))
+    empty = GuestState(Guest(request.selector.vmid or 0, request.node or "", QEMU))
     disks = disk_changes(request.disks, request.state_disks, empty)
     config = config_changes(request, empty, disks)
     node = request.node or choose_node(client, needs_of(request), cluster.nodes)
@@ -146,7 +145,7 @@ def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Bi
     name = request.selector.name
 
     def is_own(found: t.Mapping[str, str]) -> bool:
-        same = meaning_of("smbios1").same(found.get("smbios1", "").strip(), values["smbios1"].strip())
+        same = value_type_of("smbios1").same(found.get("smbios1", "").strip(), values["smbios1"].strip())
         return same and name in (None, found.get("name")) and _has_notes(found, notes)
 
     def command(client: PveClient, vmid: int) -> Command:
@@ -163,11 +162,11 @@ def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Bi
     storages = needs_of(request).storage_names
     changes = (*config.changes, *([Change("pool", None, request.pool)] if request.pool else []))
     guest = Guest(request.selector.vmid or 0, node, QEMU, name or "", pool=request.pool or "")
-    return Birth(
+    return Creation(
         title=f"create guest {_label(request)} on node {node}",
         changes=changes,
         node=node,
-        expected=VmState(guest, values, origin=Origin.WRITTEN),
+        expected=GuestState(guest, values, origin=Origin.WRITTEN),
         command=command,
         is_own=is_own,
         vmid=request.selector.vmid,
@@ -183,14 +182,14 @@ class Source:
     values: t.Mapping[str, str]
 
 
-def read_source(handle: GuestHandle, clone: CloneWish | None = None) -> Source:
+def read_source(handle: GuestHandle, clone: CloneOptions | None = None) -> Source:
     """Read the guest that is to be cloned; one request. Raises a PveError when it is not there."""
     query = {"snapshot": clone.snapshot} if clone and clone.snapshot else {}
     values = {key: str(value) for key, value in handle.read("config", **query).items() if key != "digest"}
     return Source(handle, values)
 
 
-def plan_birth_of_clone(request: VmRequest, source_guest: Source, cluster: Cluster | None = None) -> Birth:
+def plan_clone(request: VmRequest, source_guest: Source, cluster: Cluster | None = None) -> Creation:
     """Plan a clone of a guest that has been read; raises InvalidRequest when it cannot be made or configured."""
     clone, handle, source = request.clone, source_guest.handle, source_guest.values
     if clone is None:
@@ -227,7 +226,7 @@ def plan_birth_of_clone(request: VmRequest, source_guest: Source, cluster: Clust
     # Raises what would otherwise only come up once the clone is there, half made.
     plan_changes(request, expected)
     original = f"{handle.guest.vmid} ({source.get('name', '')})"
-    return Birth(
+    return Creation(
         title=f"clone guest {original} to {_label(request)} on node {node}",
         changes=(Change("clone", None, original), Change("name", None, name)),
         node=node,
@@ -239,7 +238,7 @@ def plan_birth_of_clone(request: VmRequest, source_guest: Source, cluster: Clust
     )
 
 
-def _places_of_clone(source: Source, clone: CloneWish) -> Places:
+def _places_of_clone(source: Source, clone: CloneOptions) -> Places:
     guest = source.handle.guest
     drives = (parse_drive(text) for key, text in source.values.items() if DRIVE_KEY.fullmatch(key))
     storages = {clone.storage} if clone.storage else {drive.storage for drive in drives if drive.storage}
@@ -248,21 +247,21 @@ def _places_of_clone(source: Source, clone: CloneWish) -> Places:
     return Places(guest.node, frozenset(storages), guest.vmid if may_run else None)
 
 
-def _check_source(guest: Guest, source: t.Mapping[str, str], clone: CloneWish) -> None:
+def _check_source(guest: Guest, source: t.Mapping[str, str], clone: CloneOptions) -> None:
     if clone.source.vmid is None:
-        check_name(guest, source.get("name", ""), clone.source)
+        confirm_name(guest, source.get("name", ""), clone.source)
     if clone.full is False and source.get("template") != "1":
         raise InvalidRequest(f"clone: {guest.label} is no template, so a linked clone of it cannot be made: set full")
 
 
-def _full(clone: CloneWish) -> bool | None:
+def _full(clone: CloneOptions) -> bool | None:
     """PVE makes linked clones of templates unless told otherwise, and refuses a storage for these."""
     if clone.full is None and (clone.storage or clone.format):
         return True
     return clone.full
 
 
-def _expected_clone(request: VmRequest, source_guest: Source, node: str) -> VmState:
+def _expected_clone(request: VmRequest, source_guest: Source, node: str) -> GuestState:
     """The clone as it will be before it is configured; only its addresses and volumes cannot be foretold."""
     source = source_guest.values
     values = {key: value for key, value in source.items() if key not in _NOT_CLONED}
@@ -277,7 +276,7 @@ def _expected_clone(request: VmRequest, source_guest: Source, node: str) -> VmSt
     if machine:
         values["smbios1"] = machine
     guest = Guest(request.selector.vmid or 0, node, QEMU, name, pool=request.pool or "")
-    return VmState(guest, values, origin=Origin.CLONED)
+    return GuestState(guest, values, origin=Origin.CLONED)
 
 
 def _read_config(client: PveClient, node: str, vmid: int) -> t.Mapping[str, t.Any]:
@@ -289,8 +288,8 @@ def _read_config(client: PveClient, node: str, vmid: int) -> t.Mapping[str, t.An
     try:
         config: t.Mapping[str, t.Any] = handle.read("config")
         lock = str(config.get("lock") or "")
-        if lock in BIRTH_LOCKS:
-            handle.wait_until_born(lock)
+        if lock in CREATION_LOCKS:
+            handle.wait_until_created(lock)
             config = handle.read("config")
     except NotFound:
         return {}

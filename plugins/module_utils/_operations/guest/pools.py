@@ -13,11 +13,11 @@ from ..._pve.client import PveClient
 from ..._pve.commands import Command
 from ..._pve.errors import Refused
 from ..._pve.guests import Guest, GuestHandle
-from .request import VmRequest
-from .state import VmState
+from ..vm.vm_request import VmRequest
+from .state import GuestState
 
 
-def see_pool(handle: GuestHandle, request: VmRequest, state: VmState) -> VmState:
+def see_pool(handle: GuestHandle, request: VmRequest, state: GuestState) -> GuestState:
     """Return the state with the pool asked for when the guest is in it; raises a PveError when there is no such pool.
 
     The list of guests names a pool only to those with Pool.Audit on it, so a pool that differs is looked at itself.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from ..._pve.guests import LXC, GuestHandle, Selector
 from ..._pve.tasks import stop_task
+from ..own_tasks import Moment, own_tasks
 from ..plan import Applier
-from ..undo import Moment, own_tasks
-from .facts import read_snapshots
 from .planning import plan_snapshots
-from .request import SnapshotRequest
+from .snapshot_request import SnapshotRequest
+from .snapshot_tree import read_snapshots
 
 
 def abandon_snapshot(handle: GuestHandle, name: str, before: Moment) -> bool:

@@ -15,7 +15,7 @@ from ..._pve.errors import InvalidRequest
 from ..._pve.guests import Selector
 from ..._pve.vm_config import check_description
 from ..selection import selector_from
-from .facts import Snapshot
+from .snapshot_tree import Snapshot
 
 STATES = ("present", "absent", "rolled_back")
 CHILDREN = ("keep", "delete")

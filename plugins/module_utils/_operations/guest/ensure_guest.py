@@ -13,18 +13,18 @@ from ..._pve.deadline import Tries
 from ..._pve.errors import Ambiguous, ErrorReason, NotFound, PveError, Refused
 from ..._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, read_guests
 from ..plan import Applier, Outcome, Plan, outcome
-from ..selection import check_name
-from .birth import Birth, plan_birth
-from .cluster import Cluster, read_cluster
-from .converge import plan_changes
-from .disk_plan import DiskProgress
-from .images import with_image_sizes
+from ..selection import confirm_name
+from ..vm.disk_plan import DiskProgress
+from ..vm.images import with_image_sizes
+from ..vm.vm_request import VmRequest
+from .change_plan import plan_changes
+from .creation import Creation, plan_creation
 from .pending import bring_about
+from .placement import Cluster, read_cluster
 from .pools import see_pool
 from .refusal import take_back
 from .removal import plan_removal, remove_vm
-from .request import VmRequest
-from .state import VmState, config_reader, newborn_status, read_state, state_result
+from .state import GuestState, config_reader, new_guest_status, read_state, state_result
 from .tag_style import with_tag_style
 from .unfinished import find_rival, wait_for_unfinished
 
@@ -46,9 +46,9 @@ def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
         handle, state = found
         request = with_image_sizes(applier.client, request, found[0].guest.node, {**state.in_effect, **state.values})
     else:
-        birth = plan_birth(applier.client, request, cluster)
-        request = with_image_sizes(applier.client, request, birth.node, birth.expected.values)
-        handle, state = _give_birth(applier, request, cluster, birth)
+        creation = plan_creation(applier.client, request, cluster)
+        request = with_image_sizes(applier.client, request, creation.node, creation.expected.values)
+        handle, state = _create(applier, request, cluster, creation)
     if handle is None:
         applier.apply(plan_changes(with_tag_style(applier.client, request, state), state))
     else:
@@ -59,23 +59,23 @@ def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
     return outcome(applier, guest, **facts)
 
 
-def _find(applier: Applier, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle, VmState] | None:
+def _find(applier: Applier, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle, GuestState] | None:
     """Find and read the guest that is meant; None when there is none, or when it vanishes while it is being made."""
     if request.selector.vmid is not None:
         return _find_by_vmid(applier.client, request, cluster)
     return _find_by_name(applier.client, request, cluster)
 
 
-def _find_by_vmid(client: PveClient, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle, VmState] | None:
+def _find_by_vmid(client: PveClient, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle, GuestState] | None:
     guest = find_guest(client, request.selector, guests=cluster.guests)
     found = None if guest is None else _read_unless_gone(client, guest)
     if found is not None and not request.rename:
         handle, state = found
-        check_name(handle.guest, _name(state), request.selector)
+        confirm_name(handle.guest, _name(state), request.selector)
     return found
 
 
-def _find_by_name(client: PveClient, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle, VmState] | None:
+def _find_by_name(client: PveClient, request: VmRequest, cluster: Cluster) -> tuple[GuestHandle, GuestState] | None:
     guest = find_guest(client, request.selector, guests=cluster.guests, offline=cluster.offline)
     guests = cluster.guests
     while guest is None and request.state != "absent" and wait_for_unfinished(client, guests):
@@ -89,7 +89,7 @@ def _find_by_name(client: PveClient, request: VmRequest, cluster: Cluster) -> tu
     return None if guest is None else _read_unless_gone(client, guest)
 
 
-def _read_unless_gone(client: PveClient, guest: Guest) -> tuple[GuestHandle, VmState] | None:
+def _read_unless_gone(client: PveClient, guest: Guest) -> tuple[GuestHandle, GuestState] | None:
     handle = GuestHandle(client, guest)
     try:
         return handle, read_state(handle)
@@ -99,11 +99,11 @@ def _read_unless_gone(client: PveClient, guest: Guest) -> tuple[GuestHandle, VmS
         raise
 
 
-def _name(state: VmState) -> str:
+def _name(state: GuestState) -> str:
     return state.status.name if state.status else ""
 
 
-def _ensure_absent(applier: Applier, request: VmRequest, found: tuple[GuestHandle, VmState] | None) -> Outcome:
+def _ensure_absent(applier: Applier, request: VmRequest, found: tuple[GuestHandle, GuestState] | None) -> Outcome:
     if found is None:
         return outcome(applier, None)
     handle, state = found
@@ -112,39 +112,39 @@ def _ensure_absent(applier: Applier, request: VmRequest, found: tuple[GuestHandl
     return outcome(applier, guest)
 
 
-def _give_birth(
-    applier: Applier, request: VmRequest, cluster: Cluster, birth: Birth
-) -> tuple[GuestHandle | None, VmState]:
+def _create(
+    applier: Applier, request: VmRequest, cluster: Cluster, creation: Creation
+) -> tuple[GuestHandle | None, GuestState]:
     """Make the guest; in check mode there is no handle, only the guest as it would be."""
     client, began = applier.client, applier.client.deadline.remaining
-    if not applier.apply(Plan((birth,))):
-        return None, birth.expected
-    handle = birth.handle(client)
+    if not applier.apply(Plan((creation,))):
+        return None, creation.expected
+    handle = creation.handle(client)
     try:
-        state = read_state(handle, birth.expected.origin, newborn_status(birth.expected.name))
+        state = read_state(handle, creation.expected.origin, new_guest_status(creation.expected.name))
     except NotFound as error:
         raise Refused(
-            f"guest {birth.vmid} is not there although PVE's task to make it ended well: look at the node's tasks",
+            f"guest {creation.vmid} is not there although PVE's task to make it ended well: look at the node's tasks",
             error.cause,
         ) from error
     known = {guest.vmid for guest in cluster.guests} | client.turns.own_vmids
-    if request.selector.name is not None and birth.was_overtaken(known):
+    if request.selector.name is not None and creation.was_overtaken(known):
         # Another run that makes the same guest takes about as long as this one did.
         seconds = max(RIVAL_SECONDS, began - client.deadline.remaining)
         rival = find_rival(client, request.selector.name, handle.guest.vmid, known, seconds)
         if rival is not None:
-            _give_way(applier, birth, handle, state, rival)
+            _give_way(applier, creation, handle, state, rival)
     return handle, state
 
 
-def _give_way(applier: Applier, birth: Birth, handle: GuestHandle, state: VmState, rival: Guest) -> t.NoReturn:
+def _give_way(applier: Applier, creation: Creation, handle: GuestHandle, state: GuestState, rival: Guest) -> t.NoReturn:
     """Remove the guest that was made a moment ago, if it surely was, because another run has made the one of its name.
 
     Raises Ambiguous.
     """
     mine = f"guest {handle.guest.vmid}"
     left = f"{mine} may be left over: look at it"
-    if not birth.answer_was_lost:
+    if not creation.answer_was_lost:
         left = f"{mine} was removed again"
         try:
             applier.apply(plan_removal(VmRequest(Selector(handle.guest.vmid), purge=True), state, handle), handle)
@@ -156,7 +156,7 @@ def _give_way(applier: Applier, birth: Birth, handle: GuestHandle, state: VmStat
     )
 
 
-def converge(applier: Applier, request: VmRequest, handle: GuestHandle, state: VmState) -> VmState:
+def converge(applier: Applier, request: VmRequest, handle: GuestHandle, state: GuestState) -> GuestState:
     """Take the first step of the plan, read again, and plan again, until the plan is empty; raises a PveError.
 
     Of several writers each plans again when another one was faster, as often as the deadline allows.
@@ -188,7 +188,7 @@ def converge(applier: Applier, request: VmRequest, handle: GuestHandle, state: V
             state = see_pool(handle, request, read_state(handle, step.origin_after(state.origin), state.status))
 
 
-def _check_progress(plan: Plan, taken: set[str], state: VmState) -> None:
+def _check_progress(plan: Plan, taken: set[str], state: GuestState) -> None:
     """A step that has to be taken twice has not done what PVE said it did."""
     if plan.steps and plan.steps[0].title in taken:
         change = plan.steps[0].changes[0]

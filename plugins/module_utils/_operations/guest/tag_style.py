@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from ..._pve.client import PveClient
 from ..._pve.properties import PropertyFormat, truth
-from .request import VmRequest
-from .state import VmState
+from ..vm.vm_request import VmRequest
+from .state import GuestState
 
 _TAG_STYLE = PropertyFormat()
 
 
-def with_tag_style(client: PveClient, request: VmRequest, state: VmState) -> VmRequest:
+def with_tag_style(client: PveClient, request: VmRequest, state: GuestState) -> VmRequest:
     """The request with its tags compared as PVE stores them; one request, and only when tags differ by case alone."""
     tags = request.tags
     if tags is None or not tags.differs_by_case_alone(state.values.get("tags")):

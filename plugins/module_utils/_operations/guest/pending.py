@@ -18,17 +18,17 @@ from ..._pve.commands import Command
 from ..._pve.guests import QEMU, GuestHandle
 from ..._pve.vm_config import CLOUD_INIT_KEY
 from ..facts import Pending
-from ..plan import Applier, Change, Plan, Step
+from ..plan import Applier, Change, Plan, PlanStep
 from ..power import PowerRequest, bring_into_state
+from ..vm.vm_request import VmRequest
 from .config_plan import cloud_init_drives
-from .request import VmRequest
-from .state import Origin, VmState, read_state
-from .wishes import MASK, readable
+from .desired import MASK, readable
+from .state import GuestState, Origin, read_state
 
 
 def bring_about(
-    applier: Applier, request: VmRequest, handle: GuestHandle, state: VmState, changes: t.Sequence[Change]
-) -> VmState:
+    applier: Applier, request: VmRequest, handle: GuestHandle, state: GuestState, changes: t.Sequence[Change]
+) -> GuestState:
     """Do for what a running guest has not taken what the request says; changes are those that this run has made."""
     state = replace(state, not_read=_not_read(request, handle, state, changes))
     if request.apply_pending == "reboot" and state.reboot_required and state.status is not None:
@@ -41,7 +41,7 @@ def bring_about(
 
 
 def _not_read(
-    request: VmRequest, handle: GuestHandle, state: VmState, changes: t.Sequence[Change]
+    request: VmRequest, handle: GuestHandle, state: GuestState, changes: t.Sequence[Change]
 ) -> tuple[Pending, ...]:
     """What the running guest has not read of its cloud-init settings: what PVE says, and what this run has changed."""
     if not state.running or not cloud_init_drives(state.in_effect):
@@ -74,17 +74,17 @@ def _regenerate(request: VmRequest) -> str:
     return request.cloud_init.regenerate if request.cloud_init is not None else "on_change"
 
 
-def _is_drive_due(request: VmRequest, state: VmState) -> bool:
+def _is_drive_due(request: VmRequest, state: GuestState) -> bool:
     return bool(state.not_read) and _regenerate(request) != "never" and not _regenerates_itself(state)
 
 
-def _regenerates_itself(state: VmState) -> bool:
+def _regenerates_itself(state: GuestState) -> bool:
     """With this feature PVE makes the drive anew at each change."""
     return "cloudinit" in state.in_effect.get("hotplug", "").replace(";", ",").split(",")
 
 
-def _drive_step(state: VmState) -> Step:
+def _drive_step(state: GuestState) -> PlanStep:
     guest = state.guest
     keys = ", ".join(item.key for item in state.not_read)
     command = Command("PUT", (QEMU, guest.vmid, "cloudinit"), node=guest.node, done=lambda: True)
-    return Step(f"make the cloud-init drive of {guest.label} anew with {keys}", command)
+    return PlanStep(f"make the cloud-init drive of {guest.label} anew with {keys}", command)

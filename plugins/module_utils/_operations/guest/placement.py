@@ -2,19 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a new virtual machine goes when the request leaves it open."""
+"""The cluster as it is at the beginning of a task, and where a new guest goes when the request leaves it open."""
 
 from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ..._pve.client import PveClient
-from ..._pve.errors import Cause, InvalidRequest, NotFound, PermissionDenied, Refused
+from ..._pve.client import PveClient, offline_in
+from ..._pve.errors import Cause, InvalidRequest, NotFound, PermissionDenied, Refused, Unreachable
+from ..._pve.guests import Guest, parse_guests
 from ..._pve.vm_config import DRIVE_KEY
-from .disks import parse_drive
-from .request import VmRequest
+from ..vm.disks import parse_drive
+from ..vm.vm_request import VmRequest
 
 _LISTED = re.compile(r"(?P<kind>iso|import)/.+|(.+/)?(vm|base)-\d+-.+")
 # Whoever lacks all of them does not find the thing in PVE's lists (PVE::API2::Cluster, PVE::API2::Network).
@@ -52,6 +53,34 @@ class Node:
     def storage_names(self) -> frozenset[str]:
         """The storages that the caller can see on this node."""
         return frozenset(name for name, _content in self.storages)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The guests, the nodes that a new one could go to, and those that are lost; all empty when nobody has looked."""
+
+    guests: tuple[Guest, ...]
+    nodes: tuple[Node, ...]
+    offline: frozenset[str] = field(default_factory=frozenset)
+    node_names: frozenset[str] = field(default_factory=frozenset)
+
+    def check_node(self, name: str) -> None:
+        """Raise NotFound for a node that the cluster does not have, and Unreachable for one that is lost."""
+        if name in self.offline:
+            raise Unreachable(f"node {name} is offline: nothing was changed")
+        if self.node_names and name not in self.node_names:
+            raise NotFound(f"there is no node {name}: the cluster has {', '.join(sorted(self.node_names))}")
+
+
+def read_cluster(client: PveClient) -> Cluster:
+    """Read the guests and the nodes; one request."""
+    resources = client.read("cluster", "resources")
+    return Cluster(
+        tuple(parse_guests(resources)),
+        tuple(parse_nodes(resources)),
+        offline_in(resources),
+        frozenset(str(entry["node"]) for entry in resources if entry.get("type") == "node"),
+    )
 
 
 def needs_of(request: VmRequest) -> Needs:

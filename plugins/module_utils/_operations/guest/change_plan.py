@@ -14,18 +14,18 @@ from ..._pve.commands import Command
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import QEMU
 from ..._pve.sizes import format_size
-from ..._pve.vm_config import DRIVE_KEY, meaning_of
-from ..plan import Change, Plan, Step
+from ..._pve.vm_config import DRIVE_KEY, value_type_of
+from ..plan import Change, Plan, PlanStep
+from ..vm.disk_plan import DiskProgress, disk_changes
+from ..vm.disks import Drive, parse_drive
+from ..vm.vm_request import VmRequest
 from .config_plan import ConfigChanges, config_changes
-from .disk_plan import DiskProgress, disk_changes
-from .disks import Drive, parse_drive
 from .pools import pool_command
-from .request import VmRequest
-from .state import Origin, ReadConfig, VmState
+from .state import GuestState, Origin, ReadConfig
 
 
 @dataclass(frozen=True)
-class VmStep(Step):
+class GuestStep(PlanStep):
     """A step on a virtual machine: the keys of the configuration that it writes, and what the next plan must know."""
 
     keys: tuple[str, ...] = ()
@@ -50,18 +50,18 @@ class VmStep(Step):
 
 
 @dataclass(frozen=True)
-class VmPlan(Plan):
+class GuestPlan(Plan):
     """The steps that change one virtual machine."""
 
-    steps: tuple[VmStep, ...] = ()
+    steps: tuple[GuestStep, ...] = ()
 
 
 def plan_changes(
     request: VmRequest,
-    state: VmState,
+    state: GuestState,
     read_config: ReadConfig | None = None,
     progress: DiskProgress | None = None,
-) -> VmPlan:
+) -> GuestPlan:
     """Say what has to be sent to make the guest what the request wants; raises InvalidRequest, and then nothing is.
 
     The steps are in the order in which they have to be taken; the digest of the state guards the first one. progress
@@ -92,13 +92,13 @@ def plan_changes(
 class _Builder:
     """Puts steps together, with the words, the command, and the way to see afterwards whether it has been done."""
 
-    def __init__(self, state: VmState, read_config: ReadConfig | None) -> None:
+    def __init__(self, state: GuestState, read_config: ReadConfig | None) -> None:
         self.state = state
         self.read_config = read_config or _nothing_read
-        self.steps: list[VmStep] = []
+        self.steps: list[GuestStep] = []
 
-    def plan(self) -> VmPlan:
-        return VmPlan(tuple(self.steps))
+    def plan(self) -> GuestPlan:
+        return GuestPlan(tuple(self.steps))
 
     def configure(self, config: ConfigChanges) -> None:
         keys = config.keys
@@ -206,7 +206,7 @@ class _Builder:
                 # What was asked for is an order to make a disk, which is nowhere written down.
                 if current is None:
                     return False
-            elif key != "cipassword" and not meaning_of(key).same(None if current is None else str(current), text):
+            elif key != "cipassword" and not value_type_of(key).same(None if current is None else str(current), text):
                 return False
         return not set(config.unset) & set(values) and (not config.revert or self._is_taken_back(config.revert))
 
@@ -245,7 +245,7 @@ class _Builder:
         )
 
     def _add(self, title: str, command: Command, *changes: Change, **notes: t.Any) -> None:
-        self.steps.append(VmStep(title, command, changes, **notes))
+        self.steps.append(GuestStep(title, command, changes, **notes))
 
 
 _TAKE_BACK = "take back what is pending for"

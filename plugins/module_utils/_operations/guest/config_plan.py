@@ -11,23 +11,23 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.vm_config import DRIVE_KEY, meaning_of
+from ..._pve.vm_config import DRIVE_KEY, value_type_of
 from ..plan import Change
-from .cloud_init import DEFAULT_SLOT, CloudInitWish
-from .devices import DeviceWish
-from .disk_plan import DiskChanges
-from .disks import parse_drive
-from .networks import NetworkWish
-from .request import VmRequest
-from .state import Origin, VmState
-from .wishes import Wish
+from ..vm.cloud_init import DEFAULT_SLOT, DesiredCloudInit
+from ..vm.devices import DesiredDevice
+from ..vm.disk_plan import DiskChanges
+from ..vm.disks import parse_drive
+from ..vm.networks import DesiredNetwork
+from ..vm.vm_request import VmRequest
+from .desired import DesiredSetting
+from .state import GuestState, Origin
 
 
 @dataclass
 class ConfigChanges:
     """One write of the configuration: what to set, what to unset, and which pending changes to take back."""
 
-    state: VmState
+    state: GuestState
     set: dict[str, str] = field(default_factory=dict)
     unset: list[str] = field(default_factory=list)
     revert: list[str] = field(default_factory=list)
@@ -38,29 +38,29 @@ class ConfigChanges:
         return tuple(sorted({*self.set, *self.unset, *self.revert}))
 
     def base(self, key: str) -> str | None:
-        """What a wish for some parts of a value starts from: a device that goes at the next start is still there."""
+        """What a setting of some parts of a value starts from: a device that goes at the next start is still there."""
         return self.state.values.get(key, self.state.in_effect.get(key))
 
-    def wish(self, wish: Wish) -> None:
-        """Take a wish in, unless it is met already."""
-        state, key = self.state, wish.key
+    def add(self, desired: DesiredSetting) -> None:
+        """Take a desired setting in, unless it is met already."""
+        state, key = self.state, desired.key
         coming, current = state.values.get(key), state.in_effect.get(key)
-        if wish.is_met_by(coming):
+        if desired.is_met_by(coming):
             return
-        target = wish.target(self.base(key))
-        if key in state.waiting and wish.is_met_by(current) and self._keeps_parts(wish, current, target):
+        target = desired.target(self.base(key))
+        if key in state.waiting and desired.is_met_by(current) and self._keeps_parts(desired, current, target):
             # To write the value that is in effect, or a default, would only make that pending.
             self.revert.append(key)
         elif target is not None:
             self.set[key] = target
         else:
             self.unset.append(key)
-        self.changes.append(Change(key, wish.shown(coming), wish.shown(target)))
+        self.changes.append(Change(key, desired.shown(coming), desired.shown(target)))
 
     @staticmethod
-    def _keeps_parts(wish: Wish, current: str | None, target: str | None) -> bool:
+    def _keeps_parts(desired: DesiredSetting, current: str | None, target: str | None) -> bool:
         """Whether nothing else is pending in the same value."""
-        return wish.parts is None or meaning_of(wish.key).same(current, target)
+        return desired.parts is None or value_type_of(desired.key).same(current, target)
 
     def remove(self, key: str, current: str | None) -> None:
         """Unset a key that is set."""
@@ -74,15 +74,15 @@ class ConfigChanges:
         self.changes.append(Change(key, self.state.values.get(key), self.state.in_effect.get(key)))
 
 
-def config_changes(request: VmRequest, state: VmState, disks: DiskChanges) -> ConfigChanges:
+def config_changes(request: VmRequest, state: GuestState, disks: DiskChanges) -> ConfigChanges:
     """Compare everything that one write of the configuration can change; raises InvalidRequest."""
     values, changes = state.values, ConfigChanges(state)
-    for wish in _plain_wishes(request, values):
-        changes.wish(wish)
-    devices: tuple[NetworkWish | DeviceWish, ...] = (*request.networks, *request.devices)
+    for desired in _plain_settings(request, values):
+        changes.add(desired)
+    devices: tuple[DesiredNetwork | DesiredDevice, ...] = (*request.networks, *request.devices)
     for device in devices:
         if device.present:
-            changes.wish(device.wish(changes.base(device.slot)))
+            changes.add(device.setting(changes.base(device.slot)))
         else:
             changes.remove(device.slot, values.get(device.slot))
     if request.cloud_init is not None:
@@ -115,34 +115,34 @@ def _boot_devices(boot: str | None) -> list[str]:
     return [name for name in re.split(r"[=;,\s]+", boot or "") if name not in ("", "order")]
 
 
-def _plain_wishes(request: VmRequest, values: t.Mapping[str, str]) -> t.Iterator[Wish]:
+def _plain_settings(request: VmRequest, values: t.Mapping[str, str]) -> t.Iterator[DesiredSetting]:
     if request.selector.name is not None:
-        yield Wish("name", request.selector.name)
+        yield DesiredSetting("name", request.selector.name)
     yield from request.settings
     if request.tags is not None:
-        yield request.tags.wish(values.get("tags"))
+        yield request.tags.setting(values.get("tags"))
 
 
-def _cloud_init(changes: ConfigChanges, wish: CloudInitWish) -> None:
+def _cloud_init(changes: ConfigChanges, desired: DesiredCloudInit) -> None:
     state = changes.state
     values = state.values
-    for item in wish.wishes:
-        changes.wish(item)
-    if wish.password is not None and _is_password_due(wish, state):
-        changes.wish(Wish("cipassword", wish.password, secret=True))
-    if wish.storage is None or cloud_init_drives(values):
+    for item in desired.settings:
+        changes.add(item)
+    if desired.password is not None and _is_password_due(desired, state):
+        changes.add(DesiredSetting("cipassword", desired.password, secret=True))
+    if desired.storage is None or cloud_init_drives(values):
         return
     leaving = cloud_init_drives(state.in_effect)
     if leaving:
         changes.take_back(leaving[0])
         return
-    slot = wish.slot or DEFAULT_SLOT
+    slot = desired.slot or DEFAULT_SLOT
     if slot in values:
         raise InvalidRequest(
             f"cloud_init: the slot {slot} of {state.guest.label} is taken by {parse_drive(values[slot]).file}: "
             f"give another one in cloud_init.slot"
         )
-    changes.wish(Wish(slot, f"{wish.storage}:cloudinit"))
+    changes.add(DesiredSetting(slot, f"{desired.storage}:cloudinit"))
 
 
 def cloud_init_drives(values: t.Mapping[str, str]) -> list[str]:
@@ -150,7 +150,7 @@ def cloud_init_drives(values: t.Mapping[str, str]) -> list[str]:
     return [key for key, text in values.items() if DRIVE_KEY.fullmatch(key) and parse_drive(text).is_cloud_init]
 
 
-def _is_password_due(wish: CloudInitWish, state: VmState) -> bool:
+def _is_password_due(desired: DesiredCloudInit, state: GuestState) -> bool:
     if state.origin is Origin.FOUND:
-        return wish.always_set_password or "cipassword" not in state.values
+        return desired.always_set_password or "cipassword" not in state.values
     return state.origin is Origin.CLONED

@@ -18,13 +18,13 @@ from ..._pve.errors import NotFound, PveError
 from ..._pve.guests import QEMU, Guest, GuestHandle, Selector, find_guest, is_absent
 from ..plan import Applier, Outcome, Plan, outcome
 from ..power import PowerRequest, plan_power
-from .birth import Birth, Source, plan_birth_of_clone, plan_creation, read_source
-from .cluster import Cluster
-from .converge import plan_changes
-from .request import VmRequest
-from .state import Origin, config_reader, newborn_status, read_state, state_result
+from ..vm.vm_request import VmRequest
+from .change_plan import plan_changes
+from .creation import Creation, Source, plan_clone, plan_create, read_source
+from .placement import Cluster
+from .state import Origin, config_reader, new_guest_status, read_state, state_result
 
-BIRTH_TASKS = ("qmcreate", "qmclone")
+CREATION_TASKS = ("qmcreate", "qmclone")
 RequestFrom = t.Callable[[Source], VmRequest]
 
 
@@ -55,13 +55,13 @@ def deploy_clone(
     source = find_source(applier.client, template, template_node)
     deployment.template = source.handle.guest
     request = request_from(source)
-    birth = plan_birth_of_clone(request, source)
-    return _deploy(applier, deployment, request, birth)
+    creation = plan_clone(request, source)
+    return _deploy(applier, deployment, request, creation)
 
 
 def deploy_new(applier: Applier, deployment: Deployment, request: VmRequest) -> Outcome:
     """Make a guest that is no clone, and start it; raises as deploy_clone does."""
-    return _deploy(applier, deployment, request, plan_creation(applier.client, request, Cluster((), ())))
+    return _deploy(applier, deployment, request, plan_create(applier.client, request, Cluster((), ())))
 
 
 def find_source(client: PveClient, template: Selector, node: str) -> Source:
@@ -86,20 +86,20 @@ def find_source(client: PveClient, template: Selector, node: str) -> Source:
     return source
 
 
-def _deploy(applier: Applier, deployment: Deployment, request: VmRequest, birth: Birth) -> Outcome:
+def _deploy(applier: Applier, deployment: Deployment, request: VmRequest, creation: Creation) -> Outcome:
     client = applier.client
     if not applier.check_mode:
         deployment.ordered, deployment.changes_before = True, client.changes_sent
         if deployment.on_order is not None:
             deployment.on_order(deployment)
-    made = applier.apply(Plan((birth,)))
-    handle = birth.handle(client)
-    state = birth.expected
+    made = applier.apply(Plan((creation,)))
+    handle = creation.handle(client)
+    state = creation.expected
     if made and any(disk.parts for disk in request.disks) and state.origin is Origin.CLONED:
         # A drive's properties are written together with the name of its volume, which only PVE knows.
-        state = read_state(handle, state.origin, newborn_status(request.selector.name or ""))
+        state = read_state(handle, state.origin, new_guest_status(request.selector.name or ""))
     applier.apply(plan_changes(request, state, config_reader(handle)), handle)
-    start = plan_power(PowerRequest(request.selector, "started"), handle.guest, newborn_status(""))
+    start = plan_power(PowerRequest(request.selector, "started"), handle.guest, new_guest_status(""))
     for plan in (start, *deployment.finish):
         applier.apply(plan, handle)
     guest, _facts = state_result(state)

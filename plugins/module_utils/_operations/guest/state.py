@@ -10,7 +10,7 @@ import enum
 import typing as t
 from dataclasses import dataclass, field
 
-from ..._pve.guests import BIRTH_LOCKS, Guest, GuestHandle
+from ..._pve.guests import CREATION_LOCKS, Guest, GuestHandle
 from ..facts import RUNNING, STOPPED, Pending, Status, guest_result, pending_of, pending_result, read_status, split_tags
 
 # Found in PVE's list of settings without being one.
@@ -28,7 +28,7 @@ class Origin(enum.Enum):
 
 
 @dataclass(frozen=True)
-class VmState:
+class GuestState:
     """What plans are made from.
 
     values are the settings as they will be once all that is pending has come true, current those in effect (of a guest
@@ -79,15 +79,15 @@ class VmState:
         return bool(self.pending or self.not_read) and self.status is not None and self.status.condition == RUNNING
 
 
-def read_state(handle: GuestHandle, origin: Origin = Origin.FOUND, status: Status | None = None) -> VmState:
+def read_state(handle: GuestHandle, origin: Origin = Origin.FOUND, status: Status | None = None) -> GuestState:
     """Read a virtual machine; two requests, or one when its status is known, and more while it is being made."""
     entries = handle.read("pending")
     lock = values_of(entries).get("lock", "")
-    if lock in BIRTH_LOCKS:
-        handle.wait_until_born(lock)
+    if lock in CREATION_LOCKS:
+        handle.wait_until_created(lock)
         entries, status = handle.read("pending"), None
     digest = next((str(entry.get("value")) for entry in entries if entry["key"] == "digest"), "")
-    return VmState(
+    return GuestState(
         handle.guest,
         values_of(entries),
         status or read_status(handle),
@@ -113,7 +113,7 @@ def config_reader(handle: GuestHandle) -> ReadConfig:
     return read_config
 
 
-def newborn_status(name: str) -> Status:
+def new_guest_status(name: str) -> Status:
     """The status of a guest that was made a moment ago and not started."""
     return Status(
         name=name, condition=STOPPED, template=False, lock="", ha_managed=False, ha_state="", uptime=0, tags=()
@@ -139,9 +139,9 @@ def current_of(entries: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
     }
 
 
-def state_result(state: VmState) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+def state_result(state: GuestState) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
     """The guest, and the other facts, as a result returns them; a guest that is not made yet has no vmid."""
-    known = state.status or newborn_status(state.name)
+    known = state.status or new_guest_status(state.name)
     status = known._replace(
         name=state.name or known.name,
         template=state.template,

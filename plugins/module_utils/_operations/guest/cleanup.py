@@ -12,17 +12,26 @@ from ..._pve.client import PveClient
 from ..._pve.commands import LATE_SECONDS
 from ..._pve.deadline import Tries
 from ..._pve.errors import ErrorReason, Locked, PveError, TimedOut, TransportError
-from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, Selector, is_absent
+from ..._pve.guests import (
+    CREATION_LOCKS,
+    QEMU,
+    UNSETTLED_LOCKS,
+    Guest,
+    GuestHandle,
+    Selector,
+    is_absent,
+    is_stub,
+    stub_sentence,
+)
 from ..._pve.numbers import in_full
 from ..._pve.tasks import Upid, parse_upid, stop_task
 from ..plan import Applier
 from ..power import PowerRequest, bring_into_state
-from .deploy import Deployment
+from ..vm.vm_request import VmRequest
+from .deployment import Deployment
 from .removal import plan_removal
-from .request import VmRequest
-from .state import VmState, read_state
-from .stub import UNSETTLED_LOCKS, is_stub, stub_sentence
-from .unfinished import BIRTH_TASKS
+from .state import GuestState, read_state
+from .unfinished import CREATION_TASKS
 
 CLONE, CREATE = "qmclone", "qmcreate"
 MOST_TASKS = 500
@@ -93,7 +102,7 @@ class _TakeDown:
         upids = [parse_upid(text) for text in sorted(self.client.own_upids)]
         for upid in upids:
             stop_task(self.client, upid, self.asked_before)
-        return any(upid.type in BIRTH_TASKS for upid in upids)
+        return any(upid.type in CREATION_TASKS for upid in upids)
 
     def _stop_lost(self) -> bool:
         """Stop the task that makes the guest, whose UPID was lost on the way, if there is only one that it can be."""
@@ -102,7 +111,7 @@ class _TakeDown:
         if not _is_locked(self.handle):
             return False
         wanted = (CLONE if template else CREATE, str(vmid), self.client.identity)
-        tasks = _active_births(self.client, node)
+        tasks = _active_creations(self.client, node)
         mine = [upid for upid in tasks if (upid.type, upid.id, upid.user) == wanted]
         if len(mine) != 1:
             return False
@@ -115,7 +124,7 @@ class _TakeDown:
         return ""
 
 
-def remove_remnant(applier: Applier, handle: GuestHandle, state: VmState) -> None:
+def remove_remnant(applier: Applier, handle: GuestHandle, state: GuestState) -> None:
     """Stop and destroy a guest that never came to be an instance, with its volumes; one that vanishes is gone."""
     selector = Selector(handle.guest.vmid, kind=QEMU)
     try:
@@ -139,10 +148,10 @@ def settled_config(handle: GuestHandle) -> dict[str, t.Any] | None:
         config = _read(handle)
         if config is None or config.get("lock") not in UNSETTLED_LOCKS:
             return config
-        if config.get("lock") in BIRTH_LOCKS and not _active_births(client, handle.guest.node):
+        if config.get("lock") in CREATION_LOCKS and not _active_creations(client, handle.guest.node):
             # The task may have ended right before that was asked.
             config = _read(handle)
-            if config is None or config.get("lock") not in BIRTH_LOCKS:
+            if config is None or config.get("lock") not in CREATION_LOCKS:
                 return config
             raise Locked(stub_sentence(handle.guest.vmid, handle.guest.node))
         tries = tries or client.deadline.tries(client.deadline.remaining)
@@ -164,11 +173,11 @@ def _read(handle: GuestHandle) -> dict[str, t.Any] | None:
 
 def _is_locked(handle: GuestHandle) -> bool:
     config = _read(handle)
-    return config is not None and config.get("lock") in BIRTH_LOCKS
+    return config is not None and config.get("lock") in CREATION_LOCKS
 
 
-def _active_births(client: PveClient, node: str) -> list[Upid]:
+def _active_creations(client: PveClient, node: str) -> list[Upid]:
     """The tasks that make guests on the node right now, as far as the caller may see them."""
     entries: t.Iterable[t.Mapping[str, t.Any]] = client.read("nodes", node, "tasks", source="active", limit=MOST_TASKS)
     upids = (parse_upid(str(entry["upid"])) for entry in entries)
-    return [upid for upid in upids if upid.type in BIRTH_TASKS]
+    return [upid for upid in upids if upid.type in CREATION_TASKS]

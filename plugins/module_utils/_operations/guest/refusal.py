@@ -18,12 +18,12 @@ from ..._pve.guests import QEMU, GuestHandle
 from ..._pve.vm_config import DRIVE_KEY
 from ..facts import Pending
 from ..plan import Applier, Change
-from .converge import VmStep
-from .disks import parse_drive
-from .state import Origin, VmState, read_state
+from ..vm.disks import parse_drive
+from .change_plan import GuestStep
+from .state import GuestState, Origin, read_state
 
 
-def take_back(applier: Applier, handle: GuestHandle, before: VmState, step: VmStep, error: PveError) -> PveError:
+def take_back(applier: Applier, handle: GuestHandle, before: GuestState, step: GuestStep, error: PveError) -> PveError:
     """Take back what a step that failed has left pending; the error that says so, and what was changed all the same.
 
     before is the guest before the step. What cannot be taken back, or was applied, is noted in the applier.
@@ -50,14 +50,14 @@ def _extended(error: PveError, words: str) -> PveError:
 class _Remains:
     """The guest after a step that failed."""
 
-    def __init__(self, applier: Applier, handle: GuestHandle, before: VmState, step: VmStep) -> None:
+    def __init__(self, applier: Applier, handle: GuestHandle, before: GuestState, step: GuestStep) -> None:
         self.applier = applier
         self.handle = handle
         self.before = before
         self.step = step
         self.now = self._read()
 
-    def _read(self) -> VmState:
+    def _read(self) -> GuestState:
         return read_state(self.handle, Origin.WRITTEN, self.before.status)
 
     def take_back(self, error: PveError) -> PveError:

@@ -11,17 +11,17 @@ import typing as t
 from ..._pve.commands import Command
 from ..._pve.errors import ErrorReason, InvalidRequest, PveError
 from ..._pve.guests import QEMU, GuestHandle, is_absent
-from ..plan import Applier, Change, Plan, Step
+from ..plan import Applier, Change, Plan, PlanStep
 from ..power import PowerRequest, bring_into_state
-from .request import VmRequest
-from .state import VmState, read_state
+from ..vm.vm_request import VmRequest
+from .state import GuestState, read_state
 
 _IS_RUNNING = "is running - destroy failed"
 # What makes a guest this one and no other, should its number be given to another meanwhile.
 _IDENTITY = ("smbios1", "vmgenid", "meta")
 
 
-def remove_vm(applier: Applier, handle: GuestHandle, request: VmRequest, state: VmState) -> None:
+def remove_vm(applier: Applier, handle: GuestHandle, request: VmRequest, state: GuestState) -> None:
     """Stop the guest, if that is allowed, and destroy it; raises a PveError and then has changed nothing or little."""
     _check_removable(request, state)
     _stop(applier, handle, request, state)
@@ -35,13 +35,13 @@ def remove_vm(applier: Applier, handle: GuestHandle, request: VmRequest, state: 
         applier.apply(plan_removal(request, state, handle), handle)
 
 
-def _stop(applier: Applier, handle: GuestHandle, request: VmRequest, state: VmState) -> None:
+def _stop(applier: Applier, handle: GuestHandle, request: VmRequest, state: GuestState) -> None:
     if state.running and state.status is not None:
         stop = PowerRequest(request.selector, "stopped", stop_method="stop")
         bring_into_state(applier, handle, state.status, stop)
 
 
-def _check_removable(request: VmRequest, state: VmState) -> None:
+def _check_removable(request: VmRequest, state: GuestState) -> None:
     label, node = state.guest.label, state.guest.node
     if state.running and not request.force:
         raise InvalidRequest(f"{label} on node {node} runs: stop it first, or set force to pull its plug")
@@ -51,7 +51,7 @@ def _check_removable(request: VmRequest, state: VmState) -> None:
         raise InvalidRequest(f"{label} on node {node} is an HA resource: set purge to remove it from HA, too")
 
 
-def plan_removal(request: VmRequest, state: VmState, handle: GuestHandle | None = None) -> Plan:
+def plan_removal(request: VmRequest, state: GuestState, handle: GuestHandle | None = None) -> Plan:
     """The plan that destroys a stopped guest."""
     guest = state.guest
     form = {
@@ -69,7 +69,7 @@ def plan_removal(request: VmRequest, state: VmState, handle: GuestHandle | None 
         accepts=frozenset({ErrorReason.GUEST_ABSENT}),
     )
     before = {"vmid": guest.vmid, "name": state.name, "node": guest.node}
-    return Plan((Step(f"delete {guest.label} on node {guest.node}", command, (Change("guest", before, None),)),))
+    return Plan((PlanStep(f"delete {guest.label} on node {guest.node}", command, (Change("guest", before, None),)),))
 
 
 def _is_gone(handle: GuestHandle, before: t.Mapping[str, str]) -> bool:

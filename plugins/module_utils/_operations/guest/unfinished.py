@@ -10,10 +10,10 @@ import typing as t
 
 from ..._pve.client import PveClient
 from ..._pve.errors import PveError
-from ..._pve.guests import BIRTH_LOCKS, QEMU, Guest, GuestHandle, is_absent, read_guests
+from ..._pve.guests import CREATION_LOCKS, QEMU, Guest, GuestHandle, is_absent, read_guests
 from ..._pve.tasks import parse_upid
 
-BIRTH_TASKS = frozenset({"qmcreate", "qmclone", "qmrestore"})
+CREATION_TASKS = frozenset({"qmcreate", "qmclone", "qmrestore"})
 PAUSE_SECONDS = 0.5
 
 
@@ -56,7 +56,7 @@ def _name_of(client: PveClient, guest: Guest) -> str:
 
 
 def _may_be_unnamed(guest: Guest) -> bool:
-    return guest.kind == QEMU and guest.lock in BIRTH_LOCKS
+    return guest.kind == QEMU and guest.lock in CREATION_LOCKS
 
 
 def _has_name(client: PveClient, guest: Guest) -> bool:
@@ -71,4 +71,4 @@ def _has_name(client: PveClient, guest: Guest) -> bool:
 def _makes_guests(client: PveClient, node: str) -> bool:
     entries: t.Iterable[t.Mapping[str, t.Any]] = client.read("nodes", node, "tasks", source="active")
     upids = (parse_upid(str(entry["upid"])) for entry in entries)
-    return any(upid.type in BIRTH_TASKS and upid.user == client.identity for upid in upids)
+    return any(upid.type in CREATION_TASKS and upid.user == client.identity for upid in upids)

@@ -11,9 +11,9 @@ from ..._pve.guests import LXC, GuestHandle
 from ..._pve.tasks import find_own_task, wait_for_task
 from ..facts import RUNNING, Status, guest_result, listed_result, pending_result, read_pending, read_status
 from ..plan import Applier, Outcome, outcome
-from .facts import select_snapshots
 from .planning import plan_snapshots
-from .request import SnapshotRequest
+from .snapshot_request import SnapshotRequest
+from .snapshot_tree import select_snapshots
 
 # PVE starts the guest in a task of its own, which begins when the rollback is over.
 START_SECONDS = 5.0

@@ -10,9 +10,9 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ..._pve.client import PveClient
-from ..._pve.guests import BIRTH_LOCKS, Guest, GuestHandle, Selector, get_guest
+from ..._pve.guests import CREATION_LOCKS, Guest, GuestHandle, Selector, get_guest
 from ..facts import read_status
-from ..selection import check_name
+from ..selection import confirm_name
 
 # PVE's own entry for the guest as it is now; it is no snapshot.
 CURRENT = "current"
@@ -149,7 +149,7 @@ class SnapshotTarget:
         if self.selector.name is None or self.confirmed:
             return
         name = read_status(self.handle).name
-        check_name(self.handle.guest, name, self.selector)
+        confirm_name(self.handle.guest, name, self.selector)
         self.handle.guest = self.handle.guest._replace(name=name)
         self.confirmed = True
 
@@ -165,8 +165,8 @@ def select_snapshots(client: PveClient, selector: Selector, guests: t.Sequence[G
     Raises NotFound, Ambiguous or InvalidRequest.
     """
     handle = GuestHandle(client, get_guest(client, selector, guests))
-    if handle.guest.lock in BIRTH_LOCKS:
-        handle.wait_until_born(handle.guest.lock)
+    if handle.guest.lock in CREATION_LOCKS:
+        handle.wait_until_created(handle.guest.lock)
     target = SnapshotTarget(handle, selector, Snapshots())
     if handle.guest.name != selector.name:
         target.confirm_name()

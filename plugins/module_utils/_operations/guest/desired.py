@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Wishes: what a request wants one key of the configuration to say."""
+"""What a request desires one key of the configuration to say."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.numbers import in_full
-from ..._pve.vm_config import Meaning, meaning_of, split_ssh_keys
+from ..._pve.vm_config import ValueType, split_ssh_keys, value_type_of
 
 MASK = "********"
 
 
 @dataclass(frozen=True)
-class Wish:
+class DesiredSetting:
     """One key as it shall be: a whole text, or some of its parts while the others stay as they are."""
 
     key: str
@@ -26,21 +26,21 @@ class Wish:
     parts: t.Mapping[str, str | None] | None = None
     secret: bool = False
     # When two values are the same, for a key where that depends on more than the key.
-    meaning: Meaning | None = None
+    value_type: ValueType | None = None
 
     def target(self, current: str | None) -> str | None:
         """The value to send, given the current one; None when the key shall not be set."""
         if self.parts is None:
             return self.text
-        form = meaning_of(self.key).write
+        form = value_type_of(self.key).write
         if form is None:
             raise TypeError(f"{self.key} is no property string")
         return form.merge(current, self.parts) or None
 
     def is_met_by(self, current: str | None) -> bool:
-        """Whether the guest would not differ if the wish were carried out."""
-        meaning = self.meaning or meaning_of(self.key)
-        return not self.secret and meaning.same(current, self.target(current))
+        """Whether the guest would not differ if this were carried out."""
+        value_type = self.value_type or value_type_of(self.key)
+        return not self.secret and value_type.same(current, self.target(current))
 
     def shown(self, text: str | None) -> str | None:
         """The value as the diff may show it."""
