@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -69,6 +71,14 @@ class EmbeddedBase(FakePve):  # type: ignore[misc]
         self.internal_errors: list[BaseException] = []
         self.max_requests = 0
         self.certfile = ""
+        self._directory: Path | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Where the content of all nodes' files is, and what uploads leave in /var/tmp."""
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="embedded-pve-files-"))
+        return self._directory
 
     async def acquire(self, vm: Any, holder: str, wait: float | None = None) -> None:
         """Take the guest's lock file, waiting as PVE::Tools::lock_file does."""

@@ -11,6 +11,7 @@ import concurrent.futures
 import copy
 import hashlib
 import re
+import secrets
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterable
@@ -230,6 +231,37 @@ class PveHandle:
     def add_file(self, storage: str, name: str, content: str, **options: Any) -> None:
         """A file, as in add_file("local", "iso/a.iso", "iso", node="pve2"): without a node every node has it."""
         self.call(lambda: seed.add_file(self.server, storage, name, content, **options))
+
+    def put_file(self, storage: str, name: str, content: bytes, node: str = "pve1") -> None:
+        """A file with content, as in put_file("local", "iso/a.iso", b"...")."""
+
+        def put() -> None:
+            path = self.server.directory / secrets.token_hex(8)
+            path.write_bytes(content)
+            self.server.put_file(storage, node, name, path)
+
+        self.call(put)
+
+    def file_content(self, storage: str, name: str, node: str = "pve1") -> bytes | None:
+        """What a file holds on a node; None when there is none."""
+        path = self.call(lambda: self.server.file_of(storage, node, name))
+        return None if path is None else path.read_bytes()
+
+    def leftovers(self) -> list[str]:
+        """Files of uploads and downloads that were begun and are no volumes."""
+        directory = self.call(lambda: self.server.directory)
+        return sorted(path.name for path in directory.glob("*") if re.match(r"pveupload-|.*\.tmp_dwnl\.", path.name))
+
+    def add_appliance(self, template: str, location: str, content: bytes) -> None:
+        """An entry in PVE's list of appliances."""
+        entry = {
+            "template": template,
+            "package": template.partition("_")[0],
+            "location": location,
+            "sha512sum": hashlib.sha512(content).hexdigest(),
+            "type": "lxc",
+        }
+        self.call(lambda: self.server.appliances.__setitem__(template, entry))
 
     def set_bridges(self, node: str, *bridges: str) -> None:
         self.call(lambda: self.server.bridges.__setitem__(node, list(bridges)))

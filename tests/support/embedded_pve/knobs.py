@@ -45,6 +45,12 @@ class Knobs:
     """Seconds between the rounds of the HA manager, which take a service from one state to the next; 0 acts at once."""
     ha_groups: bool = False
     """As before PVE 9: HA has groups, and no rules."""
+    trusted_authority: str = ""
+    """A file of authorities whose web servers PVE downloads from."""
+    download_tries: int = 2
+    """How often a download that breaks off is begun (wget: 20 times, in two minutes and more)."""
+    skopeo: bool = True
+    """The node has the program that fetches images from registries."""
     silent_agent_seconds: float = 0.0
     """Seconds a silent guest agent keeps a call waiting (a real node: 3)."""
     local_node: str = ""

@@ -15,11 +15,15 @@ import fakepve.server
 from fakepve.model import PveError
 from fakepve.server import collect
 
+from .multipart import UPLOADED
+
 
 async def request_parameters(request: Any) -> dict[str, Any]:
     """Query and body; "name=" is the empty string (20-create.json: empty name)."""
     values: dict[str, Any] = collect(request.query.items())
     body = await request.read()
+    if UPLOADED in request:
+        return {**values, **request[UPLOADED].fields}
     if not body or request.content_type == "multipart/form-data":
         return values
     if request.content_type == "application/json":
@@ -55,3 +59,15 @@ def parse_boolean(text: str) -> str | None:
 # A parameter of its own may not (PVE::JSONSchema::check_type).
 fakepve.schema.parse_boolean = parse_boolean
 fakepve.schema.TRUE, fakepve.schema.FALSE = ("1",), ("0",)
+
+
+def _without_empty_lists_of_choices() -> None:
+    """`compression` of a download has a list of choices that PVE itself leaves undefined: it takes any text there."""
+    for methods in fakepve.schema.load().paths.values():
+        for method in methods.values():
+            for row in ((method.get("parameters") or {}).get("properties") or {}).values():
+                if isinstance(row, dict) and "enum" in row and row["enum"] is None:
+                    del row["enum"]
+
+
+_without_empty_lists_of_choices()

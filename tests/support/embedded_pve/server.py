@@ -14,7 +14,8 @@ from .ha import HighAvailability
 from .networks import Networks
 from .older import Older
 from .strict_http import StrictHttp
+from .transfers import Transfers
 
 
-class EmbeddedPve(Older, StrictHttp, Access, Agent, HighAvailability, Clone, Disks, Networks):
+class EmbeddedPve(Older, StrictHttp, Access, Agent, HighAvailability, Clone, Disks, Networks, Transfers):
     """One cluster; see the parts for what each corrects."""

@@ -26,6 +26,7 @@ from fakepve.server import API, EXTJS, FORMATS, collect, error
 
 from tests.support import canaries
 
+from . import multipart
 from .base import UNAUTHENTICATED, UPGRADED, EmbeddedBase, parameter_error
 from .consoles.websocket import Taken
 from .faults import Book, Fault, Hook
@@ -100,8 +101,10 @@ class StrictHttp(EmbeddedBase):
     async def _front(self, request: Any) -> web.StreamResponse:
         """Everything between the socket and the API call."""
         refusal = self._refused_by_the_parser(request)
-        body = b"" if refusal else await request.read()
         path = self._normalised(request)
+        if refusal is None and multipart.is_upload(request) and path.endswith("/upload"):
+            refusal = await self._receive(request)
+        body = b"" if refusal else await request.read()
         number = self._begin(request, path, body)
         request[UPGRADED] = lambda: self.recorder.finish(number, 101)
         if refusal is None and len(body) > BODY_LIMIT and "multipart" not in request.content_type:
@@ -125,6 +128,17 @@ class StrictHttp(EmbeddedBase):
         if self.recorder.requests_on(self.recorder.connection_of(request.protocol)) >= REQUESTS_PER_CONNECTION:
             response.force_close()
         return self._finish(request, number, response)
+
+    async def _receive(self, request: Any) -> web.Response | None:
+        """Read an upload into a file of the node; the answer when it cannot be read."""
+        try:
+            upload = await multipart.receive(request, self.directory)
+        except PveError as problem:
+            return bare(problem.status, problem.message)
+        request[multipart.UPLOADED] = upload
+        # What is left of the request, for everybody else.
+        request._read_bytes = b""
+        return None
 
     def _run_hooks(self, method: str, path: str) -> None:
         for hook in self.hooks.take(method, path, lambda _: True):
@@ -168,7 +182,7 @@ class StrictHttp(EmbeddedBase):
             method=request.method,
             path=urllib.parse.unquote(path),
             query=collect(request.query.items()),
-            form=self._form(request, body),
+            form=request[multipart.UPLOADED].fields if multipart.UPLOADED in request else self._form(request, body),
             headers=dict(request.headers),
             connection=self.recorder.connection_of(request.protocol),
             status=0,

@@ -35,6 +35,8 @@ def is_cloudinit(volume: str) -> bool:
 
 def is_on(volume: dict[str, Any], node: str | None) -> bool:
     """Whether the node has the volume: one that names a node is on that one's disks only."""
+    if node is not None and "copies" in volume:
+        return node in volume["copies"]
     return node is None or volume.get("node") in (None, node)
 
 
