@@ -11,8 +11,8 @@ import uuid
 
 from ..._operations.facts import STOPPED, split_tags
 from ..._operations.guest.cleanup import take_down
-from ..._operations.guest.creation import Source
-from ..._operations.guest.deployment import Deployment, deploy_clone, deploy_new, find_source
+from ..._operations.guest.creation import Source, find_source
+from ..._operations.guest.deployment import Deployment, deploy
 from ..._operations.guest.ensure_guest import converge
 from ..._operations.guest.placement import check_clone_target, read_cluster
 from ..._operations.ha import Place, find_place, plan_ha
@@ -41,7 +41,7 @@ def create(run: Run) -> dict[str, t.Any]:
     details, instance = run.details, run.instance
     check_vmid("proxmox_vmid", run.vmid)
     order = Order(instance, details, run.vmid, uuid.uuid4().hex, run.node)
-    deployment = Deployment(run.vmid, run.node, order.deployment, finish=_after_start(run), on_order=run.ordered)
+    deployment = Deployment(run.vmid, run.node, order.deployment, finish=_after_start(run), on_request=run.ordered)
     request = install_request(order) if _is_iso(run) else None
     check_guest_name(run)
     if request is not None:
@@ -52,11 +52,11 @@ def create(run: Run) -> dict[str, t.Any]:
     if run.dry_run and not is_free(run, run.vmid):
         raise AlreadyExists(f"guest {run.vmid} is there already")
     try:
-        if request is not None:
-            deploy_new(applier, deployment, request)
-        else:
-            template, node = _template(run)
-            deploy_clone(applier, deployment, template, node, lambda source: _clone(run, order, source))
+        source = None
+        if request is None:
+            source = find_source(run.client, *_template(run))
+            request = _clone(run, order, source)
+        deploy(applier, deployment, request, source)
     except BaseException as error:
         run.enter_margin()
         # Until it is known: whatever ends this must not be taken for a good end.
@@ -132,7 +132,7 @@ def _explained(run: Run, deployment: Deployment, error: BaseException) -> PveErr
     """The failure in the words of somebody who knows what was wanted; None when it is clear as it is."""
     if isinstance(error, Refused) and "uses local storage" in error.cause.pve_message:
         return _too_far(run)
-    if isinstance(error, TimedOut) and deployment.ordered and not run.left_behind:
+    if isinstance(error, TimedOut) and deployment.requested and not run.left_behind:
         upid = f" during {parse_upid(error.cause.upid).type}" if error.cause.upid else ""
         return TimedOut(
             f"the wait of {run.wait:g} s was too short{upid}: everything that was made till then was removed"

@@ -218,7 +218,7 @@ class Recovery:
                 int(facts["vmid"]),
                 facts["node"],
                 facts["deployment"],
-                ordered=True,
+                requested=True,
                 template=Guest(int(template[0]), str(template[1]), QEMU) if template else None,
             )
             return take_down(client, deployment, None, age=entry.age)

@@ -44,7 +44,7 @@ def take_down(client: PveClient, deployment: Deployment, error: BaseException | 
     what the deployment ended with, when that is known. age is how many seconds ago it began, for one that somebody else
     may have begun to take down.
     """
-    if not deployment.ordered or (isinstance(error, PveError) and error.pve_reason is ErrorReason.EXISTS):
+    if not deployment.requested or (isinstance(error, PveError) and error.pve_reason is ErrorReason.EXISTS):
         return ""
     if age is None and client.changes_sent == deployment.changes_before:
         return ""

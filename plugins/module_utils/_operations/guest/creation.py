@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
 from ..._pve.errors import AlreadyExists, Ambiguous, ErrorReason, InvalidRequest, NotFound, PermissionDenied, PveError
-from ..._pve.guests import CREATION_LOCKS, QEMU, Guest, GuestHandle, get_guest
+from ..._pve.guests import CREATION_LOCKS, QEMU, Guest, GuestHandle, Selector, find_guest, get_guest, is_absent
 from ..._pve.tasks import Task
 from ..._pve.turns import Places
 from ..._pve.vm_config import DRIVE_KEY, SMBIOS, value_type_of
@@ -25,7 +25,7 @@ from ..vm.disks import parse_drive
 from ..vm.vm_request import CloneOptions, VmRequest
 from .change_plan import plan_changes
 from .config_plan import config_changes
-from .placement import Cluster, check_clone_target, choose_node, needs_of
+from .placement import NO_CLUSTER, Cluster, check_clone_target, choose_node, needs_of
 from .state import GuestState, Origin
 
 # Each try costs two requests; as many parallel runs can take numbers from each other.
@@ -130,7 +130,7 @@ def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Cr
     return plan_clone(request, read_source(GuestHandle(client, guest), request.clone), cluster)
 
 
-def plan_create(client: PveClient, request: VmRequest, cluster: Cluster) -> Creation:
+def plan_create(client: PveClient, request: VmRequest, cluster: Cluster = NO_CLUSTER) -> Creation:
     """Plan a guest that is no clone; reads only when the request names no node."""
     empty = GuestState(Guest(request.selector.vmid or 0, request.node or "", QEMU))
     disks = disk_changes(request.disks, request.state_disks, empty)
@@ -187,6 +187,28 @@ def read_source(handle: GuestHandle, clone: CloneOptions | None = None) -> Sourc
     query = {"snapshot": clone.snapshot} if clone and clone.snapshot else {}
     values = {key: str(value) for key, value in handle.read("config", **query).items() if key != "digest"}
     return Source(handle, values)
+
+
+def find_source(client: PveClient, template: Selector, node: str) -> Source:
+    """Find the template, on this node first, and read it; raises NotFound or Ambiguous.
+
+    A name means templates only: what is none may be called as whoever it belongs to likes.
+    """
+    try:
+        if template.vmid is not None:
+            return read_source(GuestHandle(client, Guest(template.vmid, node, QEMU)))
+        guest = find_guest(client, template._replace(template=True), node=node)
+    except PveError as error:
+        if not is_absent(error):
+            raise
+        guest = None
+    if guest is None:
+        raise NotFound(f"there is no {template._replace(template=True)} that {client.identity} can see")
+    source = read_source(GuestHandle(client, guest))
+    found = (source.values.get("name"), source.values.get("template"))
+    if template.name is not None and found != (template.name, "1"):
+        raise NotFound(f"{guest.label} on node {guest.node} was the {template} until a moment ago: try again")
+    return source
 
 
 def plan_clone(request: VmRequest, source_guest: Source, cluster: Cluster | None = None) -> Creation:

@@ -12,6 +12,7 @@ from ..._pve.client import PveClient
 from ..._pve.deadline import Tries
 from ..._pve.errors import Ambiguous, ErrorReason, NotFound, PveError, Refused
 from ..._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, read_guests
+from ..._pve.vm_config import DRIVE_KEY
 from ..plan import Applier, Outcome, Plan, outcome
 from ..selection import confirm_name
 from ..vm.disk_plan import DiskProgress
@@ -24,7 +25,7 @@ from .placement import Cluster, read_cluster
 from .pools import see_pool
 from .refusal import take_back
 from .removal import plan_removal, remove_vm
-from .state import GuestState, config_reader, new_guest_status, read_state, state_result
+from .state import GuestState, Origin, config_reader, new_guest_status, read_state, state_result
 from .tag_style import with_tag_style
 from .unfinished import find_rival, wait_for_unfinished
 
@@ -41,20 +42,36 @@ def ensure_vm(applier: Applier, request: VmRequest) -> Outcome:
     found = _find(applier, request, cluster)
     if request.state == "absent":
         return _ensure_absent(applier, request, found)
-    handle: GuestHandle | None
     if found:
         handle, state = found
         request = with_image_sizes(applier.client, request, found[0].guest.node, {**state.in_effect, **state.values})
     else:
         creation = plan_creation(applier.client, request, cluster)
         request = with_image_sizes(applier.client, request, creation.node, creation.expected.values)
-        handle, state = _create(applier, request, cluster, creation)
-    if handle is None:
-        applier.apply(plan_changes(with_tag_style(applier.client, request, state), state))
-    else:
-        known = len(applier.changes)
-        state = converge(applier, request, handle, see_pool(handle, request, state))
-        state = bring_about(applier, request, handle, state, applier.changes[known:])
+        if applier.check_mode:
+            return _result(applier, create_guest(applier, request, creation)[1])
+        handle, state = _create_and_read(applier, request, cluster, creation)
+    known = len(applier.changes)
+    state = converge(applier, request, handle, see_pool(handle, request, state))
+    return _result(applier, bring_about(applier, request, handle, state, applier.changes[known:]))
+
+
+def create_guest(applier: Applier, request: VmRequest, creation: Creation) -> tuple[GuestHandle, GuestState]:
+    """Make a guest that is certainly new, and configure it by what is known of it unread; raises a PveError."""
+    made = applier.apply(Plan((creation,)))
+    handle, state = creation.handle(applier.client), creation.expected
+    request = with_tag_style(applier.client, request, state)
+    plan = plan_changes(request, state, config_reader(handle))
+    written = {key for step in plan.steps for key in step.keys if DRIVE_KEY.fullmatch(key)}
+    if made and state.origin is Origin.CLONED and written & set(state.values):
+        # A drive's properties are written together with the name of its volume, which only PVE knows.
+        state = read_state(handle, state.origin, new_guest_status(state.name))
+        plan = plan_changes(request, state, config_reader(handle))
+    applier.apply(plan, handle)
+    return handle, state
+
+
+def _result(applier: Applier, state: GuestState) -> Outcome:
     guest, facts = state_result(state)
     return outcome(applier, guest, **facts)
 
@@ -112,13 +129,12 @@ def _ensure_absent(applier: Applier, request: VmRequest, found: tuple[GuestHandl
     return outcome(applier, guest)
 
 
-def _create(
+def _create_and_read(
     applier: Applier, request: VmRequest, cluster: Cluster, creation: Creation
-) -> tuple[GuestHandle | None, GuestState]:
-    """Make the guest; in check mode there is no handle, only the guest as it would be."""
+) -> tuple[GuestHandle, GuestState]:
+    """Make the guest, and look at it; raises Ambiguous when another run has made one of its name at the same time."""
     client, began = applier.client, applier.client.deadline.remaining
-    if not applier.apply(Plan((creation,))):
-        return None, creation.expected
+    applier.apply(Plan((creation,)))
     handle = creation.handle(client)
     try:
         state = read_state(handle, creation.expected.origin, new_guest_status(creation.expected.name))

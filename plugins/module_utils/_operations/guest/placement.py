@@ -72,6 +72,9 @@ class Cluster:
             raise NotFound(f"there is no node {name}: the cluster has {', '.join(sorted(self.node_names))}")
 
 
+NO_CLUSTER = Cluster((), ())
+
+
 def read_cluster(client: PveClient) -> Cluster:
     """Read the guests and the nodes; one request."""
     resources = client.read("cluster", "resources")
