@@ -14,7 +14,7 @@ import typing as t
 import warnings
 
 from .answer import encode, failure, success
-from .host import Host, Interrupted
+from .call_context import CallContext, CallInterrupted
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # CloudStack's own first argument is the action: it can never ask for a dry run, which makes nothing of its request.
@@ -32,7 +32,7 @@ def main(argv: t.Sequence[str], policy_file: str, log_file: str, service: str = 
     try:
         for number in _SIGNALS:
             signal.signal(number, _interrupt)
-        document = carry_out(argv, policy_file, log_file, started, Host(os.environ, service, expects_relay))
+        document = carry_out(argv, policy_file, log_file, started, CallContext(os.environ, service, expects_relay))
     except BaseException as error:  # noqa: BLE001 - CloudStack gets an answer, whatever happens
         document = failure(error)
     line, exit_code = finish(document)
@@ -40,7 +40,9 @@ def main(argv: t.Sequence[str], policy_file: str, log_file: str, service: str = 
     return exit_code
 
 
-def carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: float, host: Host) -> dict[str, t.Any]:
+def carry_out(
+    argv: t.Sequence[str], policy_file: str, log_file: str, started: float, context: CallContext
+) -> dict[str, t.Any]:
     """Carry out one action and return the document that answers it, whatever happens.
 
     argv is that of the executable, started the moment on the monotonic clock at which it was started.
@@ -58,12 +60,12 @@ def carry_out(argv: t.Sequence[str], policy_file: str, log_file: str, started: f
     from .run import Run
 
     wait = argv[3] if len(argv) > 3 else ""
-    run = Run(action.name, wait, policy_file, log_file, started, host, dry_run)
+    run = Run(action.name, wait, policy_file, log_file, started, context, dry_run)
     document: dict[str, t.Any] = {}
     try:
         run.open(argv[2] if len(argv) > 2 else "")
         document = success(run.told(action.load()(run)))
-    except Interrupted as error:
+    except CallInterrupted as error:
         document = failure(PveError(str(error)), run.secrets, run.left_behind)
     except BaseException as error:  # noqa: BLE001
         document = failure(error, run.secrets, run.left_behind)
@@ -94,7 +96,7 @@ def _interrupt(number: int, _frame: t.Any) -> t.NoReturn:
     # Taking down what was made is not to be interrupted as well.
     for other in _SIGNALS:
         signal.signal(other, signal.SIG_IGN)
-    raise Interrupted(f"ended by signal {number}")
+    raise CallInterrupted(f"ended by signal {number}")
 
 
 def _reserve_output() -> int:

@@ -14,9 +14,9 @@ from .._pve.connection import ConnectionOptions, connection_options
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, PveError
 from .answer import shorten
+from .call_context import CallContext
 from .callers import check_caller
 from .details import Details, resolve_details
-from .host import Host
 from .log import DEFAULT_MAX_BYTES, Log
 from .payload import Instance, Payload, read_payload
 from .policy import read_policy
@@ -42,21 +42,21 @@ class BridgeClient(PveClient):
     """A client that counts its requests, and tells the log of them when debugging."""
 
     def __init__(
-        self, options: ConnectionOptions, deadline: Deadline, log: Log, host: Host, dry_run: bool = False
+        self, options: ConnectionOptions, deadline: Deadline, log: Log, context: CallContext, dry_run: bool = False
     ) -> None:
-        super().__init__(options, deadline, host.connect(options))
+        super().__init__(options, deadline, context.connect(options))
         self._dry_run = dry_run
         self.requests = 0
-        self.own_upids = host.own_upids()
+        self.own_upids = context.own_upids()
         self._log = log
-        self._host = host
+        self._context = context
 
     def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:
         if self._dry_run and method != "GET":
             raise RuntimeError(f"a dry run must not send {method} /{'/'.join(str(part) for part in path)}")
         began, result = time.monotonic(), "ok"
         try:
-            with self._host.turn(self.deadline):
+            with self._context.turn(self.deadline):
                 self.requests += 1
                 return super()._send(method, path, form)
         except PveError as error:
@@ -70,7 +70,7 @@ class BridgeClient(PveClient):
             )
 
     def close(self) -> None:
-        self._host.disconnect(self._transport)
+        self._context.disconnect(self._transport)
 
 
 class Run:
@@ -86,13 +86,13 @@ class Run:
         policy_file: str,
         log_file: str,
         started: float,
-        host: Host,
+        context: CallContext,
         dry_run: bool = False,
     ) -> None:
         self.action = action
         self.dry_run = dry_run
-        self.host = host
-        self.log = Log(log_file, debug=host.environment.get(DEBUG_VARIABLE, "") not in ("", "0", "false"))
+        self.context = context
+        self.log = Log(log_file, debug=context.environment.get(DEBUG_VARIABLE, "") not in ("", "0", "false"))
         self.policy_file = policy_file
         self.secrets: set[str] = set()
         # What the user has to know of besides the failure itself.
@@ -110,7 +110,7 @@ class Run:
 
     def open(self, payload_file: str) -> None:
         """Read the payload and the site policy; raises InvalidRequest."""
-        self.payload = read_payload(payload_file, self.host.payload_stream)
+        self.payload = read_payload(payload_file, self.context.payload_stream)
         policy = read_policy(self.policy_file)
         self.log.debug = self.log.debug or policy.get("log_debug") is True
         most = policy.get("log_max_bytes")
@@ -119,7 +119,7 @@ class Run:
             self._keep_secret(section.get("secret"))
         self._details = resolve_details(self.payload, policy)
         check_caller(self._details, self.payload.caller, self.action)
-        self.host.opened(self)
+        self.context.opened(self)
 
     @property
     def elapsed(self) -> float:
@@ -157,7 +157,7 @@ class Run:
     def client(self) -> BridgeClient:
         """The session with PVE; the first request opens its connection."""
         if self._client is None:
-            self._client = BridgeClient(self.connection(), self.deadline, self.log, self.host, self.dry_run)
+            self._client = BridgeClient(self.connection(), self.deadline, self.log, self.context, self.dry_run)
         return self._client
 
     @property
@@ -169,8 +169,8 @@ class Run:
         import copy
 
         run = copy.copy(self)
-        run.host, run._client = self.host.afterwards(), None
-        run.deadline = run.host.deadline(seconds)
+        run.context, run._client = self.context.afterwards(), None
+        run.deadline = run.context.deadline(seconds)
         return run
 
     def applier(self) -> Applier:
@@ -198,13 +198,13 @@ class Run:
     def enter_margin(self) -> None:
         """Give what is left until CloudStack kills the process to taking things down."""
         left = self.wait - self.elapsed - self.margin * LAST_WORDS_SHARE
-        self.deadline = self._deadline(self.host.last_seconds(left))
+        self.deadline = self._deadline(self.context.last_seconds(left))
         if self._client is not None:
             self._client.deadline = self.deadline
 
     def ordered(self, deployment: Deployment) -> None:
         """Say that PVE is asked for a guest next, which is to be taken down when the run comes to a bad end."""
-        self.host.ordered(self, deployment)
+        self.context.ordered(self, deployment)
 
     def log_trouble(self, error: BaseException) -> None:
         """Leave in the log what the answer is too short for."""
@@ -267,7 +267,7 @@ class Run:
         )
 
     def _deadline(self, seconds: float) -> Deadline:
-        return self.host.deadline(round(max(LEAST_WORK, seconds), 1))
+        return self.context.deadline(round(max(LEAST_WORK, seconds), 1))
 
     def _keep_secret(self, secret: t.Any) -> None:
         if isinstance(secret, str) and len(secret) >= SHORTEST_SECRET:

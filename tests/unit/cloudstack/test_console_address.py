@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.actions.console import relay_address
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.host import Host
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.call_context import CallContext
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.relay import ports
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.relay.settings import RelaySettings
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
@@ -40,6 +40,6 @@ def test_the_address_that_pve_sees_has_to_be_one_that_the_console_proxy_finds(mo
     ],
 )
 def test_why_there_is_no_relay(environment, expected, words):
-    host = Host(environment, "/run/service.sock", expected)
-    assert words in host.no_relay
-    assert host.expects_relay is expected
+    context = CallContext(environment, "/run/service.sock", expected)
+    assert words in context.no_relay
+    assert context.expects_relay is expected

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.host import Interrupted
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.call_context import CallInterrupted
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS, DROP, TAKE_BACK
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.call import Call
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.clients import RUNNING, Client
@@ -308,7 +308,7 @@ class TestWaits:
     def test_an_action_is_interrupted_once(self, call):
         """By a signal, and killed while it takes down what it has made."""
         call.interrupt("ended by signal 15")
-        with pytest.raises(Interrupted, match="ended by signal 15"):
+        with pytest.raises(CallInterrupted, match="ended by signal 15"):
             call.deadline(5).pause(5)
         call.orphan()
         call.deadline(0.01).pause(0.01)

@@ -30,10 +30,10 @@ _URL = re.compile(r"https?://[^\s\"<>\\]+", re.IGNORECASE)
 
 def getconsole(run: Run) -> dict[str, t.Any]:
     """Say how to reach the console of the instance, which has to run."""
-    mode, relay = console_mode(run), run.host.relay
+    mode, relay = console_mode(run), run.context.relay
     if mode == "relay" and relay is None and not run.dry_run:
         chosen = run.details.required("console_mode")
-        raise InvalidRequest(f"console_mode is {chosen}, but there is no console relay: {run.host.no_relay}")
+        raise InvalidRequest(f"console_mode is {chosen}, but there is no console relay: {run.context.no_relay}")
     template = run.details.required("console_url") if mode == "direct" else ""
     target, abilities = _own_console(run)
     check_running(target, abilities)
@@ -53,7 +53,7 @@ def console_mode(run: Run) -> str:
     A relay that should be there and is not makes no raw: that goes other ways through the network, without encryption.
     """
     mode = run.details.required("console_mode")
-    return mode if mode != "auto" else "relay" if run.host.relay or run.host.expects_relay else "raw"
+    return mode if mode != "auto" else "relay" if run.context.relay or run.context.expects_relay else "raw"
 
 
 def _own_console(run: Run) -> tuple[ConsoleTarget, Abilities]:

@@ -110,7 +110,7 @@ def _log(run: Run) -> Findings:
 
 
 def _service(run: Run) -> Findings:
-    path = run.host.service
+    path = run.context.service
     if not path:
         yield Finding("service", OK, "turned off: the executable carries actions out itself")
         return
@@ -182,14 +182,14 @@ def _ha(run: Run) -> Findings:
 
 
 def _console(run: Run) -> Findings:
-    mode, relay = console_mode(run), run.host.relay
+    mode, relay = console_mode(run), run.context.relay
     if mode == "direct":
         url = run.details.text("console_url")
         yield Finding("console", OK if url else PROBLEM, f"direct: {url or 'no URL'}", "" if url else "set console_url")
     elif mode == "raw":
         yield Finding("console", OK, "raw: the console proxy reaches the ports 5900 to 5999 of every node")
     elif relay is None:
-        yield Finding("console", PROBLEM, f"there is no relay: {run.host.no_relay}", _mend_relay(run))
+        yield Finding("console", PROBLEM, f"there is no relay: {run.context.no_relay}", _mend_relay(run))
     else:
         # A PveError of this is a finding of its own.
         host, (first, last) = relay_address(run, relay), relay.settings.ports
@@ -203,7 +203,7 @@ def _console(run: Run) -> Findings:
 
 
 def _mend_relay(run: Run) -> str:
-    return "start the service, or set console_mode to raw" if run.host.expects_relay else "set console_mode to auto"
+    return "start the service, or set console_mode to raw" if run.context.expects_relay else "set console_mode to auto"
 
 
 def _relay_ports(address: str, first: int, last: int) -> Findings:

@@ -13,7 +13,7 @@ import typing as t
 
 from ..._pve.deadline import Deadline
 from ..._pve.direct import DirectTransport
-from ..host import Host, Interrupted
+from ..call_context import CallContext, CallInterrupted
 from ..registry import DROP, GO_ON, find_action
 from .journal import ANSWERED, Entry, NotedUpids
 
@@ -35,7 +35,7 @@ INTERNAL = "internal"
 FRESH_STARTS = ("prepare", "create")
 
 
-class Call(Host):
+class Call(CallContext):
     """What an action runs in."""
 
     def __init__(self, order: Order, stream: int, resources: Resources, recovery: Recovery, started: float) -> None:
@@ -96,10 +96,10 @@ class Call(Host):
         self._check()
 
     def _check(self) -> None:
-        """Raise Interrupted, once, when the action is to end."""
+        """Raise CallInterrupted, once, when the action is to end."""
         if self._interrupted.is_set():
             self._stop_listening()
-            raise Interrupted(self._interruption)
+            raise CallInterrupted(self._interruption)
 
     def _stop_listening(self) -> None:
         with self._lock:
@@ -128,7 +128,7 @@ class Call(Host):
         if isinstance(transport, DirectTransport):
             self._resources.sessions.give_back(transport)
 
-    def afterwards(self) -> Host:
+    def afterwards(self) -> CallContext:
         return Afterwards(self._resources, self.environment)
 
     def turn(self, deadline: Deadline) -> t.ContextManager[None]:
@@ -200,7 +200,7 @@ class Call(Host):
         self._recovery.add(entry, options)
 
 
-class Afterwards(Host):
+class Afterwards(CallContext):
     """What carries what an action has left to be done when it has ended, like a console that somebody comes for."""
 
     def __init__(self, resources: Resources, environment: t.Mapping[str, str]) -> None:

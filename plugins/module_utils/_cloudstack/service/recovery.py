@@ -26,7 +26,7 @@ from ..._pve.connection import ConnectionOptions
 from ..._pve.deadline import Deadline
 from ..._pve.errors import PveError
 from ..._pve.guests import QEMU, Guest
-from ..host import Host
+from ..call_context import CallContext
 from .journal import OLDEST_SECONDS, Entry, NotedUpids
 from .resources import Resources
 from .say import say
@@ -186,7 +186,7 @@ class Recovery:
 
         settings, facts = self._resources.settings, remnant.entry.facts
         try:
-            run = Run("create", "", settings.policy_file, "", time.monotonic(), Host({}))
+            run = Run("create", "", settings.policy_file, "", time.monotonic(), CallContext({}))
             run.open(facts["payload"])
             options = run.connection()
             is_same = run.instance.uuid == facts["instance"] and remnant.fits(options)

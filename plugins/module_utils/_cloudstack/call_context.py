@@ -24,11 +24,11 @@ if t.TYPE_CHECKING:
 # Only requests knows how to go through a proxy.
 
 
-class Interrupted(BaseException):
+class CallInterrupted(BaseException):
     """Somebody wants the action to end; what it made is taken down first."""
 
 
-class Host:
+class CallContext:
     """A process that carries out one action."""
 
     # Where consoles are offered to CloudStack's console proxy.
@@ -65,9 +65,9 @@ class Host:
         """The run needs the connection no more."""
         transport.close()
 
-    def afterwards(self) -> Host:
+    def afterwards(self) -> CallContext:
         """What carries what an action has left to be done when it has ended."""
-        return Host(self.environment)
+        return CallContext(self.environment)
 
     def turn(self, deadline: Deadline) -> t.ContextManager[None]:  # noqa: ARG002
         """Wait until a request may be sent; raises TimedOut."""
