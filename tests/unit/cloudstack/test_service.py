@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.call_context import CallInterrupted
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS, DROP, TAKE_BACK
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.call import Call
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.clients import RUNNING, Client
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.counters import (
     BUCKETS,
@@ -42,6 +41,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.se
     Settings,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.server import Server
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.service_call import ServiceCall
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.sessions import (
     CREDENTIAL_SECONDS,
     Sessions,
@@ -249,7 +249,7 @@ class TestWaits:
     def call(self, server):
         """One that has made a guest."""
         order = Order(RUN, "", ("create", "payload", "600"), {})
-        call = Call(order, -1, server.resources, server.recovery, time.monotonic())
+        call = ServiceCall(order, -1, server.resources, server.recovery, time.monotonic())
         call.entry = server.resources.journal.begin(**self.FACTS)
         return call
 

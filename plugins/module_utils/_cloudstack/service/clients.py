@@ -15,8 +15,8 @@ import typing as t
 from .messages import MAX_ORDER_BYTES
 
 if t.TYPE_CHECKING:
-    from .call import Call
     from .messages import Order
+    from .service_call import ServiceCall
 
 ORDER_SECONDS = 2.0
 _CREDENTIALS = struct.Struct("3i")
@@ -33,7 +33,7 @@ class Client:
         self.state = NEW
         self.until: float | None = time.monotonic() + ORDER_SECONDS
         self.order: Order | None = None
-        self.call: Call | None = None
+        self.call: ServiceCall | None = None
         # The open payload.
         self.stream = -1
         peer = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

@@ -22,7 +22,6 @@ from concurrent.futures import ThreadPoolExecutor
 from ..entry import carry_out, finish, seconds_alive
 from ..run import LAST_WORDS_SHARE, margin_of, parse_wait
 from . import messages
-from .call import Call
 from .clients import ANSWERED, NEW, QUEUED, READY, RUNNING, Client
 from .counters import prometheus
 from .loop import Loop, accepted
@@ -31,6 +30,7 @@ from .recovery import Recovery
 from .resources import Resources
 from .say import say
 from .scrape import Scrapes
+from .service_call import ServiceCall
 
 MOST_CLIENTS = 1024
 # An executable that was told to go says so at once.
@@ -64,7 +64,7 @@ class Server:
         self._queue: collections.deque[Client] = collections.deque()
         # How many have been told that it is their turn, or run.
         self._slots = 0
-        self._calls: set[Call] = set()
+        self._calls: set[ServiceCall] = set()
         self._ended: collections.deque[tuple[Client, bytes, int]] = collections.deque()
         self._next_scan = 0.0
 
@@ -256,7 +256,7 @@ class Server:
             client.until = time.monotonic() + GO_SECONDS
             order = t.cast("Order", client.order)
             started = time.monotonic() - seconds_alive(client.pid)
-            client.call = Call(order, client.stream, self.resources, self.recovery, started)
+            client.call = ServiceCall(order, client.stream, self.resources, self.recovery, started)
             wait = parse_wait(order.arguments[2] if len(order.arguments) > 2 else "")
             left = wait - (time.monotonic() - started) - margin_of(wait) * CLIENT_SHARE
             if not client.send(b"ready %.1f" % max(0.1, left)):
@@ -265,12 +265,12 @@ class Server:
     # ---- actions
 
     def _start(self, client: Client) -> None:
-        call = t.cast("Call", client.call)
+        call = t.cast("ServiceCall", client.call)
         client.state, client.until = RUNNING, None
         self._calls.add(call)
         self._executor.submit(self._work, client, call)
 
-    def _work(self, client: Client, call: Call) -> None:
+    def _work(self, client: Client, call: ServiceCall) -> None:
         """Carry the action out; in a thread of its own."""
         arguments = ["cloudbridge-proxmoxd", *call.order.arguments]
         line, exit_code = b"", 1
@@ -288,7 +288,7 @@ class Server:
         while self._ended:
             client, line, exit_code = self._ended.popleft()
             self._slots -= 1
-            call = t.cast("Call", client.call)
+            call = t.cast("ServiceCall", client.call)
             self._calls.discard(call)
             client.close_payload()
             client.state = ANSWERED

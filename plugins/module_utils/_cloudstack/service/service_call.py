@@ -35,7 +35,7 @@ INTERNAL = "internal"
 FRESH_STARTS = ("prepare", "create")
 
 
-class Call(CallContext):
+class ServiceCall(CallContext):
     """What an action runs in."""
 
     def __init__(self, order: Order, stream: int, resources: Resources, recovery: Recovery, started: float) -> None:
