@@ -29,11 +29,11 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.se
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.journal import Journal
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.messages import (
-    MAX_ORDER_BYTES,
+    MAX_MESSAGE_BYTES,
     RUN,
     BadMessage,
-    Order,
-    parse_order,
+    CallMessage,
+    parse_message,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.resources import (
     Keeper,
@@ -72,21 +72,21 @@ def options(secret="s", host="pve.example.com"):
 class TestOrders:
     @given(WORD, st.lists(WORD, max_size=5), st.dictionaries(NAME, WORD, max_size=3))
     def test_they_arrive_as_they_were_sent(self, release, arguments, environment):
-        order = parse_order(order_of(arguments, release, **environment))
-        assert (order.release, list(order.arguments), order.environment) == (release, arguments, environment)
+        order = parse_message(order_of(arguments, release, **environment))
+        assert (message.release, list(message.arguments), message.environment) == (release, arguments, environment)
 
     @given(st.binary(max_size=200) | st.binary(max_size=100).map(lambda data: b"cloudbridge 1\0run\0" + data))
     def test_nonsense_is_told_from_them(self, data):
         try:
-            order = parse_order(data)
+            order = parse_message(data)
         except BadMessage:
             return
-        assert order.kind in (b"run", b"status")
+        assert message.kind in (b"run", b"status")
 
-    @pytest.mark.parametrize("size", [MAX_ORDER_BYTES, MAX_ORDER_BYTES + 1, 10 * MAX_ORDER_BYTES])
+    @pytest.mark.parametrize("size", [MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES + 1, 10 * MAX_MESSAGE_BYTES])
     def test_they_are_no_longer_than_that(self, size):
         with pytest.raises(BadMessage):
-            parse_order(b"x" * size)
+            parse_message(b"x" * size)
 
 
 def test_what_only_looks_is_dropped_and_what_makes_is_taken_back():
@@ -248,8 +248,8 @@ class TestWaits:
     @pytest.fixture
     def call(self, server):
         """One that has made a guest."""
-        order = Order(RUN, "", ("create", "payload", "600"), {})
-        call = ServiceCall(order, -1, server.resources, server.recovery, time.monotonic())
+        message = CallMessage(RUN, "", ("create", "payload", "600"), {})
+        call = ServiceCall(message, -1, server.resources, server.recovery, time.monotonic())
         call.entry = server.resources.journal.begin(**self.FACTS)
         return call
 

@@ -12,13 +12,13 @@ import struct
 import time
 import typing as t
 
-from .messages import MAX_ORDER_BYTES
+from .messages import MAX_MESSAGE_BYTES
 
 if t.TYPE_CHECKING:
-    from .messages import Order
+    from .messages import CallMessage
     from .service_call import ServiceCall
 
-ORDER_SECONDS = 2.0
+MESSAGE_SECONDS = 2.0
 _CREDENTIALS = struct.Struct("3i")
 
 # It has said nothing yet, waits for its turn, was told that it is its turn, waits for the answer, has it.
@@ -31,8 +31,8 @@ class Client:
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
         self.state = NEW
-        self.until: float | None = time.monotonic() + ORDER_SECONDS
-        self.order: Order | None = None
+        self.until: float | None = time.monotonic() + MESSAGE_SECONDS
+        self.message: CallMessage | None = None
         self.call: ServiceCall | None = None
         # The open payload.
         self.stream = -1
@@ -45,7 +45,7 @@ class Client:
 
         Raises OSError, as BlockingIOError when there is no message yet.
         """
-        size = MAX_ORDER_BYTES + 1 if self.state == NEW else 256
+        size = MAX_MESSAGE_BYTES + 1 if self.state == NEW else 256
         message, ancillary, flags, _address = self.channel.recvmsg(size, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):

@@ -4,7 +4,7 @@
 
 """What the executable and the service say to each other over the socket.
 
-The socket keeps the boundaries of messages (SOCK_SEQPACKET). The executable sends an order, with the open payload; the
+The socket keeps the boundaries of messages (SOCK_SEQPACKET). The executable sends a request, with the open payload; the
 service answers "ready" and how many seconds the answer may take, or "no" and why; the executable says "go". From then
 on the action is the service's, and is never carried out by anybody else. The service sends the answer with the exit
 code in front, and the executable says "done" when it has printed it. Who hears anything but "ready" carries the action
@@ -22,8 +22,8 @@ STATUS = b"status"
 GO = b"go"
 DONE = b"done"
 SIGNAL = b"signal "
-# An order holds arguments, which CloudStack keeps short, and a few variables.
-MAX_ORDER_BYTES = 64 * 1024
+# A message holds arguments, which CloudStack keeps short, and a few variables.
+MAX_MESSAGE_BYTES = 64 * 1024
 MOST_WORDS = 256
 
 
@@ -32,7 +32,7 @@ class BadMessage(Exception):
 
 
 @dataclass(frozen=True)
-class Order:
+class CallMessage:
     """What a client wants: to have an action run, with its arguments and variables, or to know how the service is."""
 
     kind: bytes
@@ -41,23 +41,23 @@ class Order:
     environment: t.Mapping[str, str] | None = None
 
 
-def parse_order(message: bytes) -> Order:
+def parse_message(message: bytes) -> CallMessage:
     """Read the first message of a client; raises BadMessage."""
-    if len(message) > MAX_ORDER_BYTES:
-        raise BadMessage("the order is too long")
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise BadMessage("the message is too long")
     words = message.split(b"\0")
     if len(words) > MOST_WORDS:
-        raise BadMessage("the order has too many words")
+        raise BadMessage("the message has too many words")
     if words[0] != GREETING or len(words) < 2:
-        raise BadMessage("it does not begin as an order does")
+        raise BadMessage("it does not begin with the greeting")
     if words[1] == STATUS:
-        return Order(STATUS)
+        return CallMessage(STATUS)
     if words[1] != RUN or len(words) < 4 or not words[3].isdigit():
-        raise BadMessage("it orders nothing that is known")
+        raise BadMessage("it asks for nothing that is known")
     texts = [word.decode("utf-8", "surrogateescape") for word in words[4:]]
     count = int(words[3][:6])
     if count > len(texts):
         raise BadMessage("it is shorter than it says")
     pairs = (text.partition("=") for text in texts[count:])
     release = words[2].decode("utf-8", "surrogateescape")
-    return Order(RUN, release, tuple(texts[:count]), {name: value for name, _equals, value in pairs})
+    return CallMessage(RUN, release, tuple(texts[:count]), {name: value for name, _equals, value in pairs})

@@ -25,7 +25,7 @@ from . import messages
 from .clients import ANSWERED, NEW, QUEUED, READY, RUNNING, Client
 from .counters import prometheus
 from .loop import Loop, accepted
-from .messages import BadMessage, Order
+from .messages import BadMessage, CallMessage
 from .recovery import Recovery
 from .resources import Resources
 from .say import say
@@ -219,7 +219,7 @@ class Server:
         if not message:
             self._drop(client)
         elif client.state == NEW:
-            self._take_order(client, messages.parse_order(message), streams)
+            self._take_message(client, messages.parse_message(message), streams)
         elif client.state == READY and message == messages.GO:
             self._start(client)
         elif client.state == RUNNING and client.call is not None and message.startswith(messages.SIGNAL):
@@ -231,19 +231,19 @@ class Server:
         else:
             raise BadMessage("it is out of turn")
 
-    def _take_order(self, client: Client, order: Order, streams: list[int]) -> None:
-        if order.kind == messages.STATUS:
+    def _take_message(self, client: Client, message: CallMessage, streams: list[int]) -> None:
+        if message.kind == messages.STATUS:
             client.send(json.dumps(self.status()).encode())
             self._drop(client)
             return
         if len(streams) != 1:
             raise BadMessage("it brings no payload")
-        if order.release != self.settings.release:
+        if message.release != self.settings.release:
             self._count("other release")
             client.send(b"no: the service runs another release")
             self._drop(client)
             return
-        client.order, client.stream, client.state = order, streams.pop(), QUEUED
+        client.message, client.stream, client.state = message, streams.pop(), QUEUED
         self._queue.append(client)
         self._admit()
 
@@ -254,10 +254,10 @@ class Server:
             self._slots += 1
             client.state = READY
             client.until = time.monotonic() + GO_SECONDS
-            order = t.cast("Order", client.order)
+            message = t.cast("CallMessage", client.message)
             started = time.monotonic() - seconds_alive(client.pid)
-            client.call = ServiceCall(order, client.stream, self.resources, self.recovery, started)
-            wait = parse_wait(order.arguments[2] if len(order.arguments) > 2 else "")
+            client.call = ServiceCall(message, client.stream, self.resources, self.recovery, started)
+            wait = parse_wait(message.arguments[2] if len(message.arguments) > 2 else "")
             left = wait - (time.monotonic() - started) - margin_of(wait) * CLIENT_SHARE
             if not client.send(b"ready %.1f" % max(0.1, left)):
                 self._drop(client)
@@ -272,7 +272,7 @@ class Server:
 
     def _work(self, client: Client, call: ServiceCall) -> None:
         """Carry the action out; in a thread of its own."""
-        arguments = ["cloudbridge-proxmoxd", *call.order.arguments]
+        arguments = ["cloudbridge-proxmoxd", *call.message.arguments]
         line, exit_code = b"", 1
         try:
             document = carry_out(arguments, self.settings.policy_file, self.settings.log_file, call.started, call)

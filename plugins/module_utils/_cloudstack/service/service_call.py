@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
     from ..._pve.transport import Transport
     from ..ownership import Mark
     from ..run import Run
-    from .messages import Order
+    from .messages import CallMessage
     from .recovery import Recovery
     from .resources import Resources
 
@@ -38,12 +38,14 @@ FRESH_STARTS = ("prepare", "create")
 class ServiceCall(CallContext):
     """What an action runs in."""
 
-    def __init__(self, order: Order, stream: int, resources: Resources, recovery: Recovery, started: float) -> None:
-        super().__init__(order.environment or {}, resources.settings.socket, resources.settings.relay is not None)
-        self.order = order
+    def __init__(
+        self, message: CallMessage, stream: int, resources: Resources, recovery: Recovery, started: float
+    ) -> None:
+        super().__init__(message.environment or {}, resources.settings.socket, resources.settings.relay is not None)
+        self.message = message
         self.payload_stream = stream
         self.started = started
-        action = find_action(order.arguments[0]) if order.arguments else None
+        action = find_action(message.arguments[0]) if message.arguments else None
         self.name = action.name if action else "unknown"
         self._orphaned = action.orphaned if action else DROP
         self.is_orphan = False
@@ -154,7 +156,7 @@ class ServiceCall(CallContext):
             template=[template.vmid, template.node] if template else None,
             identity=options.identity,
             endpoints=[end.url for end in options.endpoints],
-            payload=self.order.arguments[1],
+            payload=self.message.arguments[1],
         )
 
     def remembered(self, run: Run, guest: t.Mapping[str, t.Any], read: t.Callable[[], Mark]) -> Mark:
