@@ -45,7 +45,7 @@ _DEFAULTS: dict[str, t.Any] = {
 
 
 @dataclass(frozen=True)
-class Order:
+class DesiredVm:
     """What is to be made: the instance, its number and name, and the line in its notes that tells this run's guest."""
 
     instance: Instance
@@ -73,9 +73,9 @@ def request_of(options: t.Mapping[str, t.Any]) -> VmRequest:
     return vm_request({**_DEFAULTS, **options})
 
 
-def clone_request(order: Order, source: Source) -> VmRequest:
+def clone_request(desired: DesiredVm, source: Source) -> VmRequest:
     """The guest as a clone of a template that was read; raises InvalidRequest before anything is made."""
-    instance, details, template = order.instance, order.details, source.values
+    instance, details, template = desired.instance, desired.details, source.values
     check_source(details, source.handle.guest.vmid, template)
     storage = storage_of(details)
     boot_disk = find_boot_disk(template)
@@ -88,9 +88,9 @@ def clone_request(order: Order, source: Source) -> VmRequest:
         disk["size"] = f"{size}G"
     full = _is_full(details, template, storage)
     options = {
-        **_common_options(order),
+        **_common_options(desired),
         **firmware_disks(instance, details, template, storage or home),
-        "description": order.notes,
+        "description": desired.notes,
         "clone": {
             "source": str(source.handle.guest.vmid),
             "full": full,
@@ -98,14 +98,14 @@ def clone_request(order: Order, source: Source) -> VmRequest:
             "format": details.text("disk_format") if full else None,
         },
         "disks": [disk] if boot_disk and len(disk) > 2 else [],
-        "cloud_init": _cloud_init(order, storage or home),
+        "cloud_init": _cloud_init(desired, storage or home),
     }
-    return _with_identity(request_of(options), order)
+    return _with_identity(request_of(options), desired)
 
 
-def install_request(order: Order) -> VmRequest:
+def install_request(desired: DesiredVm) -> VmRequest:
     """The guest as a new one that boots from an ISO image; raises InvalidRequest."""
-    instance, details = order.instance, order.details
+    instance, details = desired.instance, desired.details
     iso = iso_of(details)
     storage = storage_of(details) or DEFAULT_STORAGE
     check_os_type("iso_os_type", details.text("iso_os_type"))
@@ -119,7 +119,7 @@ def install_request(order: Order) -> VmRequest:
         **({"iothread": True} if _takes("iothread", slot) else {}),
         **disk_options(details, slot, IOTHREAD_CONTROLLER),
     }
-    common = _common_options(order)
+    common = _common_options(desired)
     options = {
         "cpu": DEFAULT_CPU,
         "ostype": details.text("iso_os_type"),
@@ -127,12 +127,12 @@ def install_request(order: Order) -> VmRequest:
         "numa": False,
         **common,
         **firmware_disks(instance, details, {}, storage),
-        "description": order.notes,
+        "description": desired.notes,
         # The empty disk does not boot, so the image does, once.
         "boot": [slot, INSTALL_CDROM, *(["net0"] if any(nic.device_id == 0 for nic in instance.nics) else [])],
         "disks": [disk, {"slot": INSTALL_CDROM, "state": "present", "iso": iso}],
     }
-    return _with_identity(request_of(options), order)
+    return _with_identity(request_of(options), desired)
 
 
 def start_request(instance: Instance, details: Details, vmid: int) -> VmRequest:
@@ -171,13 +171,13 @@ def disk_options(details: Details, slot: str, controller: str) -> dict[str, t.An
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _common_options(order: Order) -> dict[str, t.Any]:
-    instance, details = order.instance, order.details
+def _common_options(desired: DesiredVm) -> dict[str, t.Any]:
+    instance, details = desired.instance, desired.details
     offering = offering_options(instance, details)
     return {
-        "vmid": order.vmid,
-        "name": order.name,
-        "node": order.node,
+        "vmid": desired.vmid,
+        "name": desired.name,
+        "node": desired.node,
         "pool": details.text("pool"),
         "tags": wanted_tags(details),
         "networks": network_options(instance.nics, details),
@@ -186,11 +186,11 @@ def _common_options(order: Order) -> dict[str, t.Any]:
     }
 
 
-def _with_identity(request: VmRequest, order: Order) -> VmRequest:
+def _with_identity(request: VmRequest, desired: DesiredVm) -> VmRequest:
     """Give the firmware the instance's UUID; the rest of what it says of the machine stays as in the template."""
-    identity = DesiredSetting("smbios1", parts={"uuid": order.instance.uuid})
+    identity = DesiredSetting("smbios1", parts={"uuid": desired.instance.uuid})
     if request.clone is not None:
-        request = replace(request, clone=replace(request.clone, description=order.unfinished_notes))
+        request = replace(request, clone=replace(request.clone, description=desired.unfinished_notes))
     return replace(request, settings=(*request.settings, identity))
 
 
@@ -228,14 +228,14 @@ def _ssh_keys(details: Details) -> list[str]:
     return keys
 
 
-def _cloud_init(order: Order, storage: str | None) -> dict[str, t.Any] | None:
-    details = order.details
+def _cloud_init(desired: DesiredVm, storage: str | None) -> dict[str, t.Any] | None:
+    details = desired.details
     options: dict[str, t.Any] = {
         "user": details.text("ci_user"),
         "ssh_keys": _ssh_keys(details) or None,
         "search_domain": details.text("ci_search_domain"),
         "upgrade": details.flag("ci_upgrade"),
-        **address_options(order.instance.nics, details),
+        **address_options(desired.instance.nics, details),
     }
     options = {name: value for name, value in options.items() if value is not None}
     return {**options, "storage": storage} if options else None

@@ -14,7 +14,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.de
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.networks import network_options
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.payload import parse_payload
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.translate import (
-    Order,
+    DesiredVm,
     clone_request,
     install_request,
     start_request,
@@ -41,7 +41,7 @@ PLAIN = {"virtualmachine": {"storage": None, "is_full_clone": None}}
 def order_of(action="create_template", policy=None, **changes):
     changes["virtualmachine"] = {**PLAIN["virtualmachine"], **changes.get("virtualmachine", {})}
     parsed = parse_payload(payload(action, **changes))
-    return Order(parsed.instance(), resolve_details(parsed, policy or {}), 105, "d" * 32, "pve1")
+    return DesiredVm(parsed.instance(), resolve_details(parsed, policy or {}), 105, "d" * 32, "pve1")
 
 
 def nic(device_id=0, **fields):
@@ -52,7 +52,7 @@ def networks(*nics, policy=None, **details):
     order = order_of(
         policy={"network_bridge": "vmbr0", **details, **(policy or {})}, nics=list(nics), host={"network_bridge": None}
     )
-    options = network_options(order.instance.nics, order.details)
+    options = network_options(desired.instance.nics, desired.details)
     return {entry["slot"]: entry for entry in options if entry["state"] == "present"}
 
 
@@ -62,7 +62,7 @@ def source_of(template=TEMPLATE):
 
 def configured(order, template=TEMPLATE):
     """What the one PUT after the clone sends, and the clone's own form."""
-    request = clone_request(order, source_of(template))
+    request = clone_request(desired, source_of(template))
     creation = plan_clone(request, source_of(template))
     steps = plan_changes(request, creation.expected).steps
     return dict(creation.command(None, 105).form), steps
@@ -80,7 +80,9 @@ class TestNetworks:
     def test_all_other_slots_are_emptied(self):
         order = order_of(nics=[nic(1)])
         absent = [
-            entry["slot"] for entry in network_options(order.instance.nics, order.details) if entry["state"] == "absent"
+            entry["slot"]
+            for entry in network_options(desired.instance.nics, desired.details)
+            if entry["state"] == "absent"
         ]
         assert absent == ["net0", *(f"net{number}" for number in range(2, 32))]
 
@@ -124,7 +126,7 @@ class TestNetworks:
 
     def test_the_tenants_vlan_counts_for_nothing(self):
         order = order_of(nics=[nic(broadcastUri=None)], virtualmachine={"cloudstack.vlan": "666"})
-        assert network_options(order.instance.nics, order.details)[0]["vlan"] == 0
+        assert network_options(desired.instance.nics, desired.details)[0]["vlan"] == 0
 
     def test_bridges_by_network_name_or_traffic(self):
         bridges = {"Public": "vmbr1", "net-uuid": "vmbr2", "D1-A2-Z1-S204": "vmbr3", "210": "vmbr4"}
@@ -333,7 +335,7 @@ class TestOptionsOfTheTemplatesDisk:
 class TestInstallation:
     def form(self, **changes):
         order = order_of("create_iso", **changes)
-        creation = plan_create(None, install_request(order), Cluster((), ()))
+        creation = plan_create(None, install_request(desired), Cluster((), ()))
         return dict(creation.command(None, 106).form)
 
     def test_an_iso_and_an_empty_disk(self):

@@ -30,7 +30,7 @@ from ..owned import condition_of, power
 from ..places import bridges_of, check_networks
 from ..run import Run
 from ..tags import check_tags
-from ..translate import ISO, Order, clone_request, install_request, start_request
+from ..translate import ISO, DesiredVm, clone_request, install_request, start_request
 
 
 def create(run: Run) -> dict[str, t.Any]:
@@ -40,9 +40,9 @@ def create(run: Run) -> dict[str, t.Any]:
         return _import(run, imported)
     details, instance = run.details, run.instance
     check_vmid("proxmox_vmid", run.vmid)
-    order = Order(instance, details, run.vmid, uuid.uuid4().hex, run.node)
-    deployment = Deployment(run.vmid, run.node, order.deployment, finish=_after_start(run), on_request=run.ordered)
-    request = install_request(order) if _is_iso(run) else None
+    desired = DesiredVm(instance, details, run.vmid, uuid.uuid4().hex, run.node)
+    deployment = Deployment(run.vmid, run.node, desired.deployment, finish=_after_start(run), on_request=run.ordered)
+    request = install_request(desired) if _is_iso(run) else None
     check_guest_name(run)
     if request is not None:
         # To ask for the one bridge that doctor has looked at would be a request more for each instance.
@@ -55,7 +55,7 @@ def create(run: Run) -> dict[str, t.Any]:
         source = None
         if request is None:
             source = find_source(run.client, *_template(run))
-            request = _clone(run, order, source)
+            request = _clone(run, desired, source)
         deploy(applier, deployment, request, source)
     except BaseException as error:
         run.enter_margin()
@@ -79,9 +79,9 @@ def _import(run: Run, vmid: int) -> dict[str, t.Any]:
     return {"message": f"Instance imported as {vmid} on node {handle.guest.node}"}
 
 
-def _clone(run: Run, order: Order, source: Source) -> VmRequest:
+def _clone(run: Run, desired: DesiredVm, source: Source) -> VmRequest:
     """The guest as a clone of what was read; raises a PveError when there is no place for it on the node."""
-    request = clone_request(order, source)
+    request = clone_request(desired, source)
     if source.handle.guest.node == run.node:
         # The template was made with bridges of this node.
         check_networks(run, bridges_of(source.values))
