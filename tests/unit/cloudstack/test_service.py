@@ -36,7 +36,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.se
     parse_message,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.resources import (
-    Keeper,
+    LongLivedResources,
     Resources,
     Settings,
 )
@@ -214,23 +214,23 @@ class Thing:
         self.closed += 1
 
 
-class TestKeeper:
-    def test_what_it_keeps_is_counted_and_closed_once(self):
-        keeper, things = Keeper(), [Thing(), Thing(), Thing()]
+class TestLongLivedResources:
+    def test_what_is_added_is_counted_and_closed_once(self):
+        long_lived, things = LongLivedResources(), [Thing(), Thing(), Thing()]
         for thing in things:
-            assert keeper.add(thing)
-        keeper.remove(things[0])
-        assert keeper.counts() == {"console": 2}
-        keeper.close()
-        keeper.close()
+            assert long_lived.add(thing)
+        long_lived.remove(things[0])
+        assert long_lived.counts() == {"console": 2}
+        long_lived.close()
+        long_lived.close()
         assert [thing.closed for thing in things] == [0, 1, 1]
-        assert keeper.counts() == {}
+        assert long_lived.counts() == {}
 
     def test_what_comes_too_late_is_closed(self):
-        keeper, old, new = Keeper(), Thing(), Thing()
-        keeper.add(old)
-        keeper.refuse()
-        assert not keeper.add(new)
+        long_lived, old, new = LongLivedResources(), Thing(), Thing()
+        long_lived.add(old)
+        long_lived.refuse()
+        assert not long_lived.add(new)
         assert (old.closed, new.closed) == (0, 1)
 
 

@@ -39,7 +39,7 @@ class Settings:
     relay: RelaySettings | None = None
 
 
-class Lasting(t.Protocol):
+class LongLived(t.Protocol):
     """Something that outlives the action that made it, like a console."""
 
     @property
@@ -50,15 +50,15 @@ class Lasting(t.Protocol):
         """End it; called once, from any thread."""
 
 
-class Keeper:
+class LongLivedResources:
     """Owns what outlives actions: counts it, and closes it when the service stops."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._things: list[Lasting] = []
+        self._things: list[LongLived] = []
         self._closed = False
 
-    def add(self, thing: Lasting) -> bool:
+    def add(self, thing: LongLived) -> bool:
         """Take charge of something; False, and it is closed, when the service takes nothing on any more."""
         with self._lock:
             if not self._closed:
@@ -67,7 +67,7 @@ class Keeper:
         thing.close()
         return False
 
-    def remove(self, thing: Lasting) -> None:
+    def remove(self, thing: LongLived) -> None:
         """It has ended by itself."""
         with self._lock:
             if thing in self._things:
@@ -102,7 +102,7 @@ class Resources:
     sessions: Sessions = field(default_factory=Sessions)
     counters: Counters = field(default_factory=Counters)
     marks: Marks = field(default_factory=Marks)
-    keeper: Keeper = field(default_factory=Keeper)
+    long_lived: LongLivedResources = field(default_factory=LongLivedResources)
     turns: Turns = field(init=False)
     journal: Journal = field(init=False)
     relay: Relay | None = field(init=False, default=None)
@@ -116,7 +116,7 @@ class Resources:
         try:
             from ..relay.relay import Relay
 
-            self.relay = Relay(self.settings.relay, say, self._count_console, self.keeper)
+            self.relay = Relay(self.settings.relay, say, self._count_console, self.long_lived)
         except MissingLibrary as error:
             self.no_relay = str(error)
             say(f"no console relay: {error}")

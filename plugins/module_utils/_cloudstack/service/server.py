@@ -90,9 +90,9 @@ class Server:
             self._drop(client)
         if seconds is not None:
             self.stop_at = time.monotonic() + seconds
-            self.resources.keeper.close()
+            self.resources.long_lived.close()
         else:
-            self.resources.keeper.refuse()
+            self.resources.long_lived.refuse()
 
     def serve(self) -> None:
         """Run until drained."""
@@ -114,7 +114,7 @@ class Server:
             "requests": resources.turns.running,
             "requests_waiting": resources.turns.waiting,
             "half_made": self.recovery.waiting,
-            "open": {"console": 0, **resources.keeper.counts()},
+            "open": {"console": 0, **resources.long_lived.counts()},
         }
         snapshot = resources.counters.snapshot()
         snapshot["counters"]["connections"] = resources.sessions.opened
@@ -133,7 +133,7 @@ class Server:
     def _is_done(self) -> bool:
         if not self.stopping:
             return False
-        busy = self._slots or self._clients or self._ended or self.recovery.busy or self.resources.keeper.counts()
+        busy = self._slots or self._clients or self._ended or self.recovery.busy or self.resources.long_lived.counts()
         return not busy or (self.stop_at is not None and time.monotonic() > self.stop_at + TAKE_BACK_SECONDS)
 
     def _tick(self) -> None:
