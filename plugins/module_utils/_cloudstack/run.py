@@ -15,9 +15,9 @@ from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, PveError
 from .answer import shorten
 from .call_context import CallContext
+from .call_log import DEFAULT_MAX_BYTES, CallLog
 from .callers import check_caller
 from .details import Details, resolve_details
-from .log import DEFAULT_MAX_BYTES, Log
 from .payload import Instance, Payload, read_payload
 from .policy import read_policy
 
@@ -42,7 +42,7 @@ class BridgeClient(PveClient):
     """A client that counts its requests, and tells the log of them when debugging."""
 
     def __init__(
-        self, options: ConnectionOptions, deadline: Deadline, log: Log, context: CallContext, dry_run: bool = False
+        self, options: ConnectionOptions, deadline: Deadline, log: CallLog, context: CallContext, dry_run: bool = False
     ) -> None:
         super().__init__(options, deadline, context.connect(options))
         self._dry_run = dry_run
@@ -92,7 +92,7 @@ class Run:
         self.action = action
         self.dry_run = dry_run
         self.context = context
-        self.log = Log(log_file, debug=context.environment.get(DEBUG_VARIABLE, "") not in ("", "0", "false"))
+        self.log = CallLog(log_file, debug=context.environment.get(DEBUG_VARIABLE, "") not in ("", "0", "false"))
         self.policy_file = policy_file
         self.secrets: set[str] = set()
         # What the user has to know of besides the failure itself.

@@ -11,7 +11,7 @@ import json
 import pytest
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.answer import MAX_ERROR, encode, failure
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.log import Log
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.call_log import CallLog
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS, find_action
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.run import margin_of, parse_wait
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import (
@@ -88,7 +88,7 @@ def test_the_margin(wait, margin):
 
 class TestLog:
     def test_one_line_per_call_without_secrets(self, tmp_path):
-        log = Log(str(tmp_path / "bridge.log"))
+        log = CallLog(str(tmp_path / "bridge.log"))
         log.secrets.add("s3cr3t")
         log.line(action="create", error='no "s3cr3t"\nhere')
         text = (tmp_path / "bridge.log").read_text()
@@ -96,7 +96,7 @@ class TestLog:
         assert "s3cr3t" not in text
 
     def test_it_is_rotated(self, tmp_path):
-        log = Log(str(tmp_path / "bridge.log"))
+        log = CallLog(str(tmp_path / "bridge.log"))
         log.max_bytes = 300
         for number in range(60):
             log.line(number=number)
@@ -106,4 +106,4 @@ class TestLog:
 
     @pytest.mark.parametrize("path", ["", "/nonexistent/bridge.log", "/", "a\0b"])
     def test_it_is_never_in_the_way(self, path):
-        Log(path).line(action="create")
+        CallLog(path).line(action="create")

@@ -19,7 +19,7 @@ BACKUPS = 4
 MAX_LINE = 4000
 
 
-class Log:
+class CallLog:
     """Appends lines to a file that several processes share; whatever goes wrong with it is ignored."""
 
     def __init__(self, path: str, debug: bool = False) -> None:
