@@ -50,7 +50,7 @@ class Extension:
 
 
 @dataclass
-class Report:
+class RegistrationResult:
     """What was done, or would be."""
 
     check: bool
@@ -58,7 +58,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
 
     def document(self) -> Fields:
-        """Return the report as the role reads it."""
+        """Return the result as the role reads it."""
         return {"changed": bool(self.changes), "changes": self.changes, "warnings": self.warnings}
 
 
@@ -108,18 +108,18 @@ def register(
     extension: Extension,
     actions: t.Sequence[Fields],
     clusters: t.Mapping[str, t.Mapping[str, str]],
-    report: Report,
+    result: RegistrationResult,
 ) -> None:
     """Bring the extension, its custom actions and its clusters to what is wanted; raises RegistrationFailed."""
-    extension_id = ensure_extension(cloudstack, extension, report)
+    extension_id = ensure_extension(cloudstack, extension, result)
     present = {}
     if extension_id:
         listed = cloudstack.call("listCustomActions", extensionid=extension_id)
         present = {action["name"]: action for action in listed.get("extensioncustomaction") or ()}
     for action in actions:
-        ensure_action(cloudstack, extension_id, wanted_action(action), present.get(action["name"]), report)
+        ensure_action(cloudstack, extension_id, wanted_action(action), present.get(action["name"]), result)
     if clusters:
-        ensure_clusters(cloudstack, extension, extension_id, clusters, report)
+        ensure_clusters(cloudstack, extension, extension_id, clusters, result)
 
 
 def find_extension(cloudstack: CloudStack, name: str) -> Fields | None:
@@ -134,7 +134,7 @@ def ensure_clusters(
     extension: Extension,
     extension_id: str,
     clusters: t.Mapping[str, t.Mapping[str, str]],
-    report: Report,
+    result: RegistrationResult,
 ) -> None:
     """Register the extension with the clusters, and bring the details of each up to date."""
     listed = (find_extension(cloudstack, extension.name) or {}).get("resources") or ()
@@ -143,36 +143,36 @@ def ensure_clusters(
         place = {"extensionid": extension_id, "resourceid": cluster, "resourcetype": CLUSTER}
         there = present.get(cluster)
         if there is None:
-            report.changes.append(f"register extension {extension.name} with cluster {cluster}")
-            if not report.check:
+            result.changes.append(f"register extension {extension.name} with cluster {cluster}")
+            if not result.check:
                 cloudstack.call("registerExtension", **place, **({"details": details} if details else {}))
         elif {**there, **details} != there:
             if not cloudstack.parameters_of(UPDATE_REGISTERED):
-                report.warnings.append(
+                result.warnings.append(
                     f"this CloudStack cannot change the details of cluster {cluster}, which 4.23 and newer can: "
                     f"unregister the extension from the cluster, and run this again"
                 )
                 continue
             changed = sorted(name for name in details if there.get(name) != details[name])
-            report.changes.append(f"update extension {extension.name} in cluster {cluster}: {', '.join(changed)}")
-            if not report.check:
+            result.changes.append(f"update extension {extension.name} in cluster {cluster}: {', '.join(changed)}")
+            if not result.check:
                 # An update replaces all of them, but those that CloudStack hides.
                 cloudstack.call(UPDATE_REGISTERED, **place, details={**there, **details})
 
 
-def ensure_extension(cloudstack: CloudStack, extension: Extension, report: Report) -> str:
+def ensure_extension(cloudstack: CloudStack, extension: Extension, result: RegistrationResult) -> str:
     """Create or update the extension, and return its id, which is empty in check mode before it exists."""
     present = find_extension(cloudstack, extension.name)
     reserved = {"reservedresourcedetails": RESERVED_DETAILS}
     if "reservedresourcedetails" not in cloudstack.parameters_of("createExtension"):
         reserved = {}
-        report.warnings.append(
+        result.warnings.append(
             f"this CloudStack cannot reserve the detail {RESERVED_DETAILS}, which 4.23 and newer can, so that tenants "
             f"may change it (CVE-2026-25199): name {RESERVED_DETAILS} in the global setting user.vm.denied.details"
         )
     if present is None:
-        report.changes.append(f"create extension {extension.name}")
-        if report.check:
+        result.changes.append(f"create extension {extension.name}")
+        if result.check:
             return ""
         answer = cloudstack.call(
             "createExtension",
@@ -188,8 +188,8 @@ def ensure_extension(cloudstack: CloudStack, extension: Extension, report: Repor
         return str(answer["extension"]["id"])
     changes = extension_changes(extension, present, reserved)
     if changes:
-        report.changes.append(f"update extension {extension.name}: {', '.join(sorted(changes))}")
-        if not report.check:
+        result.changes.append(f"update extension {extension.name}: {', '.join(sorted(changes))}")
+        if not result.check:
             cloudstack.call("updateExtension", id=present["id"], **changes)
     return str(present["id"])
 
@@ -245,13 +245,13 @@ def wanted_parameter(parameter: Fields) -> Fields:
 
 
 def ensure_action(
-    cloudstack: CloudStack, extension_id: str, wanted: Fields, present: Fields | None, report: Report
+    cloudstack: CloudStack, extension_id: str, wanted: Fields, present: Fields | None, result: RegistrationResult
 ) -> None:
     """Add a custom action, or update what differs."""
     name = wanted["name"]
     if present is None:
-        report.changes.append(f"add custom action {name}")
-        if not report.check:
+        result.changes.append(f"add custom action {name}")
+        if not result.check:
             cloudstack.call("addCustomAction", extensionid=extension_id, **for_api(wanted))
         return
     listed = {
@@ -262,11 +262,11 @@ def ensure_action(
     changes = {key: value for key, value in wanted.items() if listed.get(key) != value}
     if not changes:
         return
-    report.changes.append(f"update custom action {name}: {', '.join(sorted(changes))}")
+    result.changes.append(f"update custom action {name}: {', '.join(sorted(changes))}")
     if "parameters" in changes and not changes["parameters"]:
         del changes["parameters"]
         changes["cleanupparameters"] = True
-    if not report.check:
+    if not result.check:
         cloudstack.call("updateCustomAction", id=present["id"], **for_api(changes))
 
 
@@ -289,18 +289,18 @@ def as_texts(details: t.Mapping[t.Any, t.Any] | None) -> dict[str, str]:
 def main(text: str) -> int:
     """Carry out an order, which is JSON, and return the exit code: 1 when CloudStack could not be brought to it."""
     order = json.loads(text)
-    report = Report(bool(order["check"]))
+    result = RegistrationResult(bool(order["check"]))
     wanted = order["extension"]
     details = as_texts(wanted["details"])
     clusters = {str(cluster): as_texts(given) for cluster, given in order["clusters"].items()}
     try:
         cloudstack = CloudStack(**order["api"])
-        register(cloudstack, Extension(**{**wanted, "details": details}), order["custom_actions"], clusters, report)
+        register(cloudstack, Extension(**{**wanted, "details": details}), order["custom_actions"], clusters, result)
     except RegistrationFailed as error:
         text = str(error)
         for secret in (order["api"]["secret"], *(given.get("secret") for given in (details, *clusters.values()))):
             text = text.replace(secret, "********") if secret else text
-        sys.stdout.write(json.dumps({"error": text, **report.document()}) + "\n")
+        sys.stdout.write(json.dumps({"error": text, **result.document()}) + "\n")
         return 1
-    sys.stdout.write(json.dumps(report.document()) + "\n")
+    sys.stdout.write(json.dumps(result.document()) + "\n")
     return 0
