@@ -64,11 +64,11 @@ def _own_console(run: Run) -> tuple[ConsoleTarget, Abilities]:
 
 def _relayed(run: Run, relay: Relay) -> dict[str, t.Any]:
     """Have the console offered by this server; PVE is asked for it when somebody comes."""
-    from ..relay.console import Wanted
+    from ..relay.console import ConsoleRequest
 
     url, instance = run.connection().endpoints[0].url, run.instance
-    wanted = Wanted(lambda: _open(run.afterwards(OPENING_SECONDS)), instance.name, instance.uuid, url)
-    offer = relay.offer(wanted, relay_address(run, relay))
+    request = ConsoleRequest(lambda: _open(run.afterwards(OPENING_SECONDS)), instance.name, instance.uuid, url)
+    offer = relay.offer(request, relay_address(run, relay))
     return plain_vnc(offer.host, offer.port, offer.password)
 
 

@@ -26,7 +26,7 @@ ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ConsoleRequest:
     """A console that somebody may come for.
 
     open is called in a thread of the relay when a viewer has given the password: it has PVE open the console and keeps
@@ -41,7 +41,7 @@ class Wanted:
     endpoint: str = ""
 
     def __repr__(self) -> str:
-        return f"Wanted({self.label!r})"
+        return f"ConsoleRequest({self.label!r})"
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class Floor(t.Protocol):
 class RelayedConsole:
     """An answer's port, the viewers that come there, and the one that knows the password."""
 
-    def __init__(self, floor: Floor, wanted: Wanted, listener: socket.socket) -> None:
-        self.wanted: Wanted | None = wanted
-        self.label, self.guest, self.endpoint = wanted.label, wanted.guest, wanted.endpoint
+    def __init__(self, floor: Floor, request: ConsoleRequest, listener: socket.socket) -> None:
+        self.request: ConsoleRequest | None = wanted
+        self.label, self.guest, self.endpoint = request.label, request.guest, request.endpoint
         self.listener: socket.socket | None = listener
         self.viewer: Viewer | None = None
         self.password = new_password()
@@ -215,7 +215,7 @@ class RelayedConsole:
         """Close all that it has."""
         if self._ended:
             return
-        self._ended, self.wanted, self.password = True, None, ""
+        self._ended, self.request, self.password = True, None, ""
         if self.opening:
             self._floor.opened(self)
         self._close_listener()

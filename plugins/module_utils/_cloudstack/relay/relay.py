@@ -23,7 +23,7 @@ from ..._operations.console.vnc_viewer import PROVED, Viewer
 from ..._pve.channel import require_websockets
 from ..._pve.errors import PveError
 from ..._pve.rfb import require_des
-from .console import Offer, RelayedConsole, Wanted
+from .console import ConsoleRequest, Offer, RelayedConsole
 from .ports import Ports
 from .settings import RelaySettings
 
@@ -99,12 +99,12 @@ class Relay:
 
     # ---- from any thread
 
-    def offer(self, wanted: Wanted, host: str) -> Offer:
+    def offer(self, request: ConsoleRequest, host: str) -> Offer:
         """Wait for a viewer of this console; returns where, and the password. Nothing is asked of PVE.
 
         host is this server's address for viewers. Raises a PveError when there is no room.
         """
-        console, listener = self._begin(wanted, self.settings.bind or host)
+        console, listener = self._begin(request, self.settings.bind or host)
         offer = Offer(host, listener.getsockname()[1], console.password)
         if not self._ledger.add(console):
             raise PveError("the service is stopping, so it opens no console")
@@ -145,14 +145,14 @@ class Relay:
         """End one console."""
         self._order(lambda: console.end("stopped", "the service was stopped"))
 
-    def _begin(self, wanted: Wanted, address: str) -> tuple[RelayedConsole, socket.socket]:
+    def _begin(self, request: ConsoleRequest, address: str) -> tuple[RelayedConsole, socket.socket]:
         """Take a place and a port; raises a PveError when there is none, and none can be made."""
         for tries_left in reversed(range(_TRIES)):
             with self._lock:
-                self._check_room(wanted)
+                self._check_room(request)
                 listener = self._ports.listen(address)
                 if listener is not None:
-                    console = RelayedConsole(self, wanted, listener)
+                    console = RelayedConsole(self, request, listener)
                     self._consoles[console] = None
                     if self._thread is None:
                         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
@@ -166,7 +166,7 @@ class Relay:
             gone.wait(_ROOM_SECONDS)
         raise self._ports.all_in_use()
 
-    def _check_room(self, wanted: Wanted) -> None:
+    def _check_room(self, request: ConsoleRequest) -> None:
         settings, known = self.settings, self._counted()
         if self._closed:
             raise PveError("the console relay is closed")
@@ -174,15 +174,15 @@ class Relay:
             self._make_place(
                 known, f"the console relay has {settings.most} consoles, which is as many as it may: close some"
             )
-        same = [console for console in self._counted() if console.endpoint == wanted.endpoint]
+        same = [console for console in self._counted() if console.endpoint == request.endpoint]
         if len(same) >= settings.most_per_endpoint:
             self._make_place(
                 same,
-                f"the console relay has {len(same)} consoles of {wanted.endpoint or 'one PVE'}, which is as many as it "
+                f"the console relay has {len(same)} consoles of {request.endpoint or 'one PVE'}, which is as many as it "
                 f"may: close some",
             )
-        waiting = [console for console in same if console.guest == wanted.guest and not console.taken]
-        if wanted.guest and len(waiting) >= MOST_OFFERS_PER_GUEST:
+        waiting = [console for console in same if console.guest == request.guest and not console.taken]
+        if request.guest and len(waiting) >= MOST_OFFERS_PER_GUEST:
             self._condemn(waiting[0], "nobody came before others were offered")
 
     def _counted(self) -> list[RelayedConsole]:
@@ -327,10 +327,10 @@ class Relay:
 
     def _ask_pve(self, console: RelayedConsole) -> None:
         console.opening = console.fetching = True
-        wanted = t.cast("Wanted", console.wanted)
+        request = t.cast("ConsoleRequest", console.request)
         if not self.settings.reconnect_seconds:
-            console.wanted = None
-        self._executor.submit(self._fetch, console, t.cast("Viewer", console.viewer), wanted)
+            console.request = None
+        self._executor.submit(self._fetch, console, t.cast("Viewer", console.viewer), request)
 
     def gone(self, console: RelayedConsole, outcome: str, words: str) -> None:
         with self._lock:
@@ -347,10 +347,10 @@ class Relay:
 
     # ---- in a thread that may wait for PVE
 
-    def _fetch(self, console: RelayedConsole, viewer: Viewer, wanted: Wanted) -> None:
+    def _fetch(self, console: RelayedConsole, viewer: Viewer, request: ConsoleRequest) -> None:
         """Open the console, and hand it to the relay's thread."""
         try:
-            channel, handshake = wanted.open()
+            channel, handshake = request.open()
         except PveError as error:
             # Its frames hold the credentials.
             told = error.with_traceback(None)

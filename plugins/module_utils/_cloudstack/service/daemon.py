@@ -113,7 +113,7 @@ class _Daemon:
             self.own_path = self.settings.socket
         if arguments.metrics_port and activation.METRICS not in self.sockets:
             self.sockets[activation.METRICS] = [_listen_on_loopback(arguments.metrics_port)]
-        self.wishes: list[int] = []
+        self.signals: list[int] = []
         self.has_successor = False
         self.successor: subprocess.Popen[bytes] | None = None
 
@@ -123,15 +123,15 @@ class _Daemon:
         server = self.server
         server.on_tick = lambda: activation.notify("WATCHDOG=1")
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda number, _frame: self._wish(number))
+            signal.signal(number, lambda number, _frame: self._on_signal(number))
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        server.loop.watch(reading, lambda: self._heed(reading))
+        server.loop.watch(reading, lambda: self._handle_signals(reading))
         for name, listeners in self.sockets.items():
             for listener in listeners:
                 server.listen(listener, scrape=name == activation.METRICS)
-        self._tell_readiness()
+        self._notify_ready()
         say(f"serving {self.settings.extension}, release {self.settings.release}")
         server.serve()
         if self.own_path and not self.has_successor:
@@ -142,7 +142,7 @@ class _Daemon:
         # A thread that hangs in a request must not keep the process.
         os._exit(0)
 
-    def _tell_readiness(self) -> None:
+    def _notify_ready(self) -> None:
         ready = os.environ.pop(activation.READY_VARIABLE, "")
         for name in activation.OWN_VARIABLES:
             os.environ.pop(name, None)
@@ -152,13 +152,13 @@ class _Daemon:
         else:
             activation.notify("READY=1", f"STATUS=serving {self.settings.extension}")
 
-    def _wish(self, number: int) -> None:
-        self.wishes.append(number)
+    def _on_signal(self, number: int) -> None:
+        self.signals.append(number)
 
-    def _heed(self, reading: int) -> None:
+    def _handle_signals(self, reading: int) -> None:
         os.read(reading, 4096)
-        while self.wishes:
-            number = self.wishes.pop(0)
+        while self.signals:
+            number = self.signals.pop(0)
             if number == signal.SIGHUP:
                 self._make_successor()
             elif self.server.stop_at is None:

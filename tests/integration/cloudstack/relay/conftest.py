@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.relay.console import Wanted
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.relay.console import ConsoleRequest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.relay.relay import Relay
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.relay.settings import RelaySettings
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.console.target import console_target
@@ -54,7 +54,7 @@ class Bench:
 
     def offer(self, vmid=101, label="i-2-45-VM", **options):
         options = {"guest": label, "endpoint": self.pve.url, **options}
-        return self.relay.offer(Wanted(lambda: opened(self.pve, vmid), label, **options), "127.0.0.1")
+        return self.relay.offer(ConsoleRequest(lambda: opened(self.pve, vmid), label, **options), "127.0.0.1")
 
     def wait_for(self, words):
         """Wait for something that the relay tells."""
