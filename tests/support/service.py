@@ -156,7 +156,7 @@ class Service:
         return self.output.read_text("utf-8", "replace") if self.output.exists() else ""
 
 
-def order_of(arguments: Sequence[str], release: str | None = None, **variables: str) -> bytes:
+def message_of(arguments: Sequence[str], release: str | None = None, **variables: str) -> bytes:
     """The order to run an action, as the executable writes it."""
     release = str(link_collection()) if release is None else release
     words = ["cloudbridge 1", "run", release, str(len(arguments)), *arguments]
@@ -165,7 +165,7 @@ def order_of(arguments: Sequence[str], release: str | None = None, **variables: 
 
 
 def send_order(channel: socket.socket, arguments: Sequence[str], payload: int) -> None:
-    socket.send_fds(channel, [order_of(arguments)], [payload])
+    socket.send_fds(channel, [message_of(arguments)], [payload])
 
 
 @contextlib.contextmanager

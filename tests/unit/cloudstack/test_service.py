@@ -50,7 +50,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.se
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import connection_options
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import TimedOut
-from tests.support.service import order_of
+from tests.support.service import message_of
 
 WORD = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 NAME = st.from_regex(r"CLOUDBRIDGE_[A-Z]{1,8}", fullmatch=True)
@@ -69,16 +69,16 @@ def options(secret="s", host="pve.example.com"):
     )
 
 
-class TestOrders:
+class TestMessages:
     @given(WORD, st.lists(WORD, max_size=5), st.dictionaries(NAME, WORD, max_size=3))
     def test_they_arrive_as_they_were_sent(self, release, arguments, environment):
-        order = parse_message(order_of(arguments, release, **environment))
+        message = parse_message(message_of(arguments, release, **environment))
         assert (message.release, list(message.arguments), message.environment) == (release, arguments, environment)
 
     @given(st.binary(max_size=200) | st.binary(max_size=100).map(lambda data: b"cloudbridge 1\0run\0" + data))
     def test_nonsense_is_told_from_them(self, data):
         try:
-            order = parse_message(data)
+            message = parse_message(data)
         except BadMessage:
             return
         assert message.kind in (b"run", b"status")

@@ -38,7 +38,7 @@ TEMPLATE = {**{key: str(value) for key, value in template_config(9000, "debian",
 PLAIN = {"virtualmachine": {"storage": None, "is_full_clone": None}}
 
 
-def order_of(action="create_template", policy=None, **changes):
+def desired_vm(action="create_template", policy=None, **changes):
     changes["virtualmachine"] = {**PLAIN["virtualmachine"], **changes.get("virtualmachine", {})}
     parsed = parse_payload(payload(action, **changes))
     return DesiredVm(parsed.instance(), resolve_details(parsed, policy or {}), 105, "d" * 32, "pve1")
@@ -49,7 +49,7 @@ def nic(device_id=0, **fields):
 
 
 def networks(*nics, policy=None, **details):
-    order = order_of(
+    desired = desired_vm(
         policy={"network_bridge": "vmbr0", **details, **(policy or {})}, nics=list(nics), host={"network_bridge": None}
     )
     options = network_options(desired.instance.nics, desired.details)
@@ -60,7 +60,7 @@ def source_of(template=TEMPLATE):
     return Source(GuestHandle(None, Guest(9000, "pve1", QEMU)), template)
 
 
-def configured(order, template=TEMPLATE):
+def configured(desired, template=TEMPLATE):
     """What the one PUT after the clone sends, and the clone's own form."""
     request = clone_request(desired, source_of(template))
     creation = plan_clone(request, source_of(template))
@@ -68,8 +68,8 @@ def configured(order, template=TEMPLATE):
     return dict(creation.command(None, 105).form), steps
 
 
-def put_of(order, template=TEMPLATE):
-    return dict(configured(order, template)[1][0].command.form)
+def put_of(desired, template=TEMPLATE):
+    return dict(configured(desired, template)[1][0].command.form)
 
 
 class TestNetworks:
@@ -78,7 +78,7 @@ class TestNetworks:
         assert {slot: entry["vlan"] for slot, entry in found.items()} == {"net0": 10, "net2": 30}
 
     def test_all_other_slots_are_emptied(self):
-        order = order_of(nics=[nic(1)])
+        desired = desired_vm(nics=[nic(1)])
         absent = [
             entry["slot"]
             for entry in network_options(desired.instance.nics, desired.details)
@@ -125,7 +125,7 @@ class TestNetworks:
             networks(nic(broadcastUri=None, broadcastType="Vlan"))
 
     def test_the_tenants_vlan_counts_for_nothing(self):
-        order = order_of(nics=[nic(broadcastUri=None)], virtualmachine={"cloudstack.vlan": "666"})
+        desired = desired_vm(nics=[nic(broadcastUri=None)], virtualmachine={"cloudstack.vlan": "666"})
         assert network_options(desired.instance.nics, desired.details)[0]["vlan"] == 0
 
     def test_bridges_by_network_name_or_traffic(self):
@@ -161,19 +161,19 @@ class TestNetworks:
     @pytest.mark.parametrize("mac", ["", "02:01:00:cb:00", "01:00:5e:00:00:01", "02:01:00:cb:00:05,bridge=vmbr9"])
     def test_a_mac_is_a_mac(self, mac):
         with pytest.raises(InvalidRequest, match="mac"):
-            clone_request(order_of(nics=[nic(mac=mac)]), source_of())
+            clone_request(desired_vm(nics=[nic(mac=mac)]), source_of())
 
 
 class TestHardware:
     def test_cpus_are_exactly_those_asked_for(self):
-        put = put_of(order_of(), {**TEMPLATE, "sockets": "2", "cores": "4", "vcpus": "3", "cpulimit": "1.5"})
+        put = put_of(desired_vm(), {**TEMPLATE, "sockets": "2", "cores": "4", "vcpus": "3", "cpulimit": "1.5"})
         assert (put["cores"], put["sockets"], put["cpulimit"]) == ("2", "1", "0")
         assert "vcpus" in put["delete"].split(",")
 
     def test_memory_is_the_maximum_and_the_minimum_its_floor(self):
-        put = put_of(order_of(vm={"maxRam": 4 * 1024**3, "minRam": 2 * 1024**3}), {**TEMPLATE, "balloon": "0"})
+        put = put_of(desired_vm(vm={"maxRam": 4 * 1024**3, "minRam": 2 * 1024**3}), {**TEMPLATE, "balloon": "0"})
         assert (put["memory"], put["balloon"]) == ("4096", "2048")
-        assert put_of(order_of(policy={"balloon": False}))["balloon"] == "0"
+        assert put_of(desired_vm(policy={"balloon": False}))["balloon"] == "0"
 
     @pytest.mark.parametrize(
         ("changes", "limit"),
@@ -181,16 +181,16 @@ class TestHardware:
     )
     def test_a_capped_offering_has_a_limit(self, changes, limit):
         policy = {"cpu_mhz": 3000} if "maxSpeed" in changes else {}
-        assert put_of(order_of(policy=policy, vm=changes)).get("cpulimit") == limit
+        assert put_of(desired_vm(policy=policy, vm=changes)).get("cpulimit") == limit
 
     @pytest.mark.parametrize("vm", [{"cpus": None}, {"maxRam": None}, {"cpus": 0}, {"maxRam": 1}])
     def test_an_offering_that_makes_no_sense(self, vm):
         with pytest.raises(InvalidRequest):
-            clone_request(order_of(vm=vm), source_of())
+            clone_request(desired_vm(vm=vm), source_of())
 
     def test_uefi_and_secure_boot(self):
-        order = order_of("create_template_uefi", virtualmachine={"tpm": "v2.0", "machine": "q35"})
-        put = put_of(order)
+        desired = desired_vm("create_template_uefi", virtualmachine={"tpm": "v2.0", "machine": "q35"})
+        put = put_of(desired)
         assert put["bios"] == "ovmf"
         assert put["machine"] == "q35"
         assert put["efidisk0"] == "local-lvm:1,efitype=4m,pre-enrolled-keys=1"
@@ -198,14 +198,14 @@ class TestHardware:
 
     def test_a_template_with_an_efi_disk_keeps_it(self):
         there = {**TEMPLATE, "bios": "ovmf", "efidisk0": "local-lvm:base-9000-disk-1,efitype=4m,pre-enrolled-keys=1"}
-        assert "efidisk0" not in put_of(order_of("create_template_uefi"), there)
+        assert "efidisk0" not in put_of(desired_vm("create_template_uefi"), there)
         template = source_of({**there, "efidisk0": "local-lvm:base-9000-disk-1"})
         with pytest.raises(InvalidRequest, match="SECURE"):
-            clone_request(order_of("create_template_uefi"), template)
+            clone_request(desired_vm("create_template_uefi"), template)
 
     def test_bookkeeping(self):
         policy = {"tags": ["prod"], "pool": "cs", "onboot": True, "agent": True, "cpu_type": "host", "os_type": "win11"}
-        form, steps = configured(order_of(policy=policy), {**TEMPLATE, "agent": "0", "tags": "golden"})
+        form, steps = configured(desired_vm(policy=policy), {**TEMPLATE, "agent": "0", "tags": "golden"})
         put = steps[0].command.form
         assert form["pool"] == "cs"
         assert put["tags"] == "cloudstack;golden;prod"
@@ -213,7 +213,7 @@ class TestHardware:
 
     def test_the_mark_is_there_from_the_first_moment(self):
         template = {**TEMPLATE, "smbios1": "uuid=5a1b5b0e-5c55-4c0e-8a56-900090009000,manufacturer=QUNNRQ==,base64=1"}
-        form, steps = configured(order_of(), template)
+        form, steps = configured(desired_vm(), template)
         lines = form["description"].splitlines()
         assert lines[:2] == ["CloudStack instance: i-2-45-VM", f"CloudStack UUID: {UUID}"]
         assert steps[0].command.form["smbios1"] == f"base64=1,manufacturer=QUNNRQ==,uuid={UUID}"
@@ -235,47 +235,47 @@ class TestClone:
         ],
     )
     def test_linked_or_full_is_what_pve_allows(self, details, full, storage):
-        form, _steps = configured(order_of(virtualmachine=details))
+        form, _steps = configured(desired_vm(virtualmachine=details))
         assert (form["full"], form["storage"]) == (full, storage)
 
     def test_a_storage_without_base_volumes_is_copied(self):
-        form, _steps = configured(order_of(), {**TEMPLATE, "scsi0": "lvm:vm-9000-disk-0,size=8G"})
+        form, _steps = configured(desired_vm(), {**TEMPLATE, "scsi0": "lvm:vm-9000-disk-0,size=8G"})
         assert form["full"] is True
 
     def test_only_templates_are_cloned(self):
         guest = {key: value for key, value in TEMPLATE.items() if key != "template"}
         with pytest.raises(InvalidRequest, match="no template"):
-            clone_request(order_of(), source_of(guest))
-        assert clone_request(order_of(policy={"allowed_templates": ["*", "9000"]}), source_of(guest)).clone.full
+            clone_request(desired_vm(), source_of(guest))
+        assert clone_request(desired_vm(policy={"allowed_templates": ["*", "9000"]}), source_of(guest)).clone.full
         # Its name may be a tenant's choice.
         with pytest.raises(InvalidRequest, match="does not allow"):
-            clone_request(order_of(policy={"allowed_templates": ["debian"]}), source_of(guest))
+            clone_request(desired_vm(policy={"allowed_templates": ["debian"]}), source_of(guest))
         with pytest.raises(InvalidRequest, match="no template"):
-            clone_request(order_of(policy={"allowed_templates": ["debian", "9*"]}), source_of(guest))
+            clone_request(desired_vm(policy={"allowed_templates": ["debian", "9*"]}), source_of(guest))
 
     def test_the_boot_disk_grows(self):
-        _form, steps = configured(order_of(virtualmachine={"disk_size_gb": "40"}))
+        _form, steps = configured(desired_vm(virtualmachine={"disk_size_gb": "40"}))
         assert [step.command.form.get("size") for step in steps] == ["40G", None]
         assert steps[0].command.form["disk"] == "scsi0"
 
     def test_it_never_shrinks(self):
-        assert len(configured(order_of(virtualmachine={"disk_size_gb": "4"}))[1]) == 1
+        assert len(configured(desired_vm(virtualmachine={"disk_size_gb": "4"}))[1]) == 1
 
     def test_the_boot_disk_is_the_first_of_the_order(self):
         template = {**TEMPLATE, "virtio0": "local-lvm:base-9000-disk-1,size=8G", "boot": "order=ide2;virtio0;scsi0"}
         assert (
-            configured(order_of(virtualmachine={"disk_size_gb": "40"}), template)[1][0].command.form["disk"]
+            configured(desired_vm(virtualmachine={"disk_size_gb": "40"}), template)[1][0].command.form["disk"]
             == "virtio0"
         )
 
 
 class TestCloudInit:
     def test_nothing_is_set_unless_asked_for(self):
-        assert not {"ipconfig0", "ciuser", "nameserver", "sshkeys"} & set(put_of(order_of()))
+        assert not {"ipconfig0", "ciuser", "nameserver", "sshkeys"} & set(put_of(desired_vm()))
 
     def test_addresses_of_the_networks(self):
         put = put_of(
-            order_of(
+            desired_vm(
                 policy={"ci_network": "static"},
                 virtualmachine={"ci_user": "ops", "ci_ssh_keys": f"{ED25519} a@b\n{RSA} c"},
             )
@@ -289,15 +289,15 @@ class TestCloudInit:
     def test_a_key_that_is_wrong_is_named(self):
         keys = {"ci_ssh_keys": f"{ED25519} a@b\n# old\n{RSA[:-4]} c"}
         with pytest.raises(InvalidRequest, match="ci_ssh_keys: key 3 is damaged"):
-            put_of(order_of(virtualmachine=keys))
+            put_of(desired_vm(virtualmachine=keys))
 
     def test_dhcp(self):
-        put = put_of(order_of(policy={"ci_network": "dhcp"}))
+        put = put_of(desired_vm(policy={"ci_network": "dhcp"}))
         assert (put["ipconfig0"], put["ipconfig1"]) == ("ip=dhcp", "ip=dhcp")
 
     def test_a_template_without_the_drive_gets_one(self):
         template = {key: value for key, value in TEMPLATE.items() if key != "ide2"}
-        assert put_of(order_of(policy={"ci_network": "dhcp"}), template)["ide2"] == "local-lvm:cloudinit"
+        assert put_of(desired_vm(policy={"ci_network": "dhcp"}), template)["ide2"] == "local-lvm:cloudinit"
 
     @pytest.mark.parametrize("fields", [{"netmask": "no"}, {"ip": "10.1.1.1,gw=1"}, {"gateway": "x"}])
     def test_addresses_are_addresses(self, fields):
@@ -305,14 +305,14 @@ class TestCloudInit:
             nic(defaultNic=True, **{"ip": "10.1.1.57", "netmask": "255.255.255.0", "gateway": "10.1.1.1", **fields})
         ]
         with pytest.raises(InvalidRequest):
-            clone_request(order_of(policy={"ci_network": "static"}, nics=nics), source_of())
+            clone_request(desired_vm(policy={"ci_network": "static"}, nics=nics), source_of())
 
 
 class TestOptionsOfTheTemplatesDisk:
     def on(self, slot, **policy):
         template = {key: value for key, value in TEMPLATE.items() if key != "scsi0"}
         return clone_request(
-            order_of(policy=policy), source_of({**template, slot: TEMPLATE["scsi0"], "boot": f"order={slot}"})
+            desired_vm(policy=policy), source_of({**template, slot: TEMPLATE["scsi0"], "boot": f"order={slot}"})
         )
 
     def test_what_its_bus_cannot_have_is_refused(self):
@@ -329,12 +329,12 @@ class TestOptionsOfTheTemplatesDisk:
         for controller in ({"scsihw": "virtio-scsi-pci"}, {"scsihw": None}):
             template = {key: value for key, value in {**TEMPLATE, **controller}.items() if value}
             with pytest.raises(InvalidRequest, match="scsi0 of the template needs scsihw virtio-scsi-single"):
-                clone_request(order_of(policy={"disk_iothread": True}), source_of(template))
+                clone_request(desired_vm(policy={"disk_iothread": True}), source_of(template))
 
 
 class TestInstallation:
     def form(self, **changes):
-        order = order_of("create_iso", **changes)
+        desired = desired_vm("create_iso", **changes)
         creation = plan_create(None, install_request(desired), Cluster((), ()))
         return dict(creation.command(None, 106).form)
 
@@ -410,16 +410,16 @@ class TestStart:
         return plan_changes(request, GuestState(Guest(105, "pve1", QEMU), config))
 
     def test_a_guest_that_is_right_is_left_alone(self):
-        put = put_of(order_of())
+        put = put_of(desired_vm())
         config = {**TEMPLATE, **put}
         assert self.plan(config).steps == ()
 
     def test_another_vlan_and_a_surplus_card(self):
-        config = {**TEMPLATE, **put_of(order_of()), "net3": "virtio=BC:24:11:90:00:03,bridge=vmbr0"}
+        config = {**TEMPLATE, **put_of(desired_vm()), "net3": "virtio=BC:24:11:90:00:03,bridge=vmbr0"}
         config["net0"] = config["net0"].replace("tag=1577", "tag=1500")
         form = self.plan(config).steps[0].command.form
         assert "tag=1577" in form["net0"]
         assert form["delete"] == "net3"
 
     def test_without_networks_in_the_payload_they_stay(self):
-        assert self.plan({**TEMPLATE, **put_of(order_of())}, nics=[]).steps == ()
+        assert self.plan({**TEMPLATE, **put_of(desired_vm())}, nics=[]).steps == ()

@@ -93,7 +93,7 @@ class RelayedConsole:
     """An answer's port, the viewers that come there, and the one that knows the password."""
 
     def __init__(self, floor: Floor, request: ConsoleRequest, listener: socket.socket) -> None:
-        self.request: ConsoleRequest | None = wanted
+        self.request: ConsoleRequest | None = request
         self.label, self.guest, self.endpoint = request.label, request.guest, request.endpoint
         self.listener: socket.socket | None = listener
         self.viewer: Viewer | None = None

@@ -84,7 +84,7 @@ class Relay:
         self._lock = threading.Lock()
         # The oldest first.
         self._consoles: dict[RelayedConsole, None] = {}
-        self._orders: collections.deque[t.Callable[[], None]] = collections.deque()
+        self._steps: collections.deque[t.Callable[[], None]] = collections.deque()
         self._selector = selectors.DefaultSelector()
         self._restless: dict[Viewer, RelayedConsole] = {}
         # The guests whose consoles PVE is being asked for, and those that wait for their turn.
@@ -108,7 +108,7 @@ class Relay:
         offer = Offer(host, listener.getsockname()[1], console.password)
         if not self._ledger.add(console):
             raise PveError("the service is stopping, so it opens no console")
-        self._order(lambda: self._listen(console, listener))
+        self._run_later(lambda: self._listen(console, listener))
         self._count("offered")
         return offer
 
@@ -143,7 +143,7 @@ class Relay:
 
     def stop(self, console: RelayedConsole) -> None:
         """End one console."""
-        self._order(lambda: console.end("stopped", "the service was stopped"))
+        self._run_later(lambda: console.end("stopped", "the service was stopped"))
 
     def _begin(self, request: ConsoleRequest, address: str) -> tuple[RelayedConsole, socket.socket]:
         """Take a place and a port; raises a PveError when there is none, and none can be made."""
@@ -178,8 +178,8 @@ class Relay:
         if len(same) >= settings.most_per_endpoint:
             self._make_place(
                 same,
-                f"the console relay has {len(same)} consoles of {request.endpoint or 'one PVE'}, which is as many as it "
-                f"may: close some",
+                f"the console relay has {len(same)} consoles of {request.endpoint or 'one PVE'}, which is as many as "
+                f"it may: close some",
             )
         waiting = [console for console in same if console.guest == request.guest and not console.taken]
         if request.guest and len(waiting) >= MOST_OFFERS_PER_GUEST:
@@ -216,11 +216,11 @@ class Relay:
             console.end("ended" if console.taken else "unused", words)
             gone.set()
 
-        self._order(end)
+        self._run_later(end)
         return gone
 
-    def _order(self, order: t.Callable[[], None]) -> None:
-        self._orders.append(order)
+    def _run_later(self, step: t.Callable[[], None]) -> None:
+        self._steps.append(step)
         self._wake()
 
     def _wake(self) -> None:
@@ -242,8 +242,8 @@ class Relay:
                 known = self._selector.get_map().get(key.fd)
                 if known is not None and known.data is key.data:
                     key.data()
-            while self._orders:
-                self._orders.popleft()()
+            while self._steps:
+                self._steps.popleft()()
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + TICK_SECONDS
                 for console in self._all():
@@ -360,9 +360,9 @@ class Relay:
             if self._closed:
                 channel.close()
                 return
-            self._order(lambda: self._guard(console, lambda: self._give(console, viewer, channel, handshake)))
+            self._run_later(lambda: self._guard(console, lambda: self._give(console, viewer, channel, handshake)))
             return
-        self._order(lambda: self._guard(console, lambda: self._deny(console, viewer, told)))
+        self._run_later(lambda: self._guard(console, lambda: self._deny(console, viewer, told)))
 
     def _give(
         self, console: RelayedConsole, viewer: Viewer, channel: ConsoleChannel, handshake: ClientHandshake

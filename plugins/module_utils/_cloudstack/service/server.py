@@ -45,7 +45,7 @@ NOT_BEGUN = {"status": "error", "error": "the service did not begin the action: 
 
 
 class Server:
-    """Carries out what executables order; lives until it is told to stop and nothing is left to do."""
+    """Carries out what executables ask for; lives until it is stopped and nothing is left to do."""
 
     def __init__(self, resources: Resources, users: t.Collection[int]) -> None:
         self.resources = resources
