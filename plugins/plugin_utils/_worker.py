@@ -25,7 +25,6 @@ from ansible.utils.display import Display
 
 from ..module_utils._ansible.description import ModuleDescription
 from ..module_utils._ansible.runner import HIDDEN_OPTIONS, ModuleOutcome, carry_out
-from ..module_utils._pve.transports import quickest_transport
 
 # Seen in the process that forks the workers: these have no terminal of their own from ansible-core 2.19 on.
 ON_A_TERMINAL = sys.stderr is not None and sys.stderr.isatty()
@@ -101,7 +100,7 @@ class WorkerAction(ActionBase):
                 # Said by AnsibleModule alone, as of an option that is given together with its alias.
                 return None, "Ansible warns of its options"
             parameters = checked.validated_parameters
-            answer = carry_out(self.description, parameters, self._task.check_mode, _transport, _progress())
+            answer = carry_out(self.description, parameters, self._task.check_mode, _progress())
         if answer.exception is not None:
             return None, "a library is missing"
         return self._result(answer, parameters, variables), None
@@ -130,10 +129,6 @@ def _progress() -> t.Callable[[str], None] | None:
     if not ON_A_TERMINAL or constants.config.get_config_value("ANSIBLE_NOCOLOR") or os.environ.get("CI"):
         return None
     return lambda line: Display().display(line, stderr=True)
-
-
-def _transport(options: t.Any) -> t.Any:
-    return quickest_transport(options, os.environ)
 
 
 @contextlib.contextmanager

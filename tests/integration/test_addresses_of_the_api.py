@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import connection_options
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.direct import DirectTransport
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.transport import Transport
 from tests.support.embedded_pve.runner import TOKEN_SECRET
 from tests.support.reverse_proxy import reverse_proxy
 
@@ -31,7 +31,7 @@ def test_a_login_and_the_bridge_s_client_find_the_path_too(pve, run_module) -> N
         result = run_module("pve_vm", {"vmid": 100, "memory": 512}, env={**BY_PASSWORD, "PROXMOX_HOST": url})
         assert not result.failed, result.msg
         options = {"api_host": url, "api_token_id": pve.token_id, "api_token_secret": TOKEN_SECRET, "api_timeout": 30}
-        transport = DirectTransport(connection_options({**options, "ca_path": pve.cafile}))
+        transport = Transport(connection_options({**options, "ca_path": pve.cafile}))
         assert transport.send("GET", "/version", {}, 30)["release"] == "9.2"
         transport.close()
 

@@ -11,9 +11,9 @@ import pytest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.client import PveClient
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import connection_options
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.direct import DirectTransport
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import TimedOut
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.tasks import parse_upid, stop_task
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.transport import Transport
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def client(pve):
             "api_timeout": 10,
         }
     )
-    client = PveClient(options, Deadline(30), DirectTransport(options))
+    client = PveClient(options, Deadline(30), Transport(options))
     yield client
     client.close()
 

@@ -12,16 +12,11 @@ from dataclasses import dataclass, field
 from .._operations.many.running import GuestOutcome, ManyOutcome
 from .._operations.plan import Applier, Change, Outcome
 from .._pve.client import PveClient
-from .._pve.connection import ConnectionOptions, connection_options
+from .._pve.connection import connection_options
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, MissingLibrary, PveError, TimedOut, TransportError
 from .description import ModuleDescription, Parameters
 
-if t.TYPE_CHECKING:
-    from .._pve.direct import DirectTransport
-    from .._pve.transport import Transport
-
-TransportFor = t.Callable[[ConnectionOptions], "Transport | DirectTransport"]
 # ansible-core up to 2.20 puts the options into each result, later ones when inject_invocation is set.
 HIDDEN_OPTIONS: dict[str, dict[str, t.Any]] = {"module_args": {}}
 
@@ -41,7 +36,6 @@ def carry_out(
     description: ModuleDescription,
     parameters: Parameters,
     check_mode: bool,
-    transport_for: TransportFor | None = None,
     progress: t.Callable[[str], None] | None = None,
 ) -> ModuleOutcome:
     """Check the parameters, run the operation, and answer with its outcome or its failure."""
@@ -51,9 +45,7 @@ def carry_out(
         if parameters["timeout"] <= 0:
             raise InvalidRequest(f"timeout must be more than 0 seconds, not {parameters['timeout']}")
         request = description.request_from(parameters)
-        options = connection_options(parameters)
-        transport = transport_for(options) if transport_for else None
-        client = PveClient(options, Deadline(parameters["timeout"]), transport)
+        client = PveClient(connection_options(parameters), Deadline(parameters["timeout"]))
         applier = Applier(client, check_mode=check_mode, progress=progress)
         outcome = description.operation(applier, request)
     except PveError as error:

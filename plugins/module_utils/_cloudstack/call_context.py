@@ -10,18 +10,15 @@ import contextlib
 import typing as t
 
 from .._pve.deadline import Deadline
-from .._pve.transports import PROXY_VARIABLES, quickest_transport
+from .._pve.proxy import PROXY_VARIABLES
+from .._pve.transport import Transport
 
 if t.TYPE_CHECKING:
     from .._operations.guest.deployment import Deployment
     from .._pve.connection import ConnectionOptions
-    from .._pve.direct import DirectTransport
-    from .._pve.transport import Transport
     from .ownership import Mark
     from .relay.relay import Relay
     from .run import Run
-
-# Only requests knows how to go through a proxy.
 
 
 class CallInterrupted(BaseException):
@@ -57,11 +54,11 @@ class CallContext:
     def opened(self, run: Run) -> None:
         """The run knows what it is about; nothing was asked of PVE yet."""
 
-    def connect(self, options: ConnectionOptions) -> Transport | DirectTransport:
+    def connect(self, options: ConnectionOptions) -> Transport:
         """A way to talk to PVE, for this run alone; raises a PveError."""
-        return quickest_transport(options, self.environment)
+        return Transport(options, environment=self.environment)
 
-    def disconnect(self, transport: Transport | DirectTransport) -> None:
+    def disconnect(self, transport: Transport) -> None:
         """The run needs the connection no more."""
         transport.close()
 

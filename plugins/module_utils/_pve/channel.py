@@ -15,12 +15,9 @@ import typing as t
 from urllib.parse import quote
 
 from .connection import Endpoint
-from .errors import MissingLibrary, TimedOut, Unreachable, error_from_answer
+from .errors import HTTP_BAD_REQUEST, MissingLibrary, PveError, TimedOut, Unreachable, error_from_answer
 from .exchange import CONNECT_SECONDS
-
-if t.TYPE_CHECKING:
-    from .direct import DirectTransport
-    from .transport import Transport
+from .transport import Transport
 
 IMPORT_ERROR: str | None = None
 try:
@@ -59,7 +56,7 @@ def require_websockets() -> None:
         raise MissingLibrary("the Python library websocket-client is required", "websocket-client", IMPORT_ERROR)
 
 
-def open_channel(transport: Transport | DirectTransport, path: str, port: int, ticket: str) -> ConsoleChannel:
+def open_channel(transport: Transport, path: str, port: int, ticket: str) -> ConsoleChannel:
     """Connect to a port that vncproxy, termproxy or vncshell has just opened, as whoever had it opened.
 
     path is that of the guest or node in the API. Raises TimedOut when nobody listens on the port any more, or
@@ -82,23 +79,29 @@ def open_channel(transport: Transport | DirectTransport, path: str, port: int, t
         )
     except WebSocketBadStatusException as error:
         connection.close()
-        raise _refusal(name, error, transport.options.identity) from error
+        raise _refusal(name, error, transport) from error
     except (WebSocketException, OSError) as error:
         connection.close()
         if isinstance(error, (WebSocketTimeoutException, WebSocketConnectionClosedException, TimeoutError)):
             raise TimedOut(
                 f"{transport.endpoint.url} opened no connection to port {port} of {path}: "
-                f"PVE keeps it for 10 s after {name} was made ready, and for one connection only"
+                f"PVE listens there for 10 s, and for one connection only"
             ) from error
         raise Unreachable(f"{transport.endpoint.url} broke {name} off: {error}") from error
     return ConsoleChannel(websocket, connection)
 
 
-def _refusal(name: str, error: WebSocketBadStatusException, identity: str) -> Exception:
+def _refusal(name: str, error: WebSocketBadStatusException, transport: Transport) -> PveError:
     body = error.resp_body if isinstance(error.resp_body, bytes) else b""
     # The library has no other place for the reason phrase than its message.
     reason = str(error).partition(" -+-+- ")[0].partition(f"{error.status_code} ")[2]
-    return error_from_answer(name, error.status_code, reason or body.decode(errors="replace"), None, identity)
+    if error.status_code < HTTP_BAD_REQUEST:
+        return Unreachable(
+            f"{transport.endpoint.url} opened no websocket for {name} ({error.status_code} {reason}): "
+            f"if a proxy is in front of PVE, it must pass websockets on"
+        )
+    words = reason or body.decode(errors="replace")
+    return error_from_answer(name, error.status_code, words, None, transport.options.identity)
 
 
 class ConsoleChannel:

@@ -12,13 +12,13 @@ from urllib.parse import quote
 from .connection import ConnectionOptions, Endpoint
 from .deadline import Deadline
 from .errors import NODE_UNREACHABLE, AnswerLost, ErrorReason, PveError, TimedOut, TransportError, Unreachable
+from .multipart import FileForm
 from .numbers import in_full
+from .transport import Transport
 from .turns import Turns
 
 if t.TYPE_CHECKING:
     from .channel import ConsoleChannel
-    from .direct import DirectTransport
-    from .transport import Transport
 
 # How long a read is repeated while PVE cannot be reached (a restart of pveproxy takes seconds).
 PATIENCE_SECONDS = 60.0
@@ -27,11 +27,9 @@ PATIENCE_SECONDS = 60.0
 class PveClient:
     """One session with PVE, bounded by one deadline."""
 
-    def __init__(
-        self, options: ConnectionOptions, deadline: Deadline, transport: Transport | DirectTransport | None = None
-    ) -> None:
+    def __init__(self, options: ConnectionOptions, deadline: Deadline, transport: Transport | None = None) -> None:
         self.deadline = deadline
-        self._transport = _transport(options) if transport is None else transport
+        self._transport = transport or Transport(options)
         # The tasks that this run knows to be its own.
         self.own_upids: set[str] = set()
         # How many changes had to be looked up, because the answer to them did not arrive.
@@ -147,6 +145,28 @@ class PveClient:
         finally:
             self.turns.sent()
 
+    def upload(
+        self,
+        *path: str | int,
+        fields: t.Mapping[str, str],
+        file_field: str,
+        file_name: str,
+        source: t.BinaryIO,
+        size: int,
+    ) -> t.Any:
+        """POST a form with a file of so many bytes, read from source as it is sent, and return the answer's data.
+
+        It is sent once. Raises Unreachable when PVE has not got all of it, and keeps nothing; AnswerLost when PVE
+        may have all of it; TimedOut when the deadline passes meanwhile; InvalidRequest when source ends early.
+        """
+        form = FileForm(fields, file_field, file_name, source, size, self.deadline)
+        seconds = self._seconds(f"POST {encoded_path(path)}")
+        self.changes_sent += 1
+        try:
+            return self._transport.upload(encoded_path(path), form, seconds)
+        finally:
+            self.turns.sent()
+
     def channel(self, *path: str | int, port: int, ticket: str) -> ConsoleChannel:
         """Connect to a console's port that this client has just had opened; path is that of the guest or node.
 
@@ -174,9 +194,7 @@ class PveClient:
         values = {name: _form_value(value) for name, value in form.items() if value is not None}
         left = len(self._transport.options.endpoints)
         while True:
-            if self.deadline.expired:
-                raise TimedOut(f"the time of {in_full(self.deadline.seconds)} s was over before {method} {encoded}")
-            seconds = min(self._transport.options.timeout, self.deadline.remaining)
+            seconds = self._seconds(f"{method} {encoded}")
             self.changes_sent += method != "GET"
             try:
                 return self._transport.send(method, encoded, values, seconds)
@@ -188,12 +206,11 @@ class PveClient:
                 if not left:
                     raise
 
-
-def _transport(options: ConnectionOptions) -> Transport:
-    # Who brings another transport need not wait for the import of requests.
-    from .transport import Transport
-
-    return Transport(options)
+    def _seconds(self, request: str) -> float:
+        """How long to wait for the network at once; raises TimedOut when there is no time for the request."""
+        if self.deadline.expired:
+            raise TimedOut(f"the time of {in_full(self.deadline.seconds)} s was over before {request}")
+        return min(self._transport.options.timeout, self.deadline.remaining)
 
 
 def offline_in(resources: t.Iterable[t.Mapping[str, t.Any]]) -> frozenset[str]:

@@ -13,6 +13,9 @@ from urllib.parse import quote
 from .errors import InvalidRequest
 from .numbers import in_full
 
+if t.TYPE_CHECKING:
+    from .tls import TlsPolicy
+
 DEFAULT_PORT = 8006
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}")
 _HOST = re.compile(
@@ -69,9 +72,12 @@ class ConnectionOptions(t.NamedTuple):
         return quote(self.user, safe=_PLAIN_IN_HEADER)
 
     @property
-    def checks_authority(self) -> bool:
-        """Whether the certificate must be signed by an authority; a fingerprint alone is enough."""
-        return self.validate_certs and (self.fingerprint is None or self.ca_path is not None)
+    def tls_policy(self) -> TlsPolicy:
+        """What the server's certificate must be; a fingerprint alone is enough."""
+        from .tls import TlsPolicy
+
+        checks_authority = self.validate_certs and (self.fingerprint is None or self.ca_path is not None)
+        return TlsPolicy(checks_authority, self.ca_path, self.fingerprint)
 
     def __repr__(self) -> str:
         return "ConnectionOptions({}, {})".format(self.identity, ",".join(end.url for end in self.endpoints))
@@ -102,6 +108,7 @@ def connection_options(options: t.Mapping[str, t.Any]) -> ConnectionOptions:
     if not 0 < timeout <= _LONGEST_TIMEOUT:
         raise InvalidRequest(f"api_timeout must be more than 0 seconds and at most a day, not {in_full(timeout)}")
     port = options.get("api_port")
+    fingerprint = _fingerprint(options.get("api_fingerprint"))
     return ConnectionOptions(
         endpoints=parse_hosts(options.get("api_host") or "", DEFAULT_PORT if port is None else int(port)),
         user=user,
@@ -110,8 +117,8 @@ def connection_options(options: t.Mapping[str, t.Any]) -> ConnectionOptions:
         token_name=token_name,
         token_secret=token_secret,
         validate_certs=bool(options.get("validate_certs", True)),
-        ca_path=_ca_path(options.get("ca_path")),
-        fingerprint=_fingerprint(options.get("api_fingerprint")),
+        ca_path=_ca_path(options.get("ca_path"), fingerprint),
+        fingerprint=fingerprint,
         timeout=timeout,
     )
 
@@ -191,13 +198,13 @@ def _owner_and_name(token_id: str | None) -> tuple[str | None, str | None]:
     return (owner, name) if mark else (None, token_id)
 
 
-def _ca_path(path: str | None) -> str | None:
+def _ca_path(path: str | None, fingerprint: str | None) -> str | None:
     if not path:
         return None
-    import ssl
+    from .tls import TlsPolicy, context_for
 
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        context_for(TlsPolicy(ca_path=path, fingerprint=fingerprint))
     except (OSError, ValueError) as error:
         raise InvalidRequest(f"ca_path {path!r} cannot be read as a file of certificates: {error}") from error
     return path

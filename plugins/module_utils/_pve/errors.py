@@ -15,6 +15,7 @@ import re
 import types
 import typing as t
 
+HTTP_BAD_REQUEST = 400  # the first status that is an error
 HTTP_UNAUTHORIZED = 401
 HTTP_FORBIDDEN = 403
 NOT_IMPLEMENTED = 501  # there is no such call in this release

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What every way of talking to PVE has in common: how long a connection is trusted, and how answers are read."""
+"""How long a connection is trusted, how answers are read, and what is said of a connection that failed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ CONNECT_SECONDS = 10.0
 
 
 class UnreadableAnswer(Exception):
-    """An answer that is not PVE's; is_json says whether it was meant to be JSON."""
+    """An answer that is not PVE's; is_foreign says that somebody else has written it, and not PVE a half."""
 
-    def __init__(self, message: str, is_json: bool) -> None:
+    def __init__(self, message: str, is_foreign: bool) -> None:
         super().__init__(message)
-        self.is_json = is_json
+        self.is_foreign = is_foreign
 
 
 def trusted_seconds(method: str) -> float:
@@ -40,7 +40,9 @@ def read_data(content: bytes, content_type: str) -> t.Any:
         return json.loads(content.decode("utf-8"))["data"]
     except (UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         kind = content_type or "of no type"
-        raise UnreadableAnswer(f"the answer ({kind}) is not PVE's JSON", "json" in kind) from error
+        raise UnreadableAnswer(
+            f"the answer ({kind}) is not PVE's JSON", bool(content) and "json" not in kind
+        ) from error
 
 
 def read_errors(content: bytes) -> dict[str, t.Any] | None:
@@ -59,8 +61,7 @@ def certificate_rejected(
     if options.fingerprint and not isinstance(root, ssl.SSLCertVerificationError):
         return CertificateRejected(f"the certificate of {url} is not the one that api_fingerprint names: {root}", cause)
     why = getattr(root, "verify_message", None) or str(root)
-    # urllib3 1.26 says "doesn't match", OpenSSL "mismatch".
-    cure = "call it by a name that the certificate holds" if "match" in why else "set ca_path to the cluster's CA"
+    cure = "call it by a name that the certificate holds" if "mismatch" in why else "set ca_path to the cluster's CA"
     return CertificateRejected(
         f"the certificate of {url} is not trusted ({why.rstrip('.')}): {cure}, "
         f"or set api_fingerprint to the certificate's SHA-256 fingerprint",
@@ -91,7 +92,7 @@ def lost_connection(url: str, root: BaseException, cause: Cause, late_after: flo
 
 def unusable_answer(url: str, error: UnreadableAnswer, cause: Cause, reached: bool) -> TransportError:
     """Say whose the answer is: somebody else's, where PVE has never answered, or else half of PVE's."""
-    if not reached and not error.is_json:
+    if not reached and error.is_foreign:
         return Unreachable(f"{url} is not PVE's API: {error}", cause)
     return AnswerLost(f"{url} gave no usable answer to {cause.request}: {error}", cause)
 
@@ -99,16 +100,3 @@ def unusable_answer(url: str, error: UnreadableAnswer, cause: Cause, reached: bo
 def redirected(url: str, cause: Cause) -> Unreachable:
     """Say that somebody else answered."""
     return Unreachable(f"{url} is not PVE's API: it redirects elsewhere", cause)
-
-
-def fingerprint_of(certificate: bytes) -> str:
-    """The SHA-256 fingerprint of a certificate, in the form of ConnectionOptions."""
-    import hashlib
-
-    return hashlib.sha256(certificate).hexdigest()
-
-
-def printed_fingerprint(certificate: bytes) -> str:
-    """The same as PVE prints it; empty when there is no certificate."""
-    digest = fingerprint_of(certificate).upper() if certificate else ""
-    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))

@@ -2,68 +2,120 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A TLS connection beside the API's: to the same server, through the same proxy, its certificate checked alike."""
+"""Which certificates are accepted, for every connection to PVE: one policy, and one context for each."""
 
 from __future__ import annotations
 
-import http.client
+import os
 import socket
 import ssl
+import typing as t
 
-from .connection import ConnectionOptions, Endpoint
-from .errors import Cause
-from .exchange import certificate_rejected, no_connection
-from .transport import root_cause, verification_of
+from .errors import MissingLibrary
+from .libraries import find_libraries
 
-try:
-    from requests.utils import get_auth_from_url, get_environ_proxies, select_proxy
-    from urllib3.exceptions import HTTPError
-    from urllib3.util import parse_url
-    from urllib3.util.request import make_headers
-    from urllib3.util.ssl_ import assert_fingerprint, create_urllib3_context
-except ImportError:
-    HTTPError = OSError  # type: ignore[assignment,misc]  # require_libraries() says what is missing
+# As ssl.create_default_context() has it since Python 3.13: what the file of authorities holds is trusted, also when
+# it is no root. Its other flag, VERIFY_X509_STRICT, refuses the authority that PVE makes for itself.
+_PARTIAL_CHAIN = 0x80000
+
+_Version = t.Tuple[int, ...]  # noqa: UP006 - Python 3.9 evaluates it
 
 
-def connect_tls(options: ConnectionOptions, endpoint: Endpoint, address: str, seconds: float) -> ssl.SSLSocket:
-    """Connect to the endpoint, at that one of its addresses, if it is given; seconds bounds each wait.
+class TlsPolicy(t.NamedTuple):
+    """What a certificate must be."""
 
-    Raises CertificateRejected or Unreachable.
-    """
-    connection: socket.socket | None = None
-    try:
-        connection = _connect(endpoint, address, seconds)
-        connection = secured = _context(options).wrap_socket(connection, server_hostname=endpoint.host)
-        if options.fingerprint:
-            assert_fingerprint(secured.getpeercert(binary_form=True), options.fingerprint)
+    checks_authority: bool = True
+    # The file of authorities; without one, those that are known to the public.
+    ca_path: str | None = None
+    # SHA-256, in lower case without colons. It names one certificate, whatever host name is in that.
+    fingerprint: str | None = None
+
+    @property
+    def checks_host_name(self) -> bool:
+        return self.checks_authority and self.fingerprint is None
+
+
+class FingerprintMismatch(Exception):
+    """The certificate is another one than was named."""
+
+
+class Tls:
+    """Secures connections by one policy, and resumes the sessions of earlier ones; raises what context_for does."""
+
+    def __init__(self, policy: TlsPolicy) -> None:
+        self._policy = policy
+        # A session belongs to one context, so that a changed file of authorities needs another Tls.
+        self._context = context_for(policy)
+        # By host and port.
+        self.sessions: dict[tuple[str, int], ssl.SSLSession] = {}
+
+    def wrap(self, plain: socket.socket, host: str, port: int) -> ssl.SSLSocket:
+        """Do the handshake; raises OSError, of which ssl.SSLError is one, or FingerprintMismatch."""
+        session = self.sessions.get((host, port))
+        # In bytes, so that no codec for international names has to be imported; the host is ASCII.
+        secured = self._context.wrap_socket(plain, server_hostname=host.encode(), session=session)
+        if self._policy.fingerprint:
+            certificate = secured.getpeercert(binary_form=True) or b""
+            if fingerprint_of(certificate) != self._policy.fingerprint:
+                secured.close()
+                raise FingerprintMismatch(f"it is {printed_fingerprint(certificate)}")
         return secured
-    except (OSError, HTTPError, http.client.HTTPException) as error:
-        if connection is not None:
-            connection.close()
-        root, cause = root_cause(error), Cause(request="TLS")
-        # Of the fingerprint, urllib3 complains with an error of its own.
-        if isinstance(root, (ssl.SSLCertVerificationError, HTTPError)):
-            raise certificate_rejected(endpoint.url, root, options, cause) from error
-        late_after = seconds if isinstance(error, TimeoutError) else None
-        raise no_connection(endpoint.url, root, cause, late_after) from error
 
 
-def _connect(endpoint: Endpoint, address: str, seconds: float) -> socket.socket:
-    proxy = select_proxy(endpoint.url, get_environ_proxies(endpoint.url))
-    if not proxy:
-        return socket.create_connection((address or endpoint.host, endpoint.port), seconds)
-    where = parse_url(proxy)
-    tunnel = http.client.HTTPConnection(where.host or "", where.port or 80, timeout=seconds)
-    credentials = ":".join(get_auth_from_url(proxy)).strip(":")
-    tunnel.set_tunnel(endpoint.host, endpoint.port, make_headers(proxy_basic_auth=credentials) if credentials else None)
-    tunnel.connect()
-    return tunnel.sock
+# By file of authorities and whether host names are checked; with the version of the file that was read.
+_contexts: dict[tuple[str | None, bool], tuple[_Version, ssl.SSLContext]] = {}
 
 
-def _context(options: ConnectionOptions) -> ssl.SSLContext:
-    authorities = verification_of(options)
-    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if authorities else ssl.CERT_NONE)
-    context.check_hostname = bool(authorities)
-    if authorities:
-        context.load_verify_locations(authorities)
+def context_for(policy: TlsPolicy) -> ssl.SSLContext:
+    """The context of a policy, made once in a process and in all that it forks, until the file changes.
+
+    To read a file of many authorities takes 20 to 100 ms. Raises OSError, ValueError for a path that is none, or
+    MissingLibrary.
+    """
+    path = (policy.ca_path or _public_authorities()) if policy.checks_authority else None
+    version = file_version(path) if path else ()
+    key = path, policy.checks_host_name
+    found = _contexts.get(key)
+    if found is None or found[0] != version:
+        found = _contexts[key] = version, _new_context(path, policy.checks_host_name)
+    return found[1]
+
+
+def _new_context(path: str | None, checks_host_name: bool) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = checks_host_name
+    if path:
+        context.verify_flags |= _PARTIAL_CHAIN
+        context.load_verify_locations(path)
+    else:
+        context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def file_version(path: str) -> tuple[int, ...]:
+    """What tells one version of a file from the next; raises OSError or ValueError."""
+    found = os.stat(path)  # noqa: PTH116 - pathlib takes longer to import
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def fingerprint_of(certificate: bytes) -> str:
+    """The SHA-256 fingerprint of a certificate, as a policy has it."""
+    import hashlib
+
+    return hashlib.sha256(certificate).hexdigest()
+
+
+def printed_fingerprint(certificate: bytes) -> str:
+    """The same as PVE prints it; empty when there is no certificate."""
+    digest = fingerprint_of(certificate).upper() if certificate else ""
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
+
+
+def _public_authorities() -> str:
+    find_libraries()
+    try:
+        import certifi
+    except ImportError as error:
+        raise MissingLibrary("the Python library certifi is required", "certifi", str(error)) from error
+    return certifi.where()

@@ -2,249 +2,236 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""proxmoxer on one requests session: TLS, login and keep-alive; a failure says whether PVE got the request."""
+"""The one way that bytes travel to PVE's API and back: TLS, proxy, login, keep-alive, and what a failure means.
+
+It is Python's own HTTP. To import requests takes longer than most calls, and urllib3 resumes no TLS session; proxmoxer
+would add the import of logging, for joining a path and looking at a status.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import email.utils
+import http.client
+import os
+import select
+import socket
 import ssl
 import time
-import traceback
 import typing as t
+from urllib.parse import urlencode
 
 from .connection import ConnectionOptions, Endpoint
-from .errors import (
-    AnswerLost,
-    AuthenticationFailed,
-    Cause,
-    MissingLibrary,
-    TransportError,
-    Unreachable,
-    error_from_answer,
-)
+from .errors import HTTP_BAD_REQUEST, AnswerLost, Cause, TransportError, Unreachable, error_from_answer
 from .exchange import (
     CONNECT_SECONDS,
     UnreadableAnswer,
     certificate_rejected,
     lost_connection,
     no_connection,
-    printed_fingerprint,
     read_data,
     read_errors,
     redirected,
     trusted_seconds,
     unusable_answer,
 )
+from .login import TICKET_PATH, login_for
+from .multipart import FileForm
+from .proxy import Proxy, proxy_for
+from .tls import FingerprintMismatch, Tls, printed_fingerprint
 
-IMPORT_ERROR: str | None = None
-try:
-    import requests
-    from proxmoxer.backends.https import (
-        JsonSerializer,
-        ProxmoxHTTPApiTokenAuth,
-        ProxmoxHTTPAuthBase,
-        ProxmoxHttpSession,
-    )
-    from proxmoxer.core import ProxmoxResource, ResourceException
-    from requests.adapters import HTTPAdapter
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH
-    from urllib3.connection import HTTPSConnection
-    from urllib3.connectionpool import HTTPSConnectionPool
-except ImportError:
-    IMPORT_ERROR = traceback.format_exc()
-    HTTPAdapter = JsonSerializer = ProxmoxHTTPAuthBase = object  # type: ignore[assignment,misc]
-    HTTPSConnection = HTTPSConnectionPool = object  # type: ignore[assignment,misc]
-
-# A ticket lives two hours (PVE::AccessControl), and gets a new one while it does.
-TICKET_SECONDS = 3600.0
-TICKET_LIFE_SECONDS = 7200.0 - 60.0
+_REDIRECTIONS = (301, 302, 303, 307, 308)
 
 
-def require_libraries() -> None:
-    """Raise MissingLibrary unless proxmoxer and requests can be imported."""
-    if IMPORT_ERROR:
-        library = "requests" if "'requests'" in IMPORT_ERROR else "proxmoxer"
-        raise MissingLibrary(f"the Python library {library} is required", library, IMPORT_ERROR)
+class _RefusedConnectionError(Exception):
+    """There is no connection, so nothing was sent; the cause says why."""
 
 
-class _Adapter(HTTPAdapter):
-    """Pins the certificate, when a fingerprint is given, and knows whether a request can have been sent."""
+class _Connection(http.client.HTTPConnection):
+    """One connection to an endpoint, secured; at one of its addresses, if that is given."""
 
-    def __init__(self, fingerprint: str | None) -> None:
-        self.connecting = False
-        # The address of the server itself, as seen when the connection was made; empty behind a proxy.
+    default_port = http.client.HTTPS_PORT
+
+    def __init__(self, endpoint: Endpoint, tls: Tls, proxy: Proxy | None, seconds: float, address: str = "") -> None:
+        place: t.Any = proxy or endpoint
+        super().__init__(place.host, place.port, timeout=seconds)
+        if proxy:
+            self.set_tunnel(endpoint.host, endpoint.port, proxy.headers)
+        self._endpoint, self._tls, self._proxy = endpoint, tls, proxy
+        self._address = address or endpoint.host
+        self._is_kept = False
+        # The address of the server itself; empty behind a proxy.
         self.peer = ""
         self.certificate = b""
-        self._tls: dict[str, t.Any] = {"assert_fingerprint": fingerprint} if fingerprint else {}
-        super().__init__()
 
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: t.Any) -> None:
-        super().init_poolmanager(connections, maxsize, block, **pool_kwargs, **self._tls)
-        self._watch(self.poolmanager)
+    def connect(self) -> None:
+        if self._proxy:
+            super().connect()
+        else:
+            # In bytes, so that no codec for international names has to be imported.
+            host: t.Any = self._address.encode()
+            self.sock = socket.create_connection((host, self._endpoint.port), self.timeout)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        secured = self.sock = self._tls.wrap(self.sock, self._endpoint.host, self._endpoint.port)
+        self.peer = "" if self._proxy else secured.getpeername()[0]
+        self.certificate = secured.getpeercert(binary_form=True) or b""
 
-    def proxy_manager_for(self, proxy: t.Any, **proxy_kwargs: t.Any) -> t.Any:
-        return self._watch(super().proxy_manager_for(proxy, **proxy_kwargs, **self._tls))
-
-    def _watch(self, manager: t.Any) -> t.Any:
-        adapter = self
-
-        class Connection(HTTPSConnection):
-            def connect(self) -> None:
-                adapter.connecting = True
-                super().connect()
-                secured: t.Any = self.sock
-                adapter.peer = "" if self.proxy else secured.getpeername()[0]
-                adapter.certificate = secured.getpeercert(binary_form=True)
-                adapter.connecting = False
-
-        class Pool(HTTPSConnectionPool):
-            ConnectionCls = Connection
-
-        manager.pool_classes_by_scheme = {"https": Pool}
-        return manager
-
-
-class _Serializer(JsonSerializer):
-    """proxmoxer's, but half an answer is an error, and an error keeps the whole body."""
-
-    def loads(self, response: requests.Response) -> t.Any:
-        return read_data(response.content, response.headers.get("Content-Type") or "")
-
-    def loads_errors(self, response: requests.Response) -> dict[str, t.Any] | None:
-        return read_errors(response.content)
-
-
-class _TicketAuth(ProxmoxHTTPAuthBase):
-    """A login with user and password, through the session itself: one connection, one way to check its certificate.
-
-    proxmoxer's own login opens a connection of its own, which knows no fingerprint.
-    """
-
-    def __init__(self, options: ConnectionOptions, verify: bool | str) -> None:
-        super().__init__(timeout=options.timeout, verify_ssl=verify)  # type: ignore[no-untyped-call]
-        self._options = options
-        self._ticket: str | None = None
-        self._csrf_token = ""
-        self._born = 0.0
+    def keep_session(self) -> None:
+        """Remember the session of a full handshake, which TLS 1.3 sends together with the first answer."""
+        secured = self.sock
+        # CPython loses some memory each time that it is asked for the session.
+        if self._is_kept or not isinstance(secured, ssl.SSLSocket) or secured.session_reused:
+            return
+        self._is_kept = True
+        session = secured.session
+        if session is not None:
+            self._tls.sessions[self._endpoint.host, self._endpoint.port] = session
 
     @property
-    def is_fresh(self) -> bool:
-        return self._ticket is not None and time.monotonic() - self._born < TICKET_SECONDS
-
-    def log_in(self, resource: ProxmoxResource) -> None:
-        """Get a ticket from access/ticket."""
-        # A half expired ticket is a valid password (PVE::API2::AccessControl create_ticket).
-        alive = time.monotonic() - self._born < TICKET_LIFE_SECONDS
-        password = self._ticket if self._ticket and alive else self._options.password
-        data = resource.post(username=self._options.user, password=password)
-        if data.get("NeedTFA"):
-            if not self._options.otp:
-                raise AuthenticationFailed(f"{self._options.user} has a second factor: give api_otp", needs_code=True)
-            # A recovery key is written as recovery:KEY (PVE::AccessControl, authenticate_2nd_new).
-            code = self._options.otp if ":" in self._options.otp else f"totp:{self._options.otp}"
-            form = {"tfa-challenge": data["ticket"], "password": code}
-            data = resource.post(username=self._options.user, **form)
-            # It serves one login only.
-            self._options = self._options._replace(otp=None)
-        self._ticket, self._csrf_token, self._born = data["ticket"], data["CSRFPreventionToken"], time.monotonic()
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._ticket:
-            request.headers["Cookie"] = "PVEAuthCookie=" + self._ticket
-            if request.method != "GET":
-                request.headers["CSRFPreventionToken"] = self._csrf_token
-        return request
+    def is_dropped(self) -> bool:
+        """The server has closed it, or says what nobody asked for."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
 
 
-def verification_of(options: ConnectionOptions) -> t.Literal[False] | str:
-    """Return the file of authorities that the certificate must be signed by, or False."""
-    # A path and False are passed on as they are; True would let REQUESTS_CA_BUNDLE in (requests.sessions).
-    return (options.ca_path or DEFAULT_CA_BUNDLE_PATH) if options.checks_authority else False
+class _Request(t.NamedTuple):
+    """One request; path begins after /api2/json."""
+
+    method: str
+    path: str
+    query: str = ""
+    body: bytes | FileForm | None = None
+    headers: t.Mapping[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
 
 
-def _auth(options: ConnectionOptions) -> ProxmoxHTTPAuthBase:
-    verify = verification_of(options)
-    if not options.token_name:
-        return _TicketAuth(options, verify)
-    return ProxmoxHTTPApiTokenAuth(
-        options.user_in_header, options.token_name, options.token_secret, timeout=options.timeout, verify_ssl=verify
-    )
+def _request_of(method: str, path: str, form: t.Mapping[str, t.Any]) -> _Request:
+    text = urlencode(form, doseq=True)
+    if method in ("GET", "DELETE"):
+        return _Request(method, path, query=f"?{text}" if text else "")
+    headers = {"Content-Type": "application/x-www-form-urlencoded"} if text else {}
+    return _Request(method, path, body=text.encode("ascii") or None, headers=headers)
+
+
+def _answer(
+    connection: _Connection, request: _Request, target: str, headers: t.Mapping[str, str]
+) -> http.client.HTTPResponse:
+    """Send a request and wait for the head of the answer."""
+    try:
+        connection.request(request.method, target, request.body, headers)
+    except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as error:
+        if not isinstance(request.body, FileForm):
+            raise
+        # PVE refuses an upload before it has read it, and closes the connection.
+        try:
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            raise error from None
+    return connection.getresponse()
 
 
 class Transport:
     """Sends one request at a time to the endpoint in use, over one kept-alive connection."""
 
-    def __init__(self, options: ConnectionOptions, like: Transport | None = None) -> None:
-        """Make a connection of one's own; like another one, it has its login and its endpoint."""
-        require_libraries()
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        tls: Tls | None = None,
+        endpoint: int = 0,
+        environment: t.Mapping[str, str] = os.environ,
+    ) -> None:
+        """tls brings the sessions of other connections along; environment names the proxies."""
         self.options = options
-        # What a clock on the server says, in seconds since 1970; 0 before the first answer.
-        self.server_time = 0
-        self.reached: bool = like.reached if like else False
-        self._endpoint: int = like._endpoint if like else 0
-        self._last_used = 0.0
-        self._auth: ProxmoxHTTPAuthBase = copy.copy(like._auth) if like else _auth(options)
-        self._adapter = _Adapter(options.fingerprint)
-        self._session = self._new_session()
-
-    def _new_session(self) -> ProxmoxHttpSession:
-        session = ProxmoxHttpSession()
-        session.mount("https://", self._adapter)
-        session.headers["accept"] = "application/json"
-        session.max_redirects = 0
-        session.hooks["response"].append(self._note_server_time)
-        session.auth = self._auth
-        return session
-
-    def _note_server_time(self, response: requests.Response, **_options: t.Any) -> None:
-        stamp = email.utils.parsedate_tz(response.headers.get("Date", ""))
-        if stamp is not None:
-            self.server_time = email.utils.mktime_tz(stamp)
+        self.reached = False
+        self.last_used = 0.0
+        # The address of the server that the connection is to, or that it was to last; empty behind a proxy.
+        self.peer = ""
+        self.endpoint_number = endpoint
+        self._date = ""
+        self._is_reading = False
+        self._certificate = b""
+        self._environment = environment
+        # Made for the first connection: until then nobody may need it.
+        self._tls = tls
+        self._login = login_for(options)
+        self._connection: _Connection | None = None
 
     @property
     def endpoint(self) -> Endpoint:
         """The address in use."""
-        return self.options.endpoints[self._endpoint]
+        return self.options.endpoints[self.endpoint_number]
 
     def next_endpoint(self) -> None:
         """Turn to the next address of the list."""
-        self._endpoint = (self._endpoint + 1) % len(self.options.endpoints)
+        self.endpoint_number = (self.endpoint_number + 1) % len(self.options.endpoints)
+        self.close()
 
     def sibling(self, options: ConnectionOptions) -> Transport:
         """Return one for another thread: with a connection of its own, and the same login."""
-        return Transport(options, self)
+        self._tls = self._tls or Tls(options.tls_policy)
+        sibling = Transport(options, self._tls, self.endpoint_number, self._environment)
+        sibling.reached = self.reached
+        sibling._login = copy.copy(self._login)
+        return sibling
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
+
+    def begin_anew(self) -> None:
+        """Forget what the last user has learnt, but keep the connection."""
+        self._date = ""
+        self.reached = False
 
     def close(self) -> None:
         """Close the connection."""
-        self._session.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def cut_off(self) -> None:
+        """End the read that another thread is waiting for, as if the connection had broken; a change is let through."""
+        connection = self._connection
+        secured = connection.sock if connection else None
+        if secured is not None and self._is_reading:
+            # It may just have ended by itself.
+            with contextlib.suppress(OSError):
+                # Not the method of ssl.SSLSocket, which takes the other thread's TLS away from under it.
+                socket.socket.shutdown(secured, socket.SHUT_RDWR)
 
     @property
-    def peer(self) -> str:
-        """The address of the server that the connection is to, or that it was to last; empty when unknown."""
-        return self._adapter.peer
+    def server_time(self) -> int:
+        """What a clock on the server says, in seconds since 1970; 0 before the first answer."""
+        import email.utils
+
+        stamp = email.utils.parsedate_tz(self._date)
+        return 0 if stamp is None else email.utils.mktime_tz(stamp)
 
     @property
     def fingerprint(self) -> str:
         """The SHA-256 fingerprint of the server's certificate, as PVE prints it; empty before the first connection."""
-        return printed_fingerprint(self._adapter.certificate)
-
-    def authorization(self) -> dict[str, str]:
-        """Return the headers that say who asks; secret. There is a login, or a token."""
-        request = requests.Request("GET", self.endpoint.url, auth=self._auth).prepare()
-        return {name: value for name, value in request.headers.items() if name in ("Authorization", "Cookie")}
-
-    def connect_beside(self, seconds: float) -> ssl.SSLSocket:
-        """Connect once more to the server that answered; seconds bounds each wait. Raises a PveError."""
-        from .tls import connect_tls
-
-        # PVE opens ports on the node that answered; behind a name with several addresses, only that one has them.
-        return connect_tls(self.options, self.endpoint, self.peer, seconds)
+        return printed_fingerprint(self._certificate)
 
     @property
     def logged_in(self) -> bool:
         """Whether no login comes before the next request."""
-        return not isinstance(self._auth, _TicketAuth) or self._auth.is_fresh
+        return self._login.is_fresh
+
+    def authorization(self) -> dict[str, str]:
+        """Return the headers that say who asks; secret. There is a login, or a token."""
+        return self._login.headers("GET")
+
+    def connect_beside(self, seconds: float) -> ssl.SSLSocket:
+        """Connect once more to the server that answered; seconds bounds each wait. Raises a PveError."""
+        try:
+            # PVE opens ports on the node that answered; behind a name with several addresses, only that one has them.
+            return t.cast("ssl.SSLSocket", self._open(seconds, self.peer).sock)
+        except _RefusedConnectionError as refusal:
+            raise self._no_connection(refusal, "TLS", seconds) from refusal.__cause__
 
     def send(self, method: str, path: str, form: t.Mapping[str, t.Any], seconds: float) -> t.Any:
         """Send one request and return the data of its answer.
@@ -252,79 +239,115 @@ class Transport:
         path begins after /api2/json; seconds bounds each wait for the network.
         Raises a TransportError, or the PveError that the answer means.
         """
-        if time.monotonic() - self._last_used > trusted_seconds(method):
-            self._session.close()
-        timeout = (min(CONNECT_SECONDS, seconds), seconds)
-        self._auth.timeout = timeout
-        if isinstance(self._auth, _TicketAuth) and not self._auth.is_fresh:
-            self._log_in(self._auth, f"{method} {path}", timeout)
-        request = getattr(self._resource(path), method.lower())
-        return self._exchange(f"{method} {path}", timeout, lambda: request(**form))
+        return self._send(_request_of(method, path, form), seconds)
 
-    def _log_in(self, auth: _TicketAuth, name: str, timeout: tuple[float, float]) -> None:
-        resource = self._resource("/access/ticket")
+    def upload(self, path: str, form: FileForm, seconds: float) -> t.Any:
+        """POST a form with a file, and return the data of the answer; seconds bounds each wait for the network.
+
+        Raises Unreachable when the connection breaks before all was sent: PVE throws the half away.
+        """
+        return self._send(_Request("POST", path, body=form, headers=form.headers), seconds)
+
+    def _send(self, request: _Request, seconds: float) -> t.Any:
+        if not self._login.is_fresh:
+            self._log_in(request, seconds)
+        return self._exchange(request, self._login.headers(request.method), seconds)
+
+    def _log_in(self, request: _Request, seconds: float) -> None:
+        """Log in for the request that comes next."""
+
+        def post(form: t.Mapping[str, str]) -> t.Any:
+            return self._exchange(_request_of("POST", TICKET_PATH, form), {}, seconds)
+
         try:
-            self._exchange("POST /access/ticket", timeout, lambda: auth.log_in(resource))
+            self._login.log_in(post)
         except AnswerLost as error:
-            if name.startswith("GET "):
+            if request.method == "GET":
                 raise
-            raise Unreachable(f"{error}; so {name} was not sent", error.cause) from error
+            raise Unreachable(f"{error}; so {request.name} was not sent", error.cause) from error
 
-    def _resource(self, path: str) -> ProxmoxResource:
-        base_url = f"{self.endpoint.url}/api2/json{path}"
-        return ProxmoxResource(base_url=base_url, session=self._session, serializer=_Serializer())
-
-    def _exchange(self, name: str, timeout: tuple[float, float], request: t.Callable[[], t.Any]) -> t.Any:
-        """Carry a request out; every failure becomes a PveError that says whether PVE can have got it."""
-        url, cause = self.endpoint.url, Cause(request=name)
-        self._adapter.connecting = False
+    def _exchange(self, request: _Request, credentials: t.Mapping[str, str], seconds: float) -> t.Any:
+        """Send a request and read its answer; every failure says whether PVE can have got it."""
+        self._is_reading = request.method == "GET"
         try:
-            answer = request()
-        except ResourceException as error:
+            connection = self._connect(request.method, seconds)
+        except _RefusedConnectionError as refusal:
+            raise self._no_connection(refusal, request.name, min(CONNECT_SECONDS, seconds)) from refusal.__cause__
+        target = f"{self.endpoint.prefix}/api2/json{request.path}{request.query}"
+        headers = {"Accept": "application/json", **credentials, **request.headers}
+        try:
+            answer = _answer(connection, request, target, headers)
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._lost(request, error, seconds) from error
+        except BaseException:
+            # Half a request is on its way.
+            self.close()
+            raise
+        finally:
+            self.last_used = time.monotonic()
+        connection.keep_session()
+        if answer.will_close or (isinstance(request.body, FileForm) and not request.body.is_taken):
+            self.close()
+        return self._read(request.name, answer, content)
+
+    def _lost(self, request: _Request, error: Exception, seconds: float) -> TransportError:
+        """Say how the connection ended before the answer."""
+        late_after = seconds if isinstance(error, socket.timeout) else None
+        lost = lost_connection(self.endpoint.url, error, Cause(request=request.name), late_after)
+        if isinstance(request.body, FileForm) and not request.body.is_taken:
+            sent = f"{request.body.taken} of {request.body.length} bytes were sent, and PVE keeps none of them"
+            return Unreachable(f"{lost}; {sent}", lost.cause)
+        return lost
+
+    def _connect(self, method: str, seconds: float) -> _Connection:
+        """The connection, a new one unless the last is surely alive; raises _RefusedConnectionError."""
+        connection = self._connection
+        idle = time.monotonic() - self.last_used
+        if connection is not None and (idle > trusted_seconds(method) or connection.is_dropped):
+            self.close()
+            connection = None
+        if connection is None:
+            connection = self._open(min(CONNECT_SECONDS, seconds))
+            self._connection, self.peer, self._certificate = connection, connection.peer, connection.certificate
+        connection.sock.settimeout(seconds)
+        return connection
+
+    def _open(self, seconds: float, address: str = "") -> _Connection:
+        """A new connection; raises _RefusedConnectionError."""
+        proxy = proxy_for(self.endpoint, self._environment)
+        connection: _Connection | None = None
+        try:
+            self._tls = self._tls or Tls(self.options.tls_policy)
+            connection = _Connection(self.endpoint, self._tls, proxy, seconds, address)
+            connection.connect()
+        except (OSError, http.client.HTTPException, UnicodeError, FingerprintMismatch) as error:
+            if connection is not None:
+                connection.close()
+            raise _RefusedConnectionError from error
+        return connection
+
+    def _no_connection(self, refusal: _RefusedConnectionError, name: str, seconds: float) -> TransportError:
+        url, cause, root = self.endpoint.url, Cause(request=name), refusal.__cause__
+        if isinstance(root, (ssl.SSLCertVerificationError, FingerprintMismatch)):
+            return certificate_rejected(url, root, self.options, cause)
+        proxy = proxy_for(self.endpoint, self._environment)
+        way = f"{url} through the proxy {proxy.address}" if proxy else url
+        return no_connection(way, root, cause, seconds if isinstance(root, socket.timeout) else None)
+
+    def _read(self, name: str, answer: http.client.HTTPResponse, content: bytes) -> t.Any:
+        """The data of an answer; raises the PveError that it means."""
+        url, cause = self.endpoint.url, Cause(request=name)
+        self._date = answer.getheader("Date") or self._date
+        if answer.status >= HTTP_BAD_REQUEST:
             self.reached = True
-            raise error_from_answer(
-                name, error.status_code, str(error.content), error.errors, self.options.identity
-            ) from error
+            raise error_from_answer(name, answer.status, answer.reason, read_errors(content), self.options.identity)
+        if answer.status in _REDIRECTIONS:
+            raise redirected(url, cause)
+        try:
+            data = read_data(content, answer.getheader("Content-Type") or "")
         except UnreadableAnswer as error:
             raise unusable_answer(url, error, cause, self.reached) from error
-        except requests.exceptions.TooManyRedirects as error:
-            raise redirected(url, cause) from error
-        except requests.exceptions.RequestException as error:
-            raise self._transport_error(error, name, timeout) from error
-        finally:
-            self._last_used = time.monotonic()
         self.reached = True
-        return answer
-
-    def _transport_error(self, error: Exception, name: str, timeout: tuple[float, float]) -> TransportError:
-        """Say whether PVE can have got the request."""
-        url, root, cause = self.endpoint.url, root_cause(error), Cause(request=name)
-        timed_out = isinstance(error, requests.exceptions.Timeout)
-        if not self._adapter.connecting:
-            return lost_connection(url, root, cause, timeout[1] if timed_out else None)
-        if _is_about_certificate(error, root):
-            return certificate_rejected(url, root, self.options, cause)
-        return no_connection(url, root, cause, timeout[0] if timed_out else None)
-
-
-def _is_about_certificate(error: Exception, root: BaseException) -> bool:
-    # A fingerprint that differs is an SSLError of urllib3 that no ssl.SSLError is behind.
-    other = isinstance(root, (ssl.SSLError, OSError)) and not isinstance(root, ssl.SSLCertVerificationError)
-    return isinstance(error, requests.exceptions.SSLError) and not other
-
-
-def root_cause(error: BaseException) -> BaseException:
-    """The innermost of the errors that requests and urllib3 have wrapped into each other."""
-    return list(_causes(error))[-1]
-
-
-def _causes(error: BaseException | None) -> t.Iterator[BaseException]:
-    """Walk down what requests and urllib3 have wrapped into each other."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        inner = getattr(error, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((item for item in reversed(error.args) if isinstance(item, BaseException)), None)
-        error = inner or error.__cause__
+        return data

@@ -13,7 +13,6 @@ import typing as t
 
 from .._pve.channel import require_websockets
 from .._pve.errors import MissingLibrary, PveError
-from .._pve.transport import require_libraries
 from .connecting import Wish, parse_target
 from .credentials import Login, read_settings, with_choices
 from .escape import DEFAULT_ESCAPE, parse_escape
@@ -94,7 +93,6 @@ def _run(arguments: t.Sequence[str]) -> int:
 def _require_libraries() -> None:
     """Say what is missing before anything is asked of anybody."""
     try:
-        require_libraries()
         require_websockets()
     except MissingLibrary as error:
         raise Ending(

@@ -24,7 +24,7 @@ def test_nothing_costly_is_imported(action):
 import sys
 sys.path.insert(0, {str(link_collection())!r})
 from {PACKAGE}._cloudstack import entry, run
-from {PACKAGE}._pve import direct
+from {PACKAGE}._pve import transport
 from {PACKAGE}._cloudstack.actions import {action}
 print([name for name in {COSTLY!r} if name in sys.modules])
 """

@@ -28,8 +28,8 @@ from .say import say
 from .server import Server
 
 SUCCESSOR_SECONDS = 30
-# These import libraries that only others use.
-NOT_NEEDED = ("_pve.transport", "_pve.tls", "_cloudstack.registration")
+# It imports a library that only others use.
+NOT_NEEDED = ("_cloudstack.registration",)
 STACK_BYTES = 16 * 1024 * 1024
 
 

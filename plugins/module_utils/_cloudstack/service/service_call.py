@@ -12,7 +12,6 @@ import time
 import typing as t
 
 from ..._pve.deadline import Deadline
-from ..._pve.direct import DirectTransport
 from ..call_context import CallContext, CallInterrupted
 from ..registry import DROP, GO_ON, find_action
 from .journal import ANSWERED, Entry, NotedUpids
@@ -64,7 +63,7 @@ class ServiceCall(CallContext):
         self._interrupted = threading.Event()
         # Guards these, and the transport: one that was given back is somebody else's.
         self._lock = threading.Lock()
-        self._transport: DirectTransport | None = None
+        self._transport: Transport | None = None
 
     # ---- what the loop of the service says
 
@@ -117,18 +116,17 @@ class ServiceCall(CallContext):
         self._run = run
         self._recovery.offer(run, wait=self.name in FRESH_STARTS)
 
-    def connect(self, options: ConnectionOptions) -> Transport | DirectTransport:
+    def connect(self, options: ConnectionOptions) -> Transport:
         self.options = options
         transport = self._resources.sessions.borrow(options)
         with self._lock:
             self._transport = transport
         return transport
 
-    def disconnect(self, transport: Transport | DirectTransport) -> None:
+    def disconnect(self, transport: Transport) -> None:
         with self._lock:
             self._transport = None
-        if isinstance(transport, DirectTransport):
-            self._resources.sessions.give_back(transport)
+        self._resources.sessions.give_back(transport)
 
     def afterwards(self) -> CallContext:
         return Afterwards(self._resources, self.environment)
@@ -210,13 +208,12 @@ class Afterwards(CallContext):
         self._resources = resources
         self._endpoints: tuple[Endpoint, ...] = ()
 
-    def connect(self, options: ConnectionOptions) -> Transport | DirectTransport:
+    def connect(self, options: ConnectionOptions) -> Transport:
         self._endpoints = options.endpoints
         return self._resources.sessions.borrow(options)
 
-    def disconnect(self, transport: Transport | DirectTransport) -> None:
-        if isinstance(transport, DirectTransport):
-            self._resources.sessions.give_back(transport)
+    def disconnect(self, transport: Transport) -> None:
+        self._resources.sessions.give_back(transport)
 
     def turn(self, deadline: Deadline) -> t.ContextManager[None]:
         return self._resources.turns.turn(self._endpoints, deadline, lambda: None)

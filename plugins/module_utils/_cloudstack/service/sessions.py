@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 import typing as t
@@ -15,9 +14,10 @@ from dataclasses import dataclass, field
 
 from ..._pve.connection import ConnectionOptions, Endpoint
 from ..._pve.deadline import Deadline
-from ..._pve.direct import DirectTransport, Tls
 from ..._pve.errors import TimedOut
 from ..._pve.exchange import IDLE_SECONDS
+from ..._pve.tls import Tls, file_version
+from ..._pve.transport import Transport
 
 # How long a credential is remembered after its last use.
 CREDENTIAL_SECONDS = 120.0
@@ -33,7 +33,7 @@ class _Session:
 
     tls: Tls
     endpoint: int = 0
-    idle: list[DirectTransport] = field(default_factory=list)
+    idle: list[Transport] = field(default_factory=list)
     in_use: int = 0
     last_used: float = 0.0
 
@@ -47,29 +47,24 @@ class Sessions:
         self._sessions: dict[Key, _Session] = {}
         self.opened = 0
 
-    def borrow(self, options: ConnectionOptions) -> DirectTransport:
+    def borrow(self, options: ConnectionOptions) -> Transport:
         """A connection with this credential; raises a PveError when none can be made."""
         key = _key(options)
         with self._lock:
             session = self._sessions.get(key)
-            if session is not None:
-                session.in_use += 1
-                session.last_used = self._clock()
-                if session.idle:
-                    transport = session.idle.pop()
-                    transport.begin_anew()
-                    return transport
-        # To read the authorities takes milliseconds.
-        tls = session.tls if session is not None else Tls(options)
-        with self._lock:
             if session is None:
-                session = self._sessions.setdefault(key, _Session(tls))
-                session.in_use += 1
-                session.last_used = self._clock()
+                session = self._sessions[key] = _Session(Tls(options.tls_policy))
+            session.in_use += 1
+            session.last_used = self._clock()
+            if session.idle:
+                transport = session.idle.pop()
+                transport.begin_anew()
+                return transport
             self.opened += 1
-            return DirectTransport(options, session.tls, session.endpoint)
+            # The executable does not ask a service when its environment names a proxy.
+            return Transport(options, session.tls, session.endpoint, environment={})
 
-    def give_back(self, transport: DirectTransport) -> None:
+    def give_back(self, transport: Transport) -> None:
         """Keep a connection for the next run."""
         key = _key(transport.options)
         with self._lock:
@@ -87,7 +82,7 @@ class Sessions:
         """Close what PVE is about to close, and forget the credentials that nobody has used for a while."""
         now = self._clock()
         with self._lock:
-            stale: list[DirectTransport] = []
+            stale: list[Transport] = []
             for key, session in list(self._sessions.items()):
                 old = [item for item in session.idle if now - item.last_used > IDLE_SECONDS]
                 session.idle = [item for item in session.idle if item not in old]
@@ -122,10 +117,9 @@ def _key(options: ConnectionOptions) -> Key:
     if options.ca_path is None:
         return options, ()
     try:
-        found = os.stat(options.ca_path)  # noqa: PTH116
+        return options, file_version(options.ca_path)
     except OSError:
         return options, ()
-    return options, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 class _Gate:

@@ -21,7 +21,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.co
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.client import PveClient
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import connection_options
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.direct import DirectTransport
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.transport import Transport
 from tests.support.embedded_pve import running_embedded_pve, standard_guests
 from tests.support.service import wait_until
 
@@ -76,7 +76,7 @@ def client_of(pve):
     user, _mark, token = pve.token_id.partition("!")
     options = {"api_host": pve.url, "api_user": user, "api_token_id": token, "ca_path": pve.cafile}
     found = connection_options({**options, "api_token_secret": pve.token_secret, "api_timeout": 20})
-    return PveClient(found, Deadline(30), DirectTransport(found))
+    return PveClient(found, Deadline(30), Transport(found))
 
 
 @pytest.fixture
