@@ -25,12 +25,23 @@ from ansible.utils.display import Display
 
 from ..module_utils._ansible.description import ModuleDescription
 from ..module_utils._ansible.runner import HIDDEN_OPTIONS, ModuleOutcome, carry_out
+from ..module_utils._pve.tls import preload, tls_policy
 
 # Seen in the process that forks the workers: these have no terminal of their own from ansible-core 2.19 on.
 ON_A_TERMINAL = sys.stderr is not None and sys.stderr.isatty()
 SWITCH = "cloudbridge_proxmox_run_in_worker"
 Variables = dict[str, t.Any]
 Result = dict[str, t.Any]
+
+# This module is loaded in the process that forks the workers: each of them inherits what is read here. Tasks that give
+# another ca_path than the environment read that file, which is small, themselves.
+preload(
+    tls_policy(
+        boolean(os.environ.get("PROXMOX_VALIDATE_CERTS") or True, strict=False),
+        os.environ.get("PROXMOX_CA_PATH"),
+        os.environ.get("PROXMOX_FINGERPRINT"),
+    )
+)
 
 
 class WorkerAction(ActionBase):

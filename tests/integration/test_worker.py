@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 
 import pytest
 
 from tests.support import playbooks
+from tests.support.collection_tree import link_collection
 from tests.support.embedded_pve import running_embedded_pve, standard_guests
 
 # The play that the tests share runs once.
@@ -169,3 +171,31 @@ def test_the_timeout_of_a_task_ends_it(pve, tmp_path, env):
     assert done.failed
     # The words are ansible-core's: before 2.19 others than since.
     assert re.search(r"Timed out after 3 second|time frame \(3\)", done.msg), done.msg
+
+
+# Writes down who reads certificate authorities.
+COUNTING = """
+import os, ssl
+
+def counted(context, *places, _read=ssl.SSLContext.load_verify_locations, **named):
+    with open(os.environ["LOADS"], "a") as file:
+        file.write(f"{os.getpid()} {places[0]}\\n")
+    return _read(context, *places, **named)
+
+ssl.SSLContext.load_verify_locations = counted
+"""
+
+
+@pytest.mark.parametrize("has_authority", [True, False])
+def test_authorities_are_read_once_for_all_tasks(pve, tmp_path, has_authority):
+    (tmp_path / "sitecustomize.py").write_text(COUNTING)
+    paths = os.pathsep.join([str(link_collection()), str(tmp_path)])
+    env = {"PYTHONPATH": paths, "LOADS": str(tmp_path / "loads")}
+    if not has_authority:
+        # Nobody can trust this server: each task fails when it has looked at its certificate.
+        env["PROXMOX_CA_PATH"] = None
+    tasks = "- {cloudbridge.proxmox.pve_vm_info: {vmid: 100}, ignore_errors: true}\n" * 3
+    done = playbooks.play(tasks, home=tmp_path, connection=pve.environment, env=env)
+    assert [task.failed for task in done.tasks] == [not has_authority] * 3, done.stdout
+    (line,) = (tmp_path / "loads").read_text().splitlines()
+    assert line.endswith(pve.cafile if has_authority else "cacert.pem")

@@ -73,11 +73,10 @@ class ConnectionOptions(t.NamedTuple):
 
     @property
     def tls_policy(self) -> TlsPolicy:
-        """What the server's certificate must be; a fingerprint alone is enough."""
-        from .tls import TlsPolicy
+        """What the server's certificate must be."""
+        from .tls import tls_policy
 
-        checks_authority = self.validate_certs and (self.fingerprint is None or self.ca_path is not None)
-        return TlsPolicy(checks_authority, self.ca_path, self.fingerprint)
+        return tls_policy(self.validate_certs, self.ca_path, self.fingerprint)
 
     def __repr__(self) -> str:
         return "ConnectionOptions({}, {})".format(self.identity, ",".join(end.url for end in self.endpoints))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
@@ -33,6 +34,11 @@ class TlsPolicy(t.NamedTuple):
     @property
     def checks_host_name(self) -> bool:
         return self.checks_authority and self.fingerprint is None
+
+
+def tls_policy(validate_certs: bool, ca_path: str | None, fingerprint: str | None) -> TlsPolicy:
+    """The policy that the options of a connection mean: a fingerprint alone is enough."""
+    return TlsPolicy(validate_certs and (not fingerprint or bool(ca_path)), ca_path or None, fingerprint or None)
 
 
 class FingerprintMismatch(Exception):
@@ -79,6 +85,12 @@ def context_for(policy: TlsPolicy) -> ssl.SSLContext:
     if found is None or found[0] != version:
         found = _contexts[key] = version, _new_context(path, policy.checks_host_name)
     return found[1]
+
+
+def preload(policy: TlsPolicy) -> None:
+    """Make the context of a policy now, before processes are forked; whoever needs it is told what is wrong with it."""
+    with contextlib.suppress(OSError, ValueError, MissingLibrary):
+        context_for(policy)
 
 
 def _new_context(path: str | None, checks_host_name: bool) -> ssl.SSLContext:
