@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,52 @@ def test_room_imports_only_what_lies_below(room):
         for violation in violations((REPOSITORY / path).read_text("utf-8"), path, FORBIDDEN[room])
     ]
     assert found == []
+
+
+# Files of the bridge that import each other, and may not much longer: everything else is free of circles.
+KNOWN_CIRCLE = {f"{ROOMS}._cloudstack.{name}" for name in ("call_context", "callers", "policy", "registry", "run")}
+
+
+def circle(imports: dict[str, set[str]]) -> list[str]:
+    """Modules of which each imports the next, and the last the first; none when there is no circle."""
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def module_of(path: Path) -> str:
+    return ".".join([*COLLECTION.split("."), *path.with_suffix("").parts])
+
+
+def imports_of(sources: dict[Path, str]) -> dict[str, set[str]]:
+    """The modules among these that each of them imports; those for types, and within functions, count as well."""
+    modules = {module_of(path) for path in sources}
+    found: dict[str, set[str]] = {}
+    for path, source in sources.items():
+        names = set(imported_names(source, path))
+        found[module_of(path)] = {name for item in names for name in (item, item.rpartition(".")[0]) if name in modules}
+    return found
+
+
+def test_no_modules_import_each_other():
+    files = [path for path in collection_files() if path.suffix == ".py" and path.is_relative_to("plugins")]
+    imports = imports_of({path: (REPOSITORY / path).read_text("utf-8") for path in files})
+    for name in KNOWN_CIRCLE & imports.keys():
+        imports[name] -= KNOWN_CIRCLE
+    assert circle(imports) == []
+
+
+def test_circles_are_seen():
+    where = Path("plugins/module_utils/_pve")
+    sources = {
+        where / "a.py": "from .b import B",
+        where / "b.py": "if TYPE_CHECKING:\n    from . import c",
+        where / "c.py": "def f():\n    from .a import A",
+    }
+    assert len(circle(imports_of(sources))) == 4
+    assert circle(imports_of({**sources, where / "b.py": "import json"})) == []
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def run_command(client: PveClient, command: Command, handle: GuestHandle | None 
     """
     try:
         run = _Run(client, command, handle)
-        with client.turns.taken(client, command.places(run.node)):
+        with client.turns.taken(command.places(run.node), client.deadline):
             return run.run()
     except PveError as error:
         if error.cause.status != NOT_IMPLEMENTED or not command.instead:

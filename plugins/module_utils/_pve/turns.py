@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-if t.TYPE_CHECKING:
-    from .client import PveClient
+from .deadline import Deadline
 
 
 class Places(t.NamedTuple):
@@ -30,14 +29,14 @@ class Turns:
         self.own_vmids: set[int] = set()
 
     @contextlib.contextmanager
-    def taken(self, client: PveClient, places: Places) -> t.Iterator[None]:
+    def taken(self, places: Places, deadline: Deadline) -> t.Iterator[None]:
         """Wait until these places are free, and keep them; raises TimedOut. Within a turn there is no other one."""
-        del client, places
+        del places, deadline
         yield
 
-    def next_number(self, client: PveClient) -> int:
+    def next_number(self, read_number: t.Callable[[], int], deadline: Deadline) -> int:  # noqa: ARG002
         """Return the next free number; nobody else of this run gets one before the next change has been sent."""
-        return int(client.read("cluster", "nextid"))
+        return read_number()
 
     def sent(self) -> None:
         """A change was answered."""

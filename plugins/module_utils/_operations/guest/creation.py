@@ -60,13 +60,13 @@ class Creation:
         Raises Ambiguous when, after a lost answer, the number has a guest that somebody else has made.
         """
         # The turn comes before the number: others may take numbers while this run waits for it.
-        with client.turns.taken(client, self.places):
+        with client.turns.taken(self.places, client.deadline):
             return self._make(client)
 
     def _make(self, client: PveClient) -> Task | None:
         repeated = False
         for _try in range(MOST_TRIES):
-            vmid = self.vmid if self.vmid_is_given and self.vmid else client.turns.next_number(client)
+            vmid = self.vmid if self.vmid_is_given and self.vmid else _next_number(client)
             lost_before = client.lost_answers
             client.turns.own_vmids.add(vmid)
             try:
@@ -316,6 +316,10 @@ def _read_config(client: PveClient, node: str, vmid: int) -> t.Mapping[str, t.An
     except NotFound:
         return {}
     return config
+
+
+def _next_number(client: PveClient) -> int:
+    return client.turns.next_number(lambda: int(client.read("cluster", "nextid")), client.deadline)
 
 
 def _has_notes(found: t.Mapping[str, str], notes: str | None) -> bool:

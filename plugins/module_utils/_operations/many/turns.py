@@ -13,7 +13,6 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ..._pve.client import PveClient
 from ..._pve.deadline import Deadline
 from ..._pve.errors import TimedOut
 from ..._pve.turns import Places, Turns
@@ -98,12 +97,12 @@ class SharedTurns(Turns):
         self._has_number = False
 
     @contextlib.contextmanager
-    def taken(self, client: PveClient, places: Places) -> t.Iterator[None]:
+    def taken(self, places: Places, deadline: Deadline) -> t.Iterator[None]:
         """Wait until these places are free, and keep them; raises TimedOut. Within a turn there is no other one."""
         if self._inside:
             yield
             return
-        taken = self._limits.take(places, t.cast("GuestDeadline", client.deadline))
+        taken = self._limits.take(places, t.cast("GuestDeadline", deadline))
         self._inside = True
         try:
             yield
@@ -111,15 +110,15 @@ class SharedTurns(Turns):
             self._inside = False
             self._limits.free(taken)
 
-    def next_number(self, client: PveClient) -> int:
+    def next_number(self, read_number: t.Callable[[], int], deadline: Deadline) -> int:
         """Return the next free number; nobody else of this run gets one before the next change has been sent."""
         self._limits.numbers.acquire()
         self._has_number = True
         try:
-            tries = client.deadline.tries(NUMBER_SECONDS)
-            number = super().next_number(client)
+            tries = deadline.tries(NUMBER_SECONDS)
+            number = read_number()
             while number in self.own_vmids and tries.again():
-                number = super().next_number(client)
+                number = read_number()
         except BaseException:
             self.sent()
             raise
