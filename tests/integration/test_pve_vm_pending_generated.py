@@ -14,7 +14,7 @@ import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.ensure_guest import ensure_vm
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.ensure_guest import ensure_guest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Applier, Outcome
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.vm_request import vm_request
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.client import PveClient
@@ -159,7 +159,7 @@ def converge(pve: PveHandle, options: dict[str, Any]) -> tuple[Applier, Outcome 
     )
     applier = Applier(client)
     try:
-        return applier, ensure_vm(applier, vm_request(vm_parameters(vmid=VMID, **options)))
+        return applier, ensure_guest(applier, vm_request(vm_parameters(vmid=VMID, **options)))
     except PveError as error:
         return applier, error
     finally:

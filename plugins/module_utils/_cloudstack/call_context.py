@@ -14,7 +14,7 @@ from .._pve.proxy import PROXY_VARIABLES
 from .._pve.transport import Transport
 
 if t.TYPE_CHECKING:
-    from .._operations.guest.deployment import Deployment
+    from .._operations.vm.deployment import Deployment
     from .._pve.connection import ConnectionOptions
     from .ownership import Mark
     from .relay.relay import Relay

@@ -74,7 +74,7 @@ def mark_guest(run: Run, applier: Applier, handle: GuestHandle, state: GuestStat
     # Most guests are marked: to import what marks one would take longer than to read them.
     from .._operations.guest.change_plan import plan_changes
     from .._operations.guest.desired import DesiredSetting
-    from .._operations.vm.settings import DesiredTags
+    from .._operations.guest.tags import DesiredTags
     from .._operations.vm.vm_request import VmRequest
 
     notes = adopted_notes(state.values.get("description", ""), mark, run.instance, run.details.text("cloud") or "")
@@ -89,7 +89,7 @@ def mark_guest(run: Run, applier: Applier, handle: GuestHandle, state: GuestStat
 
 def _settled(handle: GuestHandle) -> Found | None:
     """The guest once nobody makes or destroys it any more; None when it is gone then."""
-    from .._operations.guest.cleanup import settled_config
+    from .._operations.vm.cleanup import settled_config
 
     return None if settled_config(handle) is None else (handle, read_status(handle))
 
@@ -105,7 +105,7 @@ def remove_unfinished(run: Run, vmid: int) -> bool:
     is_ours = judge(read_mark(state.values), "", instance, ownership) is Verdict.UNFINISHED
     if state.values.get("lock") or not (is_ours or is_stub(state.values)):
         return False
-    from .._operations.guest.cleanup import remove_remnant
+    from .._operations.vm.cleanup import remove_remnant
 
     remove_remnant(run.applier(), handle, state)
     return True

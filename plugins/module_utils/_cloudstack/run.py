@@ -22,8 +22,8 @@ from .payload import Instance, Payload, read_payload
 from .policy import read_policy
 
 if t.TYPE_CHECKING:
-    from .._operations.guest.deployment import Deployment
     from .._operations.plan import Applier
+    from .._operations.vm.deployment import Deployment
 
 DEFAULT_WAIT = 600.0
 LEAST_MARGIN = 3.0

@@ -10,7 +10,7 @@ import re
 import typing as t
 
 from .._operations.facts import split_tags
-from .._operations.vm.disks import parse_drive
+from .._operations.guest.volumes import parse_drive
 from .._pve.guests import QEMU
 from .._pve.vm_config import DRIVE_KEY
 from .details import DETAILS

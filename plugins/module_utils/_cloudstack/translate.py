@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from .._operations.guest.creation import Source
 from .._operations.guest.desired import DesiredSetting
-from .._operations.vm.disks import ONLY_ON, parse_drive
+from .._operations.guest.volumes import parse_drive
+from .._operations.vm.disks import ONLY_ON
 from .._operations.vm.vm_request import VmRequest, vm_request
 from .._pve.errors import InvalidRequest
 from .._pve.sizes import GIBIBYTE

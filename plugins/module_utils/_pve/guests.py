@@ -14,6 +14,9 @@ from .numbers import in_full
 
 QEMU = "qemu"
 LXC = "lxc"
+# The key of a guest's name, and its name without one (PVE::QemuServer and PVE::LXC, vmstatus).
+NAME_KEYS = {QEMU: "name", LXC: "hostname"}
+UNNAMED = {QEMU: "VM {}", LXC: "CT{}"}
 KIND_NAMES = {QEMU: "virtual machine", LXC: "container"}
 # The locks of a guest that is only coming into being (PVE::AbstractConfig).
 CREATION_LOCKS = frozenset({"create", "clone"})

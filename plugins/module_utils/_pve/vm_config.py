@@ -21,6 +21,8 @@ from .ssh_keys import key_lines
 
 DISK_BUSES = {"ide": 4, "sata": 6, "scsi": 31, "virtio": 16}
 DRIVE_KEY = re.compile(r"(ide|sata|scsi|virtio)(\d+)|efidisk0|tpmstate0")
+# The keys of any guest that hold volumes; rootfs and mp are those of a container (PVE::LXC::Config).
+VOLUME_KEY = re.compile(rf"{DRIVE_KEY.pattern}|rootfs|mp\d+")
 NIC_KEY = re.compile(r"net(\d+)")
 # What PVE puts on a guest's cloud-init drive, but for its name and its network devices (PVE::QemuServer).
 CLOUD_INIT_KEY = re.compile(r"ci(custom|password|type|upgrade|user)|ipconfig\d+|nameserver|searchdomain|sshkeys")
@@ -213,6 +215,7 @@ def _tags(text: str) -> frozenset[str]:
 
 # Of a datacenter whose tag-style tells upper from lower case; elsewhere PVE stores tags in lower case.
 CASE_SENSITIVE_TAGS = ValueType(_tags, "")
+TAGS = ValueType(lambda text: _tags(text.lower()), "")
 
 
 def check_description(text: str) -> None:
@@ -261,7 +264,7 @@ _VALUE_TYPES: dict[str, ValueType] = {
     "sockets": _number("1"),
     "sshkeys": ValueType(lambda text: frozenset(split_ssh_keys(text)), ""),
     "startup": _properties(STARTUP),
-    "tags": ValueType(lambda text: _tags(text.lower()), ""),
+    "tags": TAGS,
     "vcpus": _number("0"),
     "vmgenid": _GenerationType(str.lower),
     "vga": _properties(PropertyFormat(default_key="type", defaults={"type": "std"})),

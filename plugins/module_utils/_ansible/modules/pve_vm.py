@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ..._operations.guest.ensure_guest import ensure_vm
+from ..._operations.guest.ensure_guest import ensure_guest
 from ..._operations.vm.vm_request import vm_request, vm_spec
 from ..argument_spec import connection_spec, guest_spec, timeout_spec
 from ..description import ModuleDescription
@@ -14,5 +14,5 @@ from ..description import ModuleDescription
 DESCRIPTION = ModuleDescription(
     argument_spec={**connection_spec(), **guest_spec(), **timeout_spec(1800), **vm_spec()},
     request_from=vm_request,
-    operation=ensure_vm,
+    operation=ensure_guest,
 )

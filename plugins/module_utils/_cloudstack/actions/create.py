@@ -10,15 +10,15 @@ import typing as t
 import uuid
 
 from ..._operations.facts import STOPPED, split_tags
-from ..._operations.guest.cleanup import take_down
 from ..._operations.guest.creation import Source, find_source
-from ..._operations.guest.deployment import Deployment, deploy
 from ..._operations.guest.ensure_guest import converge
 from ..._operations.guest.placement import check_clone_target, read_cluster
 from ..._operations.ha import Place, find_place, plan_ha
 from ..._operations.plan import Plan
 from ..._operations.power import PowerRequest
 from ..._operations.selection import check_dns_name, check_vmid
+from ..._operations.vm.cleanup import take_down
+from ..._operations.vm.deployment import Deployment, deploy
 from ..._operations.vm.vm_request import VmRequest
 from ..._pve.errors import AlreadyExists, InvalidRequest, PveError, Refused, TimedOut
 from ..._pve.guests import QEMU, Selector

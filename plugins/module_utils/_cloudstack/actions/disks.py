@@ -12,8 +12,8 @@ import typing as t
 from ..._operations.guest.change_plan import plan_changes
 from ..._operations.guest.ensure_guest import converge
 from ..._operations.guest.state import GuestState, Origin, config_reader, read_state
+from ..._operations.guest.volumes import parse_drive
 from ..._operations.plan import Applier
-from ..._operations.vm.disks import parse_drive
 from ..._pve.errors import ErrorReason, InvalidRequest, PveError, Refused
 from ..._pve.guests import GuestHandle
 from ..._pve.vm_config import DISK_BUSES

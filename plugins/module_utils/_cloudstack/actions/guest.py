@@ -11,7 +11,7 @@ import typing as t
 from ..._operations.addresses import Addresses, addresses_of, interfaces_in
 from ..._operations.facts import RUNNING
 from ..._operations.guest.state import GuestState
-from ..._operations.vm.disks import parse_drive
+from ..._operations.guest.volumes import parse_drive
 from ..._pve.errors import PveError
 from ..._pve.guests import GuestHandle
 from ..._pve.properties import truth

@@ -10,7 +10,7 @@ import typing as t
 
 from ..._operations.facts import RUNNING, STOPPED
 from ..._operations.guest.ensure_guest import converge
-from ..._operations.guest.removal import remove_vm
+from ..._operations.guest.removal import remove_guest
 from ..._operations.guest.state import read_state
 from ..._operations.power import PowerRequest
 from ..._operations.vm.vm_request import VmRequest
@@ -87,7 +87,7 @@ def _delete(_run: Run, applier: Applier, own: Own) -> dict[str, t.Any]:
         purge=True,
         destroy_unreferenced_disks=True,
     )
-    remove_vm(applier, handle, request, state)
+    remove_guest(applier, handle, request, state)
     return {"message": "Instance deleted"}
 
 

@@ -184,7 +184,7 @@ def _description(run: Run) -> str | None:
 def _keep_identity(run: Run, before: GuestState, after: GuestState) -> VmRequest:
     """What a rollback must not bring back: the networks of then, and a guest without the mark's tag."""
     from ..._operations.guest.desired import DesiredSetting
-    from ..._operations.vm.settings import DesiredTags
+    from ..._operations.guest.tags import DesiredTags
     from ..._operations.vm.vm_request import VmRequest
 
     nets = {key: text for key, text in before.values.items() if NIC_KEY.fullmatch(key)}

@@ -11,8 +11,8 @@ import typing as t
 
 from ..._operations.guest.ensure_guest import converge
 from ..._operations.guest.state import GuestState
+from ..._operations.guest.volumes import Drive, parse_drive
 from ..._operations.plan import Applier
-from ..._operations.vm.disks import Drive, parse_drive
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import GuestHandle
 from ..._pve.sizes import GIBIBYTE

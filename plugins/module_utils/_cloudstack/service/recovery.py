@@ -19,8 +19,8 @@ import typing as t
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from ..._operations.guest.cleanup import take_down
-from ..._operations.guest.deployment import Deployment
+from ..._operations.vm.cleanup import take_down
+from ..._operations.vm.deployment import Deployment
 from ..._pve.client import PveClient
 from ..._pve.connection import ConnectionOptions
 from ..._pve.deadline import Deadline

@@ -17,7 +17,7 @@ from ..registry import DROP, GO_ON, find_action
 from .journal import ANSWERED, Entry, NotedUpids
 
 if t.TYPE_CHECKING:
-    from ..._operations.guest.deployment import Deployment
+    from ..._operations.vm.deployment import Deployment
     from ..._pve.connection import ConnectionOptions, Endpoint
     from ..._pve.transport import Transport
     from ..ownership import Mark

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The plan that makes a virtual machine what a request wants: a pure function of request and state."""
+"""The plan that makes a guest what a request desires: a pure function of request and state."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from dataclasses import dataclass, field
 
 from ..._pve.commands import Command
 from ..._pve.errors import InvalidRequest
-from ..._pve.guests import QEMU
+from ..._pve.guests import NAME_KEYS
 from ..._pve.sizes import format_size
-from ..._pve.vm_config import DRIVE_KEY, value_type_of
+from ..._pve.vm_config import VOLUME_KEY
 from ..plan import Change, Plan, PlanStep
-from ..vm.disk_plan import DiskProgress, disk_changes
-from ..vm.disks import Drive, parse_drive
-from ..vm.vm_request import VmRequest
-from .config_plan import ConfigChanges, config_changes
+from .config_changes import ConfigChanges
+from .desired import DesiredSetting
+from .guest_request import GuestRequest
+from .kind import GuestKind
 from .pools import pool_command
 from .state import GuestState, Origin, ReadConfig
+from .volumes import Drive, VolumeChanges, VolumeProgress, parse_drive
 
 
 @dataclass(frozen=True)
 class GuestStep(PlanStep):
-    """A step on a virtual machine: the keys of the configuration that it writes, and what the next plan must know."""
+    """A step on a guest: the keys of the configuration that it writes, and what the next plan must know."""
 
     keys: tuple[str, ...] = ()
     # Of these keys, those for which PVE makes a new volume.
@@ -34,12 +35,13 @@ class GuestStep(PlanStep):
     taken_back: t.Mapping[str, str] = field(default_factory=dict)
     grown: tuple[str, ...] = ()
     doomed: tuple[str, ...] = ()
+    writes_secret: bool = False
 
     def origin_after(self, before: Origin) -> Origin:
         """Where the state after the step comes from: a password that nobody can read back is written once."""
-        return Origin.WRITTEN if "cipassword" in self.keys else before
+        return Origin.WRITTEN if self.writes_secret else before
 
-    def note(self, progress: DiskProgress) -> None:
+    def note(self, progress: VolumeProgress) -> None:
         """Note for the next plan of the same run that this step was taken."""
         for key in self.keys:
             progress.taken_back.pop(key, None)
@@ -51,36 +53,36 @@ class GuestStep(PlanStep):
 
 @dataclass(frozen=True)
 class GuestPlan(Plan):
-    """The steps that change one virtual machine."""
+    """The steps that change one guest."""
 
     steps: tuple[GuestStep, ...] = ()
 
 
 def plan_changes(
-    request: VmRequest,
+    request: GuestRequest,
     state: GuestState,
     read_config: ReadConfig | None = None,
-    progress: DiskProgress | None = None,
+    progress: VolumeProgress | None = None,
 ) -> GuestPlan:
     """Say what has to be sent to make the guest what the request wants; raises InvalidRequest, and then nothing is.
 
     The steps are in the order in which they have to be taken; the digest of the state guards the first one. progress
     is what steps that were taken before have noted.
     """
-    disks = disk_changes(request.disks, request.state_disks, state, progress)
-    config = config_changes(request, state, disks)
-    builder = _Builder(state, read_config)
-    if disks.take_back:
-        builder.take_back(disks.take_back)
-    for key, place in disks.move.items():
+    volumes = request.volume_changes(state, progress)
+    config = config_changes(request, state, volumes)
+    builder = _Builder(request.kind, state, read_config)
+    if volumes.take_back:
+        builder.take_back(volumes.take_back)
+    for key, place in volumes.move.items():
         builder.move(key, place)
-    for key, size in disks.resize.items():
+    for key, size in volumes.resize.items():
         builder.resize(key, size)
     if config.keys:
         builder.configure(config)
-    if disks.destroy:
-        builder.destroy(disks.destroy)
-    for key, (before, size) in disks.resize_imported.items():
+    if volumes.destroy:
+        builder.destroy(volumes.destroy)
+    for key, (before, size) in volumes.resize_imported.items():
         builder.resize(key, size, before)
     if request.pool is not None and request.pool != state.guest.pool:
         builder.pool(request.pool)
@@ -89,10 +91,38 @@ def plan_changes(
     return builder.plan()
 
 
+def config_changes(request: GuestRequest, state: GuestState, volumes: VolumeChanges) -> ConfigChanges:
+    """Compare everything that one write of the configuration can change; raises InvalidRequest."""
+    values, changes = state.values, ConfigChanges(request.kind, state)
+    if request.selector.name is not None:
+        changes.add(DesiredSetting(NAME_KEYS[request.kind.path], request.selector.name))
+    for setting in request.settings:
+        changes.add(setting)
+    if request.tags is not None:
+        changes.add(request.tags.setting(values.get("tags")))
+    for device in (*request.networks, *request.devices):
+        if device.present:
+            changes.add(device.setting(changes.base(device.slot)))
+        else:
+            changes.remove(device.slot, values.get(device.slot))
+    for key, text in volumes.set.items():
+        changes.set[key] = text
+        changes.changes.append(Change(key, values.get(key), text))
+    for key in volumes.revert:
+        changes.take_back(key)
+    for key in volumes.detach:
+        changes.remove(key, changes.base(key))
+    for key in request.remove:
+        changes.remove(key, values.get(key))
+    request.complete(changes)
+    return changes
+
+
 class _Builder:
     """Puts steps together, with the words, the command, and the way to see afterwards whether it has been done."""
 
-    def __init__(self, state: GuestState, read_config: ReadConfig | None) -> None:
+    def __init__(self, kind: GuestKind, state: GuestState, read_config: ReadConfig | None) -> None:
+        self.kind = kind
         self.state = state
         self.read_config = read_config or _nothing_read
         self.steps: list[GuestStep] = []
@@ -109,7 +139,9 @@ class _Builder:
         )
         made = tuple(key for key, text in config.set.items() if _makes_volume(key, text))
         title = f"{_what_is_done(config)} of {self.state.guest.label}"
-        self._add(title, command, *config.changes, keys=keys, made=made)
+        self._add(
+            title, command, *config.changes, keys=keys, made=made, writes_secret=bool(self.kind.write_only & set(keys))
+        )
 
     def take_back(self, drives: t.Mapping[str, str]) -> None:
         """Revert what is pending for drives that are to be moved; their options are set again afterwards."""
@@ -124,7 +156,7 @@ class _Builder:
         form = {"delete": ",".join(keys), "force": 1}
         command = self._write(form, keys, lambda: self._is_deleted(keys))
         there = {key: self.state.in_effect.get(key, self.state.values.get(key)) for key in keys}
-        never_in_effect = [key for key in keys if key not in self.state.in_effect and DRIVE_KEY.fullmatch(key)]
+        never_in_effect = [key for key in keys if key not in self.state.in_effect and VOLUME_KEY.fullmatch(key)]
         self._add(
             f"delete the disks {', '.join(keys)} of {self.state.guest.label}",
             command,
@@ -135,11 +167,12 @@ class _Builder:
 
     def move(self, key: str, place: t.Mapping[str, str]) -> None:
         storage = place["storage"]
+        endpoint, parameter, task = self.kind.move
         command = self._command(
             "POST",
-            ("move_disk",),
-            {"disk": key, "delete": 1, **place, "digest": self._digest},
-            "qmmove",
+            (endpoint,),
+            {parameter: key, "delete": 1, **place, "digest": self._digest},
+            task,
             lambda: self._drive_now(key).storage == storage,
         )
         before = parse_drive(self.state.in_effect[key])
@@ -171,7 +204,11 @@ class _Builder:
         if self.state.running:
             raise InvalidRequest(f"{self.state.guest.label} runs, and a template cannot: stop it first")
         command = self._command(
-            "POST", ("template",), {}, "qmtemplate", lambda: str(self.read_config().get("template")) == "1"
+            "POST",
+            ("template",),
+            {},
+            self.kind.task("template"),
+            lambda: str(self.read_config().get("template")) == "1",
         )
         self._add(f"make {self.state.guest.label} a template", command, Change("template", False, True))
 
@@ -182,19 +219,20 @@ class _Builder:
 
     def _write(self, form: t.Mapping[str, t.Any], keys: t.Sequence[str], done: t.Callable[[], bool]) -> Command:
         """A write of the configuration. PUT answers when it is done and is given up after 30 s, POST makes a task."""
-        slow = any(DRIVE_KEY.fullmatch(key) or key.startswith("unused") for key in keys) or self._unplugs(keys)
+        volumes = any(VOLUME_KEY.fullmatch(key) or key.startswith("unused") for key in keys)
+        slow = self.kind.writes_in_tasks and (volumes or self._unplugs(keys))
         return self._command(
             "POST" if slow else "PUT",
             ("config",),
             {**{name: value for name, value in form.items() if value is not None}, "digest": self._digest},
-            "qmconfig" if slow else "",
+            self.kind.task("config") if slow else "",
             done,
         )
 
     def _unplugs(self, keys: t.Sequence[str]) -> bool:
-        """Memory and processors are taken out of a running guest one by one, which takes 3 s each and more."""
+        """Whether a running guest has to give up what it takes long to give up."""
         features = re.split(r"[,;\s]+", self.state.in_effect.get("hotplug", ""))
-        return self.state.running and any(_UNPLUGGED_BY.get(key) in features for key in keys)
+        return self.state.running and any(self.kind.unplugged_by.get(key) in features for key in keys)
 
     def _has_come_true(self, config: ConfigChanges) -> bool:
         """Whether a configuration is what a lost write was to make of it."""
@@ -202,12 +240,14 @@ class _Builder:
         values = self.read_config(current=1) if self._unplugs(config.keys) else self.read_config()
         for key, text in config.set.items():
             current = values.get(key)
-            if DRIVE_KEY.fullmatch(key) and key not in self.state.values:
+            if VOLUME_KEY.fullmatch(key) and key not in self.state.values:
                 # What was asked for is an order to make a disk, which is nowhere written down.
                 if current is None:
                     return False
-            elif key != "cipassword" and not value_type_of(key).same(None if current is None else str(current), text):
-                return False
+            elif key not in self.kind.write_only:
+                same = self.kind.value_type_of(key).same
+                if not same(None if current is None else str(current), text):
+                    return False
         return not set(config.unset) & set(values) and (not config.revert or self._is_taken_back(config.revert))
 
     def _is_deleted(self, keys: t.Sequence[str]) -> bool:
@@ -236,7 +276,7 @@ class _Builder:
         guest = self.state.guest
         return Command(
             method,
-            (QEMU, guest.vmid, *tail),
+            (self.kind.path, guest.vmid, *tail),
             form,
             node=guest.node,
             task_type=task_type,
@@ -249,8 +289,6 @@ class _Builder:
 
 
 _TAKE_BACK = "take back what is pending for"
-# The feature in `hotplug` by which a running guest gives this up.
-_UNPLUGGED_BY = {"memory": "memory", "vcpus": "cpu"}
 _NEW_VOLUME = re.compile(r"[^:/,]+:(\d+(\.\d+)?|cloudinit)(,|$)")
 
 
@@ -261,7 +299,7 @@ def _what_is_done(config: ConfigChanges) -> str:
 
 def _makes_volume(key: str, text: str) -> bool:
     """Whether the value of a drive is an order to make its volume."""
-    return bool(DRIVE_KEY.fullmatch(key) and _NEW_VOLUME.match(text))
+    return bool(VOLUME_KEY.fullmatch(key) and _NEW_VOLUME.match(text))
 
 
 def _nothing_read(**_query: t.Any) -> t.Mapping[str, t.Any]:

@@ -2,43 +2,50 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Making a virtual machine: from nothing or as a clone, with a number that nobody else has taken meanwhile."""
+"""Making a guest: from nothing or as a clone, with a number that nobody else has taken meanwhile."""
 
 from __future__ import annotations
 
 import random
 import typing as t
-import uuid
 from dataclasses import dataclass, field
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
 from ..._pve.errors import AlreadyExists, Ambiguous, ErrorReason, InvalidRequest, NotFound, PermissionDenied, PveError
-from ..._pve.guests import CREATION_LOCKS, QEMU, Guest, GuestHandle, Selector, find_guest, get_guest, is_absent
+from ..._pve.guests import (
+    CREATION_LOCKS,
+    NAME_KEYS,
+    QEMU,
+    Guest,
+    GuestHandle,
+    Selector,
+    find_guest,
+    get_guest,
+    is_absent,
+)
 from ..._pve.tasks import Task
 from ..._pve.turns import Places
-from ..._pve.vm_config import DRIVE_KEY, SMBIOS, value_type_of
+from ..._pve.vm_config import VOLUME_KEY
 from ..plan import Change
 from ..selection import MIN_VMID, confirm_name
-from ..vm.disk_plan import disk_changes
-from ..vm.disks import parse_drive
-from ..vm.vm_request import CloneOptions, VmRequest
-from .change_plan import plan_changes
-from .config_plan import config_changes
-from .placement import NO_CLUSTER, Cluster, check_clone_target, choose_node, needs_of
+from .change_plan import config_changes, plan_changes
+from .guest_request import CloneOptions, GuestRequest
+from .kind import GuestKind
+from .placement import NO_CLUSTER, Cluster, check_clone_target, choose_node
 from .state import GuestState, Origin
+from .volumes import parse_drive
 
 # Each try costs two requests; as many parallel runs can take numbers from each other.
 MOST_TRIES = 50
 LONGEST_PAUSE_SECONDS = 0.3
-# Of a source's settings, those that a clone has anew or not at all (PVE::API2::Qemu, clone_vm).
-_NOT_CLONED = frozenset({"template", "lock", "parent", "protection", "vmgenid", "smbios1", "meta"})
 
 
 @dataclass
 class Creation:
     """The step that makes a guest. vmid is its number, or None until PVE has given the next free one."""
 
+    kind: GuestKind
     title: str
     changes: tuple[Change, ...]
     node: str
@@ -86,7 +93,7 @@ class Creation:
                 client.deadline.pause(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
                 continue
             self.answer_was_lost = client.lost_answers != lost_before
-            if not self.answer_was_lost or self.is_own(_read_config(client, self.node, vmid)):
+            if not self.answer_was_lost or self.is_own(_read_config(client, self.kind, self.node, vmid)):
                 self.vmid = vmid
                 return task
             # Somebody else got the number while the answer was lost; that guest is not ours to touch.
@@ -117,7 +124,7 @@ class Creation:
         return GuestHandle(client, self.expected.guest._replace(vmid=self.vmid or 0, node=self.node))
 
 
-def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Creation:
+def plan_creation(client: PveClient, request: GuestRequest, cluster: Cluster) -> Creation:
     """Plan how the guest is made; reads what is needed for that, and raises a PveError when it cannot be."""
     if request.node is not None:
         cluster.check_node(request.node)
@@ -130,39 +137,41 @@ def plan_creation(client: PveClient, request: VmRequest, cluster: Cluster) -> Cr
     return plan_clone(request, read_source(GuestHandle(client, guest), request.clone), cluster)
 
 
-def plan_create(client: PveClient, request: VmRequest, cluster: Cluster = NO_CLUSTER) -> Creation:
+def plan_create(client: PveClient, request: GuestRequest, cluster: Cluster = NO_CLUSTER) -> Creation:
     """Plan a guest that is no clone; reads only when the request names no node."""
-    empty = GuestState(Guest(request.selector.vmid or 0, request.node or "", QEMU))
-    disks = disk_changes(request.disks, request.state_disks, empty)
-    config = config_changes(request, empty, disks)
-    node = request.node or choose_node(client, needs_of(request), cluster.nodes)
+    kind, needs = request.kind, request.needs()
+    empty = GuestState(Guest(request.selector.vmid or 0, request.node or "", kind.path))
+    config = config_changes(request, empty, request.volume_changes(empty))
+    node = request.node or choose_node(client, needs, cluster.nodes)
     values = dict(config.set)
-    # A number can be taken by somebody else while an answer is lost: the UUID tells the guest that this run made, or,
-    # when the caller gives one that others may have, the notes.
-    notes = values.get("description") if "smbios1" in values else None
-    values.setdefault("smbios1", f"uuid={uuid.uuid4()}")
+    # A number can be taken by somebody else while an answer is lost: a mark that nobody else has tells the guest that
+    # this run made, or, when the caller gives one that others may have, the notes.
+    notes = values.get("description")
+    mark = kind.mark[0] if kind.mark else ""
+    if kind.mark and mark not in values:
+        values[mark], notes = kind.mark[1](), None
     pool = {"pool": request.pool} if request.pool else {}
     name = request.selector.name
 
     def is_own(found: t.Mapping[str, str]) -> bool:
-        same = value_type_of("smbios1").same(found.get("smbios1", "").strip(), values["smbios1"].strip())
-        return same and name in (None, found.get("name")) and _has_notes(found, notes)
+        has_mark = not mark or kind.value_type_of(mark).same(found.get(mark, "").strip(), values[mark].strip())
+        return has_mark and name in (None, found.get(NAME_KEYS[kind.path])) and _has_notes(found, notes)
 
     def command(client: PveClient, vmid: int) -> Command:
         return Command(
             "POST",
-            (QEMU,),
+            (kind.path,),
             {"vmid": vmid, **values, **pool},
             node=node,
-            task_type="qmcreate",
+            task_type=kind.task("create"),
             task_id=str(vmid),
-            done=lambda: is_own(_read_config(client, node, vmid)),
+            done=lambda: is_own(_read_config(client, kind, node, vmid)),
         )
 
-    storages = needs_of(request).storage_names
     changes = (*config.changes, *([Change("pool", None, request.pool)] if request.pool else []))
-    guest = Guest(request.selector.vmid or 0, node, QEMU, name or "", pool=request.pool or "")
+    guest = Guest(request.selector.vmid or 0, node, kind.path, name or "", pool=request.pool or "")
     return Creation(
+        kind=request.kind,
         title=f"create guest {_label(request)} on node {node}",
         changes=changes,
         node=node,
@@ -170,7 +179,7 @@ def plan_create(client: PveClient, request: VmRequest, cluster: Cluster = NO_CLU
         command=command,
         is_own=is_own,
         vmid=request.selector.vmid,
-        places=Places(node, storages),
+        places=Places(node, needs.storage_names),
     )
 
 
@@ -196,7 +205,7 @@ def find_source(client: PveClient, template: Selector, node: str) -> Source:
     """
     try:
         if template.vmid is not None:
-            return read_source(GuestHandle(client, Guest(template.vmid, node, QEMU)))
+            return read_source(GuestHandle(client, Guest(template.vmid, node, template.kind or QEMU)))
         guest = find_guest(client, template._replace(template=True), node=node)
     except PveError as error:
         if not is_absent(error):
@@ -205,13 +214,13 @@ def find_source(client: PveClient, template: Selector, node: str) -> Source:
     if guest is None:
         raise NotFound(f"there is no {template._replace(template=True)} that {client.identity} can see")
     source = read_source(GuestHandle(client, guest))
-    found = (source.values.get("name"), source.values.get("template"))
+    found = (source.values.get(NAME_KEYS[guest.kind]), source.values.get("template"))
     if template.name is not None and found != (template.name, "1"):
         raise NotFound(f"{guest.label} on node {guest.node} was the {template} until a moment ago: try again")
     return source
 
 
-def plan_clone(request: VmRequest, source_guest: Source, cluster: Cluster | None = None) -> Creation:
+def plan_clone(request: GuestRequest, source_guest: Source, cluster: Cluster | None = None) -> Creation:
     """Plan a clone of a guest that has been read; raises InvalidRequest when it cannot be made or configured."""
     clone, handle, source = request.clone, source_guest.handle, source_guest.values
     if clone is None:
@@ -222,8 +231,9 @@ def plan_clone(request: VmRequest, source_guest: Source, cluster: Cluster | None
         check_clone_target(handle.guest.label, source, clone.storage, node, cluster.nodes)
     expected = _expected_clone(request, source_guest, node)
     name = expected.name
+    name_key = NAME_KEYS[request.kind.path]
     form = {
-        "name": request.selector.name,
+        name_key: request.selector.name,
         "full": _full(clone),
         "snapname": clone.snapshot,
         "storage": clone.storage,
@@ -234,23 +244,24 @@ def plan_clone(request: VmRequest, source_guest: Source, cluster: Cluster | None
     }
 
     def is_own(found: t.Mapping[str, str]) -> bool:
-        return found.get("name") == name and _has_notes(found, clone.description)
+        return found.get(name_key) == name and _has_notes(found, clone.description)
 
     def command(client: PveClient, vmid: int) -> Command:
         return Command(
             "POST",
-            (QEMU, handle.guest.vmid, "clone"),
+            (request.kind.path, handle.guest.vmid, "clone"),
             {"newid": vmid, **form},
             node=handle.guest.node,
-            done=lambda: is_own(_read_config(client, node, vmid)),
+            done=lambda: is_own(_read_config(client, request.kind, node, vmid)),
         )
 
     # Raises what would otherwise only come up once the clone is there, half made.
     plan_changes(request, expected)
-    original = f"{handle.guest.vmid} ({source.get('name', '')})"
+    original = f"{handle.guest.vmid} ({source.get(name_key, '')})"
     return Creation(
+        kind=request.kind,
         title=f"clone guest {original} to {_label(request)} on node {node}",
-        changes=(Change("clone", None, original), Change("name", None, name)),
+        changes=(Change("clone", None, original), Change(name_key, None, name)),
         node=node,
         expected=expected,
         command=command,
@@ -262,7 +273,7 @@ def plan_clone(request: VmRequest, source_guest: Source, cluster: Cluster | None
 
 def _places_of_clone(source: Source, clone: CloneOptions) -> Places:
     guest = source.handle.guest
-    drives = (parse_drive(text) for key, text in source.values.items() if DRIVE_KEY.fullmatch(key))
+    drives = (parse_drive(text) for key, text in source.values.items() if VOLUME_KEY.fullmatch(key))
     storages = {clone.storage} if clone.storage else {drive.storage for drive in drives if drive.storage}
     # PVE locks a source that runs for one clone alone (PVE::API2::Qemu, clone_vm: lock_config_full).
     may_run = source.values.get("template") != "1" and guest.status != "stopped"
@@ -271,7 +282,7 @@ def _places_of_clone(source: Source, clone: CloneOptions) -> Places:
 
 def _check_source(guest: Guest, source: t.Mapping[str, str], clone: CloneOptions) -> None:
     if clone.source.vmid is None:
-        confirm_name(guest, source.get("name", ""), clone.source)
+        confirm_name(guest, source.get(NAME_KEYS[guest.kind], ""), clone.source)
     if clone.full is False and source.get("template") != "1":
         raise InvalidRequest(f"clone: {guest.label} is no template, so a linked clone of it cannot be made: set full")
 
@@ -283,30 +294,28 @@ def _full(clone: CloneOptions) -> bool | None:
     return clone.full
 
 
-def _expected_clone(request: VmRequest, source_guest: Source, node: str) -> GuestState:
+def _expected_clone(request: GuestRequest, source_guest: Source, node: str) -> GuestState:
     """The clone as it will be before it is configured; only its addresses and volumes cannot be foretold."""
-    source = source_guest.values
-    values = {key: value for key, value in source.items() if key not in _NOT_CLONED}
+    source, kind, name_key = source_guest.values, request.kind, NAME_KEYS[request.kind.path]
+    values = {key: value for key, value in source.items() if key not in kind.not_cloned}
     values = {key: value for key, value in values.items() if not key.startswith(("unused", "snap"))}
-    # PVE's own name for a clone that was not given one (PVE::API2::Qemu, clone_vm).
-    name = request.selector.name or f"Copy-of-VM-{source.get('name') or source_guest.handle.guest.vmid}"
-    values["name"] = name
+    name = request.selector.name or kind.clone_name.format(source.get(name_key) or source_guest.handle.guest.vmid)
+    values[name_key] = name
     if request.clone is not None and request.clone.description is not None:
         values["description"] = request.clone.description
-    # Of what the firmware says of the machine a clone has only another UUID (PVE::API2::Qemu, clone_vm).
-    machine = SMBIOS.merge(source.get("smbios1"), {"uuid": None})
-    if machine:
-        values["smbios1"] = machine
-    guest = Guest(request.selector.vmid or 0, node, QEMU, name, pool=request.pool or "")
+    for key in kind.cloned.keys() & values.keys():
+        text = kind.cloned[key](values.pop(key))
+        values.update({key: text} if text else {})
+    guest = Guest(request.selector.vmid or 0, node, kind.path, name, pool=request.pool or "")
     return GuestState(guest, values, origin=Origin.CLONED)
 
 
-def _read_config(client: PveClient, node: str, vmid: int) -> t.Mapping[str, t.Any]:
+def _read_config(client: PveClient, kind: GuestKind, node: str, vmid: int) -> t.Mapping[str, t.Any]:
     """The configuration of a guest, once it is made; empty when there is none.
 
     A clone for another node is on that of its source until it is done.
     """
-    handle = GuestHandle(client, Guest(vmid, node, QEMU))
+    handle = GuestHandle(client, Guest(vmid, node, kind.path))
     try:
         config: t.Mapping[str, t.Any] = handle.read("config")
         lock = str(config.get("lock") or "")
@@ -326,6 +335,6 @@ def _has_notes(found: t.Mapping[str, str], notes: str | None) -> bool:
     return notes is None or str(found.get("description") or "").rstrip() == notes.rstrip()
 
 
-def _label(request: VmRequest) -> str:
+def _label(request: GuestRequest) -> str:
     vmid, name = request.selector.vmid, request.selector.name
     return " ".join(str(part) for part in (vmid, f"({name})" if vmid and name else name) if part)

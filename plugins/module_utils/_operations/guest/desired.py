@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.numbers import in_full
-from ..._pve.vm_config import ValueType, split_ssh_keys, value_type_of
+from ..._pve.vm_config import ValueType, split_ssh_keys
 
 MASK = "********"
 
@@ -25,28 +25,45 @@ class DesiredSetting:
     text: str | None = None
     parts: t.Mapping[str, str | None] | None = None
     secret: bool = False
-    # When two values are the same, for a key where that depends on more than the key.
+    # When two values are the same; None is what the kind of guest says of the key.
     value_type: ValueType | None = None
+
+    def of_type(self, value_type_of: t.Callable[[str], ValueType]) -> DesiredSetting:
+        """The setting with the type that its key has, unless it brings one."""
+        return self if self.value_type else replace(self, value_type=value_type_of(self.key))
 
     def target(self, current: str | None) -> str | None:
         """The value to send, given the current one; None when the key shall not be set."""
         if self.parts is None:
             return self.text
-        form = value_type_of(self.key).write
-        if form is None:
+        if self.value_type is None or self.value_type.write is None:
             raise TypeError(f"{self.key} is no property string")
-        return form.merge(current, self.parts) or None
+        return self.value_type.write.merge(current, self.parts) or None
 
     def is_met_by(self, current: str | None) -> bool:
         """Whether the guest would not differ if this were carried out."""
-        value_type = self.value_type or value_type_of(self.key)
-        return not self.secret and value_type.same(current, self.target(current))
+        if self.value_type is None:
+            raise TypeError(f"nobody has said of which type {self.key} is")
+        return not self.secret and self.value_type.same(current, self.target(current))
 
     def shown(self, text: str | None) -> str | None:
         """The value as the diff may show it."""
         if text is None:
             return None
         return MASK if self.secret else readable(self.key, text)
+
+
+@dataclass(frozen=True)
+class DesiredDevice:
+    """A device in a slot as it shall be; what it does not say stays as it is."""
+
+    slot: str
+    present: bool
+    parts: t.Mapping[str, str | None]
+
+    def setting(self, current: str | None) -> DesiredSetting:  # noqa: ARG002 - other devices look at it
+        """The setting of the device, given the one that is there; raises InvalidRequest."""
+        return DesiredSetting(self.slot, parts=self.parts)
 
 
 def readable(key: str, text: str) -> str:

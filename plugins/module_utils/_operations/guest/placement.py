@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from ..._pve.client import PveClient, offline_in
 from ..._pve.errors import Cause, InvalidRequest, NotFound, PermissionDenied, Refused, Unreachable
 from ..._pve.guests import Guest, parse_guests
-from ..._pve.vm_config import DRIVE_KEY
-from ..vm.disks import parse_drive
-from ..vm.vm_request import VmRequest
+from ..._pve.vm_config import VOLUME_KEY
+from .volumes import parse_drive
 
 _LISTED = re.compile(r"(?P<kind>iso|import)/.+|(.+/)?(vm|base)-\d+-.+")
 # Whoever lacks all of them does not find the thing in PVE's lists (PVE::API2::Cluster, PVE::API2::Network).
@@ -86,19 +85,15 @@ def read_cluster(client: PveClient) -> Cluster:
     )
 
 
-def needs_of(request: VmRequest) -> Needs:
-    """What the disks and the network devices of a request need."""
-    images = {disk.storage for disk in request.disks if disk.storage}
-    images |= {state_disk.storage for state_disk in request.state_disks if state_disk.storage}
-    if request.cloud_init is not None and request.cloud_init.storage:
-        images.add(request.cloud_init.storage)
-    sources = [source for disk in request.disks for source in (disk.volume, disk.import_from, disk.iso)]
-    volumes = {volume for volume in sources if volume and ":" in volume and volume[0] != "/"}
-    bridges = {network.bridge for network in request.networks if network.bridge}
+def needs_of_volumes(
+    storages: t.Iterable[str], content: str, sources: t.Iterable[str], bridges: t.Iterable[str]
+) -> Needs:
+    """What is needed for volumes of this content on storages, and for the files and disks that they are made from."""
+    volumes = {source for source in sources if ":" in source and source[0] != "/"}
     files = {volume: _LISTED.fullmatch(volume.partition(":")[2]) for volume in volumes}
     contents = {(_storage_of(volume), match["kind"]) for volume, match in files.items() if match and match["kind"]}
     return Needs(
-        frozenset({*((storage, "images") for storage in images), *contents}),
+        frozenset({*((storage, content) for storage in storages), *contents}),
         frozenset(bridges),
         frozenset(volumes),
     )
@@ -203,7 +198,7 @@ def check_clone_target(
             f"clone: storage {storage} is not shared, so PVE cannot clone {source} onto it on node {target}: "
             f"give a shared storage, or no node"
         )
-    drives = {key: parse_drive(text) for key, text in values.items() if DRIVE_KEY.fullmatch(key)}
+    drives = {key: parse_drive(text) for key, text in values.items() if VOLUME_KEY.fullmatch(key)}
     held = sorted(f"{key} on {drive.storage}" for key, drive in drives.items() if drive.storage in local)
     if held:
         raise InvalidRequest(

@@ -13,20 +13,19 @@ from ..._pve.client import PveClient
 from ..._pve.commands import Command
 from ..._pve.errors import Refused
 from ..._pve.guests import Guest, GuestHandle
-from ..vm.vm_request import VmRequest
 from .state import GuestState
 
 
-def see_pool(handle: GuestHandle, request: VmRequest, state: GuestState) -> GuestState:
+def see_pool(handle: GuestHandle, pool: str | None, state: GuestState) -> GuestState:
     """Return the state with the pool asked for when the guest is in it; raises a PveError when there is no such pool.
 
     The list of guests names a pool only to those with Pool.Audit on it, so a pool that differs is looked at itself.
     """
-    if not request.pool or request.pool == handle.guest.pool:
+    if not pool or pool == handle.guest.pool:
         return state
-    for pool in _read_pool(handle.client, request.pool):
-        if any(member.get("vmid") == handle.guest.vmid for member in pool.get("members") or ()):
-            handle.guest = handle.guest._replace(pool=request.pool)
+    for entry in _read_pool(handle.client, pool):
+        if any(member.get("vmid") == handle.guest.vmid for member in entry.get("members") or ()):
+            handle.guest = handle.guest._replace(pool=pool)
     return replace(state, guest=handle.guest)
 
 

@@ -14,16 +14,19 @@ import typing as t
 
 from ..._pve.commands import Command, run_command
 from ..._pve.errors import ErrorReason, PermissionDenied, PveError, Refused, TaskFailed
-from ..._pve.guests import QEMU, GuestHandle
-from ..._pve.vm_config import DRIVE_KEY
+from ..._pve.guests import GuestHandle
+from ..._pve.vm_config import VOLUME_KEY
 from ..facts import Pending
 from ..plan import Applier, Change
-from ..vm.disks import parse_drive
 from .change_plan import GuestStep
+from .kind import GuestKind
 from .state import GuestState, Origin, read_state
+from .volumes import parse_drive
 
 
-def take_back(applier: Applier, handle: GuestHandle, before: GuestState, step: GuestStep, error: PveError) -> PveError:
+def take_back(
+    applier: Applier, handle: GuestHandle, kind: GuestKind, before: GuestState, step: GuestStep, error: PveError
+) -> PveError:
     """Take back what a step that failed has left pending; the error that says so, and what was changed all the same.
 
     before is the guest before the step. What cannot be taken back, or was applied, is noted in the applier.
@@ -31,7 +34,7 @@ def take_back(applier: Applier, handle: GuestHandle, before: GuestState, step: G
     if not step.keys or not _may_have_written(error):
         return error
     try:
-        return _Remains(applier, handle, before, step).take_back(error)
+        return _Remains(applier, handle, kind, before, step).take_back(error)
     except PveError as problem:
         return _extended(error, f"what PVE keeps pending of it could not be looked at: {problem}")
 
@@ -50,7 +53,10 @@ def _extended(error: PveError, words: str) -> PveError:
 class _Remains:
     """The guest after a step that failed."""
 
-    def __init__(self, applier: Applier, handle: GuestHandle, before: GuestState, step: GuestStep) -> None:
+    def __init__(
+        self, applier: Applier, handle: GuestHandle, kind: GuestKind, before: GuestState, step: GuestStep
+    ) -> None:
+        self.kind = kind
         self.applier = applier
         self.handle = handle
         self.before = before
@@ -90,7 +96,7 @@ class _Remains:
     def _pending(self) -> dict[str, Pending]:
         """What is pending by this step: its keys, and the boot order, which PVE changes along with drives."""
         keys = set(self.step.keys)
-        if any(DRIVE_KEY.fullmatch(key) for key in keys):
+        if any(VOLUME_KEY.fullmatch(key) for key in keys):
             keys.add("boot")
         waiting = self.before.waiting
         return {
@@ -119,11 +125,11 @@ class _Remains:
     def _write(self, form: t.Mapping[str, t.Any]) -> None:
         guest = self.now.guest
         command = Command(
-            "POST",
-            (QEMU, guest.vmid, "config"),
+            "POST" if self.kind.writes_in_tasks else "PUT",
+            (self.kind.path, guest.vmid, "config"),
             {**form, "digest": self.now.digest or None},
             node=guest.node,
-            task_type="qmconfig",
+            task_type=self.kind.task("config") if self.kind.writes_in_tasks else "",
             task_id=str(guest.vmid),
         )
         run_command(self.handle.client, command, self.handle)

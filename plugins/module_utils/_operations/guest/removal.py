@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Deleting a virtual machine: only the one that is meant, and only when that is certain."""
+"""Deleting a guest: only the one that is meant, and only when that is certain."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ import typing as t
 
 from ..._pve.commands import Command
 from ..._pve.errors import ErrorReason, InvalidRequest, PveError
-from ..._pve.guests import QEMU, GuestHandle, is_absent
+from ..._pve.guests import GuestHandle, is_absent
 from ..plan import Applier, Change, Plan, PlanStep
 from ..power import PowerRequest, bring_into_state
-from ..vm.vm_request import VmRequest
+from .guest_request import GuestRequest
+from .kind import GuestKind
 from .state import GuestState, read_state
 
 _IS_RUNNING = "is running - destroy failed"
-# What makes a guest this one and no other, should its number be given to another meanwhile.
-_IDENTITY = ("smbios1", "vmgenid", "meta")
 
 
-def remove_vm(applier: Applier, handle: GuestHandle, request: VmRequest, state: GuestState) -> None:
+def remove_guest(applier: Applier, handle: GuestHandle, request: GuestRequest, state: GuestState) -> None:
     """Stop the guest, if that is allowed, and destroy it; raises a PveError and then has changed nothing or little."""
     _check_removable(request, state)
     _stop(applier, handle, request, state)
@@ -29,19 +28,19 @@ def remove_vm(applier: Applier, handle: GuestHandle, request: VmRequest, state: 
         applier.apply(plan_removal(request, state, handle), handle)
     except PveError as error:
         # HA, or somebody else, has started it meanwhile.
-        if _IS_RUNNING not in str(error) or not request.force or _is_gone(handle, state.values):
+        if _IS_RUNNING not in str(error) or not request.force or _is_gone(handle, request.kind, state.values):
             raise
         _stop(applier, handle, request, read_state(handle))
         applier.apply(plan_removal(request, state, handle), handle)
 
 
-def _stop(applier: Applier, handle: GuestHandle, request: VmRequest, state: GuestState) -> None:
+def _stop(applier: Applier, handle: GuestHandle, request: GuestRequest, state: GuestState) -> None:
     if state.running and state.status is not None:
         stop = PowerRequest(request.selector, "stopped", stop_method="stop")
         bring_into_state(applier, handle, state.status, stop)
 
 
-def _check_removable(request: VmRequest, state: GuestState) -> None:
+def _check_removable(request: GuestRequest, state: GuestState) -> None:
     label, node = state.guest.label, state.guest.node
     if state.running and not request.force:
         raise InvalidRequest(f"{label} on node {node} runs: stop it first, or set force to pull its plug")
@@ -51,28 +50,28 @@ def _check_removable(request: VmRequest, state: GuestState) -> None:
         raise InvalidRequest(f"{label} on node {node} is an HA resource: set purge to remove it from HA, too")
 
 
-def plan_removal(request: VmRequest, state: GuestState, handle: GuestHandle | None = None) -> Plan:
+def plan_removal(request: GuestRequest, state: GuestState, handle: GuestHandle | None = None) -> Plan:
     """The plan that destroys a stopped guest."""
-    guest = state.guest
+    guest, kind = state.guest, request.kind
     form = {
         "purge": 1 if request.purge else None,
         "destroy-unreferenced-disks": 1 if request.destroy_unreferenced_disks else None,
     }
     command = Command(
         "DELETE",
-        (QEMU, guest.vmid),
+        (kind.path, guest.vmid),
         form,
         node=guest.node,
-        task_type="qmdestroy",
+        task_type=kind.task("destroy"),
         task_id=str(guest.vmid),
-        done=lambda: handle is not None and _is_gone(handle, state.values),
+        done=lambda: handle is not None and _is_gone(handle, request.kind, state.values),
         accepts=frozenset({ErrorReason.GUEST_ABSENT}),
     )
     before = {"vmid": guest.vmid, "name": state.name, "node": guest.node}
     return Plan((PlanStep(f"delete {guest.label} on node {guest.node}", command, (Change("guest", before, None),)),))
 
 
-def _is_gone(handle: GuestHandle, before: t.Mapping[str, str]) -> bool:
+def _is_gone(handle: GuestHandle, kind: GuestKind, before: t.Mapping[str, str]) -> bool:
     """Whether the guest is not there any more; another one with its number is none of our business."""
     try:
         config = handle.read("config")
@@ -80,4 +79,4 @@ def _is_gone(handle: GuestHandle, before: t.Mapping[str, str]) -> bool:
         if is_absent(error):
             return True
         raise
-    return any(str(config.get(key, "")) != before.get(key, "") for key in _IDENTITY)
+    return any(str(config.get(key, "")) != before.get(key, "") for key in kind.identity)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A virtual machine as it is: its configuration, what waits for the next start, and its status."""
+"""A guest as it is: its configuration, what waits for the next start, and its status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import enum
 import typing as t
 from dataclasses import dataclass, field
 
-from ..._pve.guests import CREATION_LOCKS, Guest, GuestHandle
+from ..._pve.guests import CREATION_LOCKS, NAME_KEYS, UNNAMED, Guest, GuestHandle
 from ..facts import RUNNING, STOPPED, Pending, Status, guest_result, pending_of, pending_result, read_status, split_tags
 
 # Found in PVE's list of settings without being one.
@@ -63,7 +63,7 @@ class GuestState:
 
     @property
     def name(self) -> str:
-        return self.values.get("name", "")
+        return self.values.get(NAME_KEYS[self.guest.kind], "")
 
     @property
     def running(self) -> bool:
@@ -80,7 +80,7 @@ class GuestState:
 
 
 def read_state(handle: GuestHandle, origin: Origin = Origin.FOUND, status: Status | None = None) -> GuestState:
-    """Read a virtual machine; two requests, or one when its status is known, and more while it is being made."""
+    """Read a guest; two requests, or one when its status is known, and more while it is being made."""
     entries = handle.read("pending")
     lock = values_of(entries).get("lock", "")
     if lock in CREATION_LOCKS:
@@ -141,9 +141,10 @@ def current_of(entries: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
 
 def state_result(state: GuestState) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
     """The guest, and the other facts, as a result returns them; a guest that is not made yet has no vmid."""
-    known = state.status or new_guest_status(state.name)
+    guest, known = state.guest, state.status or new_guest_status(state.name)
     status = known._replace(
-        name=state.name or known.name,
+        # A guest that has just been made without a name has the one that PVE gives it.
+        name=state.name or known.name or (UNNAMED[guest.kind].format(guest.vmid) if guest.vmid else ""),
         template=state.template,
         tags=split_tags(state.values.get("tags")),
     )
@@ -152,4 +153,4 @@ def state_result(state: GuestState) -> tuple[dict[str, t.Any], dict[str, t.Any]]
         "pending": pending_result((*state.pending, *state.not_read)),
         "reboot_required": state.reboot_required,
     }
-    return {**guest_result(state.guest, status), "vmid": state.guest.vmid or None}, facts
+    return {**guest_result(guest, status), "vmid": guest.vmid or None}, facts

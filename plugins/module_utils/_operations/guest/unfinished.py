@@ -10,28 +10,32 @@ import typing as t
 
 from ..._pve.client import PveClient
 from ..._pve.errors import PveError
-from ..._pve.guests import CREATION_LOCKS, QEMU, Guest, GuestHandle, is_absent, read_guests
+from ..._pve.guests import CREATION_LOCKS, NAME_KEYS, Guest, GuestHandle, is_absent, read_guests
 from ..._pve.tasks import parse_upid
+from .kind import GuestKind
 
-CREATION_TASKS = frozenset({"qmcreate", "qmclone", "qmrestore"})
 PAUSE_SECONDS = 0.5
 
 
-def wait_for_unfinished(client: PveClient, guests: t.Iterable[Guest]) -> bool:
+def wait_for_unfinished(client: PveClient, kind: GuestKind, guests: t.Iterable[Guest]) -> bool:
     """Give time to the guests that the caller itself is making and that have no name yet; False when there are none.
 
     While PVE makes a guest its configuration says nothing but that (PVE::QemuConfig, create_and_lock_config). A lock
     that no running task holds is a leftover, which nobody has to wait for.
     """
-    unfinished = [guest for guest in guests if _may_be_unnamed(guest) and guest.vmid not in client.turns.own_vmids]
+    unfinished = [
+        guest for guest in guests if _may_be_unnamed(kind, guest) and guest.vmid not in client.turns.own_vmids
+    ]
     nodes = {guest.node for guest in unfinished if not _has_name(client, guest)}
-    if not any(_makes_guests(client, node) for node in sorted(nodes)):
+    if not any(_makes_guests(client, kind, node) for node in sorted(nodes)):
         return False
     client.deadline.pause(PAUSE_SECONDS)
     return True
 
 
-def find_rival(client: PveClient, name: str, vmid: int, known: t.Container[int], seconds: float) -> Guest | None:
+def find_rival(
+    client: PveClient, kind: GuestKind, name: str, vmid: int, known: t.Container[int], seconds: float
+) -> Guest | None:
     """Find a guest that another run made under the same name before guest vmid, when known were all the guests.
 
     What is still being made has no name yet, and gets so many seconds for it.
@@ -40,35 +44,35 @@ def find_rival(client: PveClient, name: str, vmid: int, known: t.Container[int],
     while True:
         others = (item for item in read_guests(client) if item.vmid not in client.turns.own_vmids)
         guests = [item for item in others if item.vmid < vmid and item.vmid not in known]
-        if watch.expired or all(_has_name(client, guest) for guest in guests if _may_be_unnamed(guest)):
+        if watch.expired or all(_has_name(client, guest) for guest in guests if _may_be_unnamed(kind, guest)):
             break
         client.deadline.pause(PAUSE_SECONDS)
-    return next((guest for guest in guests if guest.kind == QEMU and _name_of(client, guest) == name), None)
+    return next((guest for guest in guests if guest.kind == kind.path and _name_of(client, guest) == name), None)
 
 
 def _name_of(client: PveClient, guest: Guest) -> str:
     try:
-        return str(GuestHandle(client, guest).read("config").get("name") or "")
+        return str(GuestHandle(client, guest).read("config").get(NAME_KEYS[guest.kind]) or "")
     except PveError as error:
         if is_absent(error):
             return ""
         raise
 
 
-def _may_be_unnamed(guest: Guest) -> bool:
-    return guest.kind == QEMU and guest.lock in CREATION_LOCKS
+def _may_be_unnamed(kind: GuestKind, guest: Guest) -> bool:
+    return guest.kind == kind.path and guest.lock in CREATION_LOCKS
 
 
 def _has_name(client: PveClient, guest: Guest) -> bool:
     try:
-        return "name" in client.read("nodes", guest.node, guest.kind, guest.vmid, "config")
+        return NAME_KEYS[guest.kind] in client.read("nodes", guest.node, guest.kind, guest.vmid, "config")
     except PveError as error:
         if is_absent(error):
             return True
         raise
 
 
-def _makes_guests(client: PveClient, node: str) -> bool:
+def _makes_guests(client: PveClient, kind: GuestKind, node: str) -> bool:
     entries: t.Iterable[t.Mapping[str, t.Any]] = client.read("nodes", node, "tasks", source="active")
     upids = (parse_upid(str(entry["upid"])) for entry in entries)
-    return any(upid.type in CREATION_TASKS and upid.user == client.identity for upid in upids)
+    return any(upid.type in kind.creation_tasks and upid.user == client.identity for upid in upids)

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.ssh_keys import key_lines, key_problem
-from ..._pve.vm_config import IPCONFIG, MAX_NICS, join_ssh_keys
+from ..._pve.vm_config import DRIVE_KEY, IPCONFIG, MAX_NICS, join_ssh_keys
+from ..guest.config_changes import ConfigChanges
 from ..guest.desired import DesiredSetting, check_unique, flag, given
+from ..guest.state import GuestState, Origin
+from ..guest.volumes import parse_drive
 
 CLOUD_INIT_SPEC: dict[str, t.Any] = {
     "storage": {"type": "str"},
@@ -190,3 +193,37 @@ def _is_address(text: str, version: int | None) -> bool:
         return "%" not in text and ipaddress.ip_address(text).version == (version or ipaddress.ip_address(text).version)
     except ValueError:
         return False
+
+
+def add_cloud_init(changes: ConfigChanges, desired: DesiredCloudInit) -> None:
+    """Take the desired cloud-init into a write of the configuration; raises InvalidRequest when its slot is taken."""
+    state = changes.state
+    values = state.values
+    for item in desired.settings:
+        changes.add(item)
+    if desired.password is not None and _is_password_due(desired, state):
+        changes.add(DesiredSetting("cipassword", desired.password, secret=True))
+    if desired.storage is None or cloud_init_drives(values):
+        return
+    leaving = cloud_init_drives(state.in_effect)
+    if leaving:
+        changes.take_back(leaving[0])
+        return
+    slot = desired.slot or DEFAULT_SLOT
+    if slot in values:
+        raise InvalidRequest(
+            f"cloud_init: the slot {slot} of {state.guest.label} is taken by {parse_drive(values[slot]).file}: "
+            f"give another one in cloud_init.slot"
+        )
+    changes.add(DesiredSetting(slot, f"{desired.storage}:cloudinit"))
+
+
+def cloud_init_drives(values: t.Mapping[str, str]) -> list[str]:
+    """The keys of the drives that carry cloud-init."""
+    return [key for key, text in values.items() if DRIVE_KEY.fullmatch(key) and parse_drive(text).is_cloud_init]
+
+
+def _is_password_due(desired: DesiredCloudInit, state: GuestState) -> bool:
+    if state.origin is Origin.FOUND:
+        return desired.always_set_password or "cipassword" not in state.values
+    return state.origin is Origin.CLONED

@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
-from ..guest.desired import DesiredSetting, check_unique, flag, given
+from ..guest.desired import DesiredDevice, DesiredSetting, check_unique, flag, given
 
 EFI_DISK_SPEC: dict[str, t.Any] = {
     "storage": {"type": "str"},
@@ -75,19 +75,14 @@ class DesiredStateDisk:
         return ",".join([f"{self.storage}:1", *(f"{name}={value}" for name, value in values.items())])
 
 
-@dataclass(frozen=True)
-class DesiredDevice:
-    """A passed-through device as it shall be."""
-
-    slot: str
-    present: bool
-    parts: t.Mapping[str, str | None]
+class DesiredHostDevice(DesiredDevice):
+    """A device of the node that is passed through, as it shall be."""
 
     def setting(self, current: str | None) -> DesiredSetting:
-        """The setting of the device, given the one that is there."""
+        """The setting of the device, given the one that is there; raises InvalidRequest."""
         if current is None and not {"host", "mapping"} & set(self.parts):
             raise InvalidRequest(f"{self.slot} is not there yet: say which device by host or mapping")
-        return DesiredSetting(self.slot, parts=self.parts)
+        return super().setting(current)
 
 
 def desired_state_disks(parameters: t.Mapping[str, t.Any]) -> tuple[DesiredStateDisk, ...]:
@@ -116,7 +111,7 @@ def desired_state_disks(parameters: t.Mapping[str, t.Any]) -> tuple[DesiredState
     return tuple(desired)
 
 
-def desired_devices(parameters: t.Mapping[str, t.Any]) -> tuple[DesiredDevice, ...]:
+def desired_devices(parameters: t.Mapping[str, t.Any]) -> tuple[DesiredHostDevice, ...]:
     """The USB and PCI devices of a request; raises InvalidRequest, naming the slot."""
     usb = [_device(entry, "usb", _USB_SLOT, "usb0 to usb13") for entry in parameters.get("usb") or ()]
     pci = [_device(entry, "hostpci", _PCI_SLOT, "hostpci0 to hostpci15") for entry in parameters.get("hostpci") or ()]
@@ -125,7 +120,7 @@ def desired_devices(parameters: t.Mapping[str, t.Any]) -> tuple[DesiredDevice, .
     return desired
 
 
-def _device(entry: t.Mapping[str, t.Any], option: str, slots: t.Pattern[str], names: str) -> DesiredDevice:
+def _device(entry: t.Mapping[str, t.Any], option: str, slots: t.Pattern[str], names: str) -> DesiredHostDevice:
     slot = entry["slot"]
     if not slots.fullmatch(slot):
         raise InvalidRequest(f"{option}: {slot!r} is no slot: they are {names}")
@@ -143,4 +138,4 @@ def _device(entry: t.Mapping[str, t.Any], option: str, slots: t.Pattern[str], na
         parts["mapping"] = None
     elif "mapping" in parts:
         parts["host"] = None
-    return DesiredDevice(slot, present, parts)
+    return DesiredHostDevice(slot, present, parts)

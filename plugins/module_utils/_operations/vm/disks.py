@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.sizes import parse_size, whole_kibibytes
-from ..._pve.vm_config import DISK_BUSES, DRIVE
+from ..._pve.vm_config import DISK_BUSES
 from ..guest.desired import check_unique, given
 from .drive_options import DRIVE_OPTIONS, drive_parts
 
@@ -139,43 +139,3 @@ def _size(slot: str, text: str | None) -> int | None:
     if size <= 0:
         raise InvalidRequest(f"disks: {slot}: size must be more than 0, not {text!r}")
     return whole_kibibytes(size)
-
-
-@dataclass(frozen=True)
-class Drive:
-    """A drive of a configuration, taken apart."""
-
-    text: str
-    file: str
-    size: int | None
-    is_cdrom: bool
-    # The value is an order to make the disk, not the name of one that is there.
-    is_order: bool = False
-
-    @property
-    def storage(self) -> str | None:
-        return self.file.partition(":")[0] if ":" in self.file else None
-
-    @property
-    def is_cloud_init(self) -> bool:
-        # The order to make one is <storage>:cloudinit, the volume vm-<vmid>-cloudinit (PVE::QemuServer::Cloudinit).
-        return self.file.endswith(":cloudinit") or (self.is_cdrom and bool(re.search(r"(^|[-/:])cloudinit", self.file)))
-
-    @property
-    def format(self) -> str:
-        """The image's format, which its name ends in; storages that know one only have no ending."""
-        match = re.search(r"\.(raw|qcow2|vmdk)$", self.file)
-        return match[1] if match else DRIVE.parse(self.text).get("format", "raw")
-
-
-def parse_drive(text: str) -> Drive:
-    """Take the value of a drive's key apart."""
-    values = DRIVE.parse(text)
-    size = values.get("size")
-    return Drive(
-        text=text,
-        file=values.get("file", ""),
-        size=parse_size(size) if size else None,
-        is_cdrom=values.get("media") == "cdrom",
-        is_order="import-from" in values,
-    )

@@ -12,19 +12,18 @@ from dataclasses import replace
 from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest, NotFound, PermissionDenied, Refused
 from ..._pve.sizes import format_size
-from .disks import DesiredDisk, parse_drive
-from .vm_request import VmRequest
+from ..guest.volumes import parse_drive
+from .disks import DesiredDisk
 
 
-def with_image_sizes(client: PveClient, request: VmRequest, node: str, values: t.Mapping[str, str]) -> VmRequest:
-    """The request with the sizes of the images; a request for each disk that is to be imported and has a size.
+def with_image_sizes(
+    client: PveClient, disks: t.Iterable[DesiredDisk], node: str, values: t.Mapping[str, str]
+) -> tuple[DesiredDisk, ...]:
+    """The disks with the sizes of their images; a request for each one that is to be imported and has a size.
 
     Raises InvalidRequest when an image is larger than the disk shall be.
     """
-    disks = tuple(
-        _with_image_size(client, disk, node) if _is_imported(disk, values) else disk for disk in request.disks
-    )
-    return replace(request, disks=disks)
+    return tuple(_with_image_size(client, disk, node) if _is_imported(disk, values) else disk for disk in disks)
 
 
 def _is_imported(disk: DesiredDisk, values: t.Mapping[str, str]) -> bool:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.numbers import write_number
 from ..._pve.vm_config import MAX_NICS, NIC, NIC_KEY
-from ..guest.desired import DesiredSetting, check_range, check_unique, flag, given
+from ..guest.desired import DesiredDevice, DesiredSetting, check_range, check_unique, flag, given
 
 MAX_VLAN = 4094
 _MAC = re.compile(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
@@ -37,13 +36,8 @@ NETWORK_SPEC: dict[str, t.Any] = {
 _NUMBERS = (("vlan", "tag", MAX_VLAN), ("mtu", "mtu", 65520), ("queues", "queues", 64))
 
 
-@dataclass(frozen=True)
-class DesiredNetwork:
+class DesiredNetwork(DesiredDevice):
     """A network device as it shall be; what it does not say stays as it is, the address above all."""
-
-    slot: str
-    present: bool
-    parts: t.Mapping[str, str | None]
 
     @property
     def bridge(self) -> str | None:

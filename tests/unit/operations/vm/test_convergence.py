@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.change_plan import plan_changes
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.state import GuestState, Origin
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.volumes import VolumeProgress
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import PlanStep
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.disk_plan import DiskProgress
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.vm_request import VmRequest, vm_request
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import QEMU, Guest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DRIVE, DRIVE_KEY, NIC
@@ -164,7 +164,7 @@ def state_of(model: VmModel, origin: Origin) -> GuestState:
 def converge(request: VmRequest, model: VmModel) -> list[PlanStep]:
     """Take the first step of the plan, plan again, until there is none; return the steps taken."""
     taken: list[PlanStep] = []
-    origin, progress = Origin.FOUND, DiskProgress()
+    origin, progress = Origin.FOUND, VolumeProgress()
     while True:
         plan = plan_changes(request, state_of(model, origin), progress=progress)
         if not plan.steps:

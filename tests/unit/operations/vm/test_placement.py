@@ -13,7 +13,6 @@ import pytest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.placement import (
     Node,
     check_clone_target,
-    needs_of,
     parse_nodes,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.vm_request import vm_request
@@ -47,7 +46,7 @@ NODES = [
     ],
 )
 def test_needs(options: dict[str, Any], storages: set[tuple[str, str]], volumes: set[str]) -> None:
-    needs = needs_of(vm_request(vm_parameters(vmid=100, **options)))
+    needs = vm_request(vm_parameters(vmid=100, **options)).needs()
     assert (needs.storages, needs.volumes) == (storages, volumes)
 
 

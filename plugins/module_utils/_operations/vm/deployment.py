@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from ..._pve.client import PveClient
 from ..._pve.guests import Guest
+from ..guest.creation import Source, plan_clone, plan_create
+from ..guest.ensure_guest import create_guest
+from ..guest.state import new_guest_status
 from ..plan import Applier, Plan
 from ..power import PowerRequest, plan_power
-from ..vm.vm_request import VmRequest
-from .creation import Source, plan_clone, plan_create
-from .ensure_guest import create_guest
-from .state import new_guest_status
+from .vm_request import VmRequest
 
 
 @dataclass

@@ -25,15 +25,14 @@ from ..._pve.guests import (
 )
 from ..._pve.numbers import in_full
 from ..._pve.tasks import Upid, parse_upid, stop_task
+from ..guest.removal import plan_removal
+from ..guest.state import GuestState, read_state
 from ..plan import Applier
 from ..power import PowerRequest, bring_into_state
-from ..vm.vm_request import VmRequest
 from .deployment import Deployment
-from .removal import plan_removal
-from .state import GuestState, read_state
-from .unfinished import CREATION_TASKS
+from .kind import VM
+from .vm_request import VmRequest
 
-CLONE, CREATE = "qmclone", "qmcreate"
 MOST_TASKS = 500
 
 
@@ -102,7 +101,7 @@ class _TakeDown:
         upids = [parse_upid(text) for text in sorted(self.client.own_upids)]
         for upid in upids:
             stop_task(self.client, upid, self.asked_before)
-        return any(upid.type in CREATION_TASKS for upid in upids)
+        return any(upid.type in VM.creation_tasks for upid in upids)
 
     def _stop_lost(self) -> bool:
         """Stop the task that makes the guest, whose UPID was lost on the way, if there is only one that it can be."""
@@ -110,7 +109,7 @@ class _TakeDown:
         node, vmid = (template.node, template.vmid) if template else (self.deployment.node, self.deployment.vmid)
         if not _is_locked(self.handle):
             return False
-        wanted = (CLONE if template else CREATE, str(vmid), self.client.identity)
+        wanted = (VM.task("clone" if template else "create"), str(vmid), self.client.identity)
         tasks = _active_creations(self.client, node)
         mine = [upid for upid in tasks if (upid.type, upid.id, upid.user) == wanted]
         if len(mine) != 1:
@@ -180,4 +179,4 @@ def _active_creations(client: PveClient, node: str) -> list[Upid]:
     """The tasks that make guests on the node right now, as far as the caller may see them."""
     entries: t.Iterable[t.Mapping[str, t.Any]] = client.read("nodes", node, "tasks", source="active", limit=MOST_TASKS)
     upids = (parse_upid(str(entry["upid"])) for entry in entries)
-    return [upid for upid in upids if upid.type in CREATION_TASKS]
+    return [upid for upid in upids if upid.type in VM.creation_tasks]

@@ -1,0 +1,195 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Drives and mount points of a guest, and what is the same for all of them: they move, grow, and keep their options.
+
+Nothing here ever loses one unasked.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from ..._pve.errors import InvalidRequest
+from ..._pve.sizes import format_size, parse_size
+from ..._pve.vm_config import DRIVE
+from .kind import GuestKind
+from .state import GuestState
+
+# Storages round a size up: LVM to extents of 4 MiB, ZFS to blocks.
+ROUNDING = 4 * 1024**2
+
+
+@dataclass
+class VolumeProgress:
+    """What a run has done to volumes that the guest itself does not tell; the next plan of the run needs it."""
+
+    # The pending value of a drive, taken back so that the drive can be moved; its options are to be set again.
+    taken_back: dict[str, str] = field(default_factory=dict)
+    grown: set[str] = field(default_factory=set)
+    # Volumes of drives that were to be deleted before they came into effect: PVE keeps them as unused disks.
+    doomed: set[str] = field(default_factory=set)
+
+
+@dataclass
+class VolumeChanges:
+    """What a request makes of the volumes, by the kind of call that PVE needs for it, in this order."""
+
+    take_back: dict[str, str] = field(default_factory=dict)
+    move: dict[str, dict[str, str]] = field(default_factory=dict)
+    resize: dict[str, int] = field(default_factory=dict)
+    set: dict[str, str] = field(default_factory=dict)
+    revert: list[str] = field(default_factory=list)
+    detach: list[str] = field(default_factory=list)
+    destroy: list[str] = field(default_factory=list)
+    # Of disks that are imported by this plan: the size of the image, where it is known, and the size to be.
+    resize_imported: dict[str, tuple[int | None, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A drive, or a mount point of a container, taken apart."""
+
+    text: str
+    file: str
+    size: int | None
+    is_cdrom: bool
+    # The value is an order to make the disk, not the name of one that is there.
+    is_order: bool = False
+
+    @property
+    def storage(self) -> str | None:
+        return self.file.partition(":")[0] if ":" in self.file else None
+
+    @property
+    def is_cloud_init(self) -> bool:
+        # The order to make one is <storage>:cloudinit, the volume vm-<vmid>-cloudinit (PVE::QemuServer::Cloudinit).
+        return self.file.endswith(":cloudinit") or (self.is_cdrom and bool(re.search(r"(^|[-/:])cloudinit", self.file)))
+
+    @property
+    def format(self) -> str:
+        """The image's format, which its name ends in; storages that know one only have no ending."""
+        match = re.search(r"\.(raw|qcow2|vmdk)$", self.file)
+        return match[1] if match else DRIVE.parse(self.text).get("format", "raw")
+
+
+def parse_drive(text: str) -> Drive:
+    """Take the value of a drive's key apart."""
+    values = DRIVE.parse(text)
+    size = values.get("size")
+    return Drive(
+        text=text,
+        file=values.get("file", ""),
+        size=parse_size(size) if size else None,
+        is_cdrom=values.get("media") == "cdrom",
+        is_order="import-from" in values,
+    )
+
+
+class Slot:
+    """A slot and the drive in it: as it is, as it will be, and what is to be done about it.
+
+    Place and size of a drive are those in effect, since PVE moves and grows nothing else; its options are those to
+    come. What is pending names the volume that the drive had when it was written, which may be gone by now.
+    """
+
+    def __init__(
+        self, key: str, kind: GuestKind, state: GuestState, changes: VolumeChanges, progress: VolumeProgress
+    ) -> None:
+        self.key = key
+        self.kind = kind
+        self.label = state.guest.label
+        self.changes = changes
+        self.progress = progress
+        self.values = state.values
+        self.running = state.running
+        self.is_waiting = key in state.waiting
+        self.is_forced = key in state.forced
+        self.current = state.in_effect.get(key)
+        self.coming = progress.taken_back.get(key, state.values.get(key))
+
+    @property
+    def is_leaving(self) -> bool:
+        """The drive is there, and goes at the next start."""
+        return self.current is not None and self.coming is None
+
+    @property
+    def drive(self) -> Drive | None:
+        """The drive whose place and size count."""
+        text = self.current if self.current is not None else self.coming
+        return None if text is None else parse_drive(text)
+
+    @property
+    def options(self) -> str:
+        """The drive as it is with the options that it will have."""
+        current, coming = self.current, self.coming
+        if current is None or coming is None:
+            return current or coming or ""
+        here, there = parse_drive(current), parse_drive(coming)
+        if here.is_cdrom and there.is_cdrom:
+            # Another medium waits for the next start.
+            return coming
+        if here.is_cdrom != there.is_cdrom:
+            return current
+        size = DRIVE.parse(current).get("size")
+        return DRIVE.merge(coming, {"file": here.file, **({"size": size} if size else {})})
+
+    def take_away(self, *, destroy: bool) -> None:
+        """Detach the volume, or destroy it."""
+        if self.drive is None:
+            # PVE has kept the volume of a drive that was never in effect.
+            unused = (key for key in self.values if key.startswith("unused"))
+            self.changes.destroy.extend(key for key in unused if destroy and self.values[key] in self.progress.doomed)
+            return
+        destroy = destroy and not self.drive.is_cdrom
+        if self.is_leaving and self.running and self.is_forced == destroy:
+            return
+        (self.changes.destroy if destroy else self.changes.detach).append(self.key)
+
+    def set_options(self, target: str) -> None:
+        """Have the drive written so, unless it is so already, or will be."""
+        same, changes = self.kind.value_type_of(self.key).same, self.changes
+        taken_back = self.key in changes.take_back or self.key in self.progress.taken_back
+        if self.key in self.progress.grown and self.key in changes.resize:
+            # It has the size that was asked for, and the configuration does not say so: PVE looks at each write.
+            del changes.resize[self.key]
+        elif same(self.current, target):
+            if self.is_waiting and not taken_back:
+                changes.revert.append(self.key)
+            return
+        elif same(self.coming, target) and not taken_back:
+            return
+        changes.set[self.key] = target
+
+    def converge_place(self, drive: Drive, storage: str | None, image_format: str | None = None) -> None:
+        """Have the volume moved when it is elsewhere, or in another format; None is anywhere."""
+        other_format = image_format if image_format not in (None, drive.format) else None
+        if storage in (None, drive.storage) and not other_format:
+            return
+        self._check_in_effect("moved")
+        if self.is_waiting:
+            # The move deletes the volume that the pending value names: the next start would find it gone.
+            self.changes.take_back[self.key] = self.coming if self.coming is not None else self.current or ""
+        place = {"storage": storage or drive.storage or ""}
+        self.changes.move[self.key] = {**place, "format": other_format} if other_format else place
+
+    def converge_size(self, drive: Drive, size: int | None) -> None:
+        """Have the volume grown to this size; raises InvalidRequest when it is larger already."""
+        if size is None or drive.size is None or size == drive.size or size < drive.size < size + ROUNDING:
+            return
+        if size < drive.size:
+            raise InvalidRequest(
+                f"{self.kind.volumes_option}: {self.key}: size {format_size(size)} is less than the "
+                f"{format_size(drive.size)} that {self.label} has: PVE cannot shrink a disk"
+            )
+        self._check_in_effect("grown")
+        self.changes.resize[self.key] = size
+
+    def _check_in_effect(self, done: str) -> None:
+        if self.current is None and self.is_waiting:
+            raise InvalidRequest(
+                f"{self.kind.volumes_option}: {self.key} of {self.label} takes effect at the guest's next start, and "
+                f"can be {done} only then: restart the guest first"
+            )
