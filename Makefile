@@ -95,7 +95,8 @@ lock: $(VENV)/.ready-quality ## Take the newest versions that tests/requirements
 changelog: $(VENV)/.ready-quality ## Make a release's CHANGELOG.md of the fragments
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" antsibull-changelog release
 
-format: $(VENV)/.ready-quality ## Format the Python files and sort their imports
+format: $(VENV)/.ready-quality ## Format the Python files, and write what modules return alike
+	$(PY) -m tests.tooling.returned
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 

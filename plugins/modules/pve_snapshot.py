@@ -239,6 +239,19 @@ pending:
   returned: when something was changed
   type: list
   elements: dict
+  contains:
+    key:
+      description: PVE's name of the setting.
+      type: str
+    current:
+      description: The value in effect.
+      type: raw
+    pending:
+      description: The value to come.
+      type: raw
+    delete:
+      description: Whether the setting will be unset.
+      type: bool
 error:
   description: The failure as data, with C(kind), PVE's C(message), C(status), C(upid), C(log_tail) and more.
   returned: failure

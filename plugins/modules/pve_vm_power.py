@@ -172,6 +172,19 @@ pending:
   returned: when something was changed
   type: list
   elements: dict
+  contains:
+    key:
+      description: PVE's name of the setting.
+      type: str
+    current:
+      description: The value in effect.
+      type: raw
+    pending:
+      description: The value to come.
+      type: raw
+    delete:
+      description: Whether the setting will be unset.
+      type: bool
 addresses:
   description: The guest's addresses, in the lists C(ipv4) and C(ipv6).
   returned: when O(wait_for) holds V(ip)

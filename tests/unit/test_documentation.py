@@ -39,6 +39,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config
 from ansible_collections.cloudbridge.proxmox.plugins.plugin_utils._worker import SWITCH
 from tests.integration.guides import FENCE, blocks, documents, privileges, role_privileges
 from tests.support.collection_tree import REPOSITORY
+from tests.tooling.returned import PARTS, returned_by, with_shared_parts
 
 PACKAGE = "ansible_collections.cloudbridge.proxmox.plugins"
 README = REPOSITORY / "README.md"
@@ -55,21 +56,6 @@ ROLES = sorted(path.name for path in (REPOSITORY / "roles").iterdir())
 PAYLOADS = sorted((REPOSITORY / "tests" / "support" / "payloads").glob("*.json"))
 DOCUMENTS = documents()
 BRIDGE_DOCUMENTS = [README, *(path for path in DOCUMENTS if path.stem.startswith(("cloudstack", "security")))]
-# The guest that most modules return; a module may leave a description in other words, but not a key out.
-RETURNED_GUEST = {
-    "vmid": "int",
-    "name": "str",
-    "node": "str",
-    "type": "str",
-    "status": "str",
-    "template": "bool",
-    "lock": "str",
-    "tags": "list",
-    "pool": "str",
-    "ha_managed": "bool",
-    "ha_state": "str",
-    "uptime": "int",
-}
 # What is written as code in the guides, and is neither a name of this collection nor a file of it.
 WORDS_OF_OTHERS = {
     "reservedresourcedetails",
@@ -151,15 +137,31 @@ def test_everything_of_a_fragment_is_told_in_sentences(fragment):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_module_that_returns_guests_returns_the_same_of_them(module):
+def test_what_modules_share_is_returned_in_the_same_words_by_all(module):
+    path = REPOSITORY / "plugins" / "modules" / f"{module}.py"
+    assert with_shared_parts(path) == path.read_text(encoding="utf-8"), "python -m tests.tooling.returned writes it"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_that_returns_a_guest_returns_the_failure_too_and_where_the_guest_is(module):
     returned = document_of(module, "RETURN")
     assert "error" in returned
-    for name in {"guest", "guests"} & set(returned):
-        contained = {key: entry["type"] for key, entry in returned[name]["contains"].items()}
-        assert {key: contained.get(key) for key in RETURNED_GUEST} == RETURNED_GUEST
-        assert name == "guests" or set(contained) == set(RETURNED_GUEST)
     if "guest" in returned:
         assert {"vmid", "node"} <= set(returned)
+
+
+def test_a_new_module_names_what_it_returns():
+    text = returned_by(
+        "pve_new", "guest:\n  sample: {vmid: 100}\nsteps:\nsize:\n  description: Its own.\n  type: str\n"
+    )
+    returned = yaml.safe_load(text)
+    shared = yaml.safe_load(PARTS.read_text(encoding="utf-8"))
+    assert returned == {
+        "guest": {**shared["guest"], "sample": {"vmid": 100}},
+        "steps": shared["steps"],
+        "size": {"description": "Its own.", "type": "str"},
+    }
+    assert returned_by("pve_new", text) == text
 
 
 @pytest.mark.parametrize("module", MODULES)
