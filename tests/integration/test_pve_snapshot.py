@@ -65,6 +65,24 @@ def writes(pve):
     return [line for line in pve.summary() if not line.startswith("GET")]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"name": "web", "hostname": "db"}, "name and hostname"),
+        ({"vmid": 100, "snapshot": "a1", "snapname": "a2"}, "snapshot and snapname"),
+    ],
+)
+def test_an_option_and_its_alias_that_differ_change_nothing(pve, run_module, arguments, named):
+    result = run_module(MODULE, {"snapshot": "clean", **arguments})
+    assert result.msg == f"{named} are one option, and were given different values: give one"
+    assert (result.failed, result["error"]["kind"], pve.summary()) == (True, "invalid_request", [])
+
+
+def test_an_option_and_its_alias_that_say_the_same_are_taken(pve, run_module):
+    result = run_module(MODULE, {"name": "web", "hostname": "web", "snapshot": "clean"})
+    assert (result.failed, list(pve.snapshots(100))) == (False, ["clean"])
+
+
 def test_take_a_snapshot(pve, change):
     result = change(snapshot="clean", description="first\n")
     assert pve.snapshots(100)["clean"]["description"].rstrip() == "first"

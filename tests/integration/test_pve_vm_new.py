@@ -50,6 +50,13 @@ def test_text_that_pve_writes_otherwise_makes_one_guest(pve, run_module, smbios1
     assert len(posts(pve)) == 1
 
 
+def test_a_guest_without_a_name_has_the_one_that_pve_shows(run_module) -> None:
+    arguments = {"vmid": 123, "node": "pve1", "memory": 512}
+    check, run = check_and_run(run_module, arguments)
+    again = run_module("pve_vm", arguments)
+    assert [result["guest"]["name"] for result in (check, run, again)] == ["VM 123"] * 3
+
+
 def test_a_lost_answer_is_recognised_although_pve_writes_the_text_otherwise(pve, run_module) -> None:
     pve.fault("POST", "/qemu$", "lose_answer")
     uuid = "uuid=0cb1b2c4-3d5e-4f60-8a7b-9c0d1e2f3a4b"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
+from .._pve.errors import InvalidRequest
+
 ArgumentSpec = dict[str, t.Any]
 
 
@@ -47,3 +49,16 @@ def guest_spec() -> ArgumentSpec:
 def guest_type_spec() -> ArgumentSpec:
     """Virtual machines, containers, or whichever the guest is."""
     return {"guest_type": {"type": "str", "choices": ["auto", "qemu", "lxc"], "default": "auto"}}
+
+
+def check_aliases(spec: ArgumentSpec, given: t.Any) -> None:
+    """Raise InvalidRequest when an option and its alias were given different values: Ansible would take the alias."""
+    if not isinstance(given, t.Mapping):
+        return
+    for name, row in spec.items():
+        named = [key for key in (name, *row.get("aliases", ())) if given.get(key) is not None]
+        if len({str(given[key]) for key in named}) > 1:
+            raise InvalidRequest(f"{' and '.join(named)} are one option, and were given different values: give one")
+        for key in named:
+            for value in given[key] if isinstance(given[key], list) else [given[key]]:
+                check_aliases(row.get("options") or {}, value)

@@ -125,8 +125,12 @@ def _entry(one: ModuleDescription, validator: t.Any, place: str, options: Parame
 
 
 def _given(options: Parameters, spec: ArgumentSpec) -> dict[str, t.Any]:
-    """The options that were given; Ansible puts None in the place of all others, in lists of options too."""
-    return {name: _given_in(value, spec[name]) for name, value in options.items() if value is not None}
+    """The options that were given; Ansible puts None in the place of all others, in lists of options too.
+
+    Each is under its own name: beside it Ansible leaves its alias, which would win over what is laid over it.
+    """
+    given = ((name, value) for name, value in options.items() if value is not None and name in spec)
+    return {name: _given_in(value, spec[name]) for name, value in given}
 
 
 def _given_in(value: t.Any, row: t.Mapping[str, t.Any]) -> t.Any:

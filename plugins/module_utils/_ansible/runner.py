@@ -15,6 +15,7 @@ from .._pve.client import PveClient
 from .._pve.connection import connection_options
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, MissingLibrary, PveError, TimedOut, TransportError
+from .argument_spec import check_aliases
 from .description import ModuleDescription, Parameters
 
 # ansible-core up to 2.20 puts the options into each result, later ones when inject_invocation is set.
@@ -66,12 +67,22 @@ def run_module(description: ModuleDescription) -> t.NoReturn:
     class Module(AnsibleModule):
         """Shows its options nowhere, when the description says so."""
 
+        def _load_params(self) -> None:
+            super()._load_params()  # type: ignore[no-untyped-call]
+            # As they were given: Ansible lets an alias take the place of its option.
+            self.given = dict(self.params)
+
         def _log_invocation(self) -> None:
             if not description.hides_options:
                 super()._log_invocation()  # type: ignore[no-untyped-call]
 
     module = Module(argument_spec=dict(description.argument_spec), supports_check_mode=True)  # type: ignore[no-untyped-call]
-    answer = carry_out(description, module.params, module.check_mode)
+    try:
+        check_aliases(description.argument_spec, module.given)
+    except InvalidRequest as error:
+        answer = _failure(error, None)
+    else:
+        answer = carry_out(description, module.params, module.check_mode)
     for warning in answer.warnings:
         module.warn(warning)
     result = {**answer.result, **({"invocation": HIDDEN_OPTIONS} if description.hides_options else {})}

@@ -62,6 +62,12 @@ def test_defaults_are_laid_below_dictionaries_and_lists_are_replaced():
     assert _laid_over(below, above) == {"a": {"x": 3, "y": 2}, "b": [4], "c": {"k": None}}
 
 
+def test_an_alias_among_the_defaults_does_not_win_over_the_option_of_an_entry():
+    spec = {"snapshot": {"type": "str", "aliases": ["snapname"]}}
+    below, above = _given({"snapname": "a", "snapshot": "a"}, spec), _given({"snapshot": "b", "snapname": None}, spec)
+    assert _laid_over(below, above) == {"snapshot": "b"}
+
+
 def test_defaults_and_duties_stay_in_lists_alone():
     inside = {"slot": {"type": "str", "required": True}, "state": {"type": "str", "default": "present"}}
     spec = {
