@@ -22,8 +22,15 @@ ARGUMENTS = {
     "pve_vms_power": GUESTS,
     "pve_snapshots": {**GUESTS, "defaults": {"snapshot": "one"}},
 }
-# These look at tasks and at consoles of guests and nodes, which are no managed nodes.
-NOT_COUNTED = {"pve_task_info", "pve_console_info", "pve_console_script"}
+# These are about tasks, consoles, and storages, which are no managed nodes.
+NOT_COUNTED = {
+    "pve_task_info",
+    "pve_console_info",
+    "pve_console_script",
+    "pve_volume",
+    "pve_volume_info",
+    "pve_storage_info",
+}
 
 
 def test_each_module_is_counted_or_is_meant_not_to_be():

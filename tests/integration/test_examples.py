@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.support.collection_tree import REPOSITORY
 from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, seed, standard_guests
 from tests.support.inventories import read_inventory
 from tests.support.real_shell import RealShell
+from tests.support.web_server import WebServer, qcow2, running_web_server
 
 COLLECTION = "cloudbridge.proxmox."
 # tests/integration/role/test_operator_guide.py follows these.
@@ -77,13 +79,34 @@ def run_a_shell(pve: PveHandle) -> None:
     pve.console(101).run(RealShell({"root": SECRET}))
 
 
+def have_images(pve: PveHandle) -> None:
+    """The web server of the test has the images of the examples, and PVE's list of templates names it."""
+    template = "alpine-3.22-default_20250617_amd64.tar.xz"
+    pve.add_appliance(template, f"{IMAGES}{template}", b"a template")
+
+
 # Modules whose examples are about guests in another state than the usual one.
 STAGES: Mapping[str, tuple[Callable[[PveHandle], None], ...]] = {
     "pve_snapshot": (start_web, add_snapshots),
     "pve_vm_info": (start_web,),
     "pve_task_info": (begin_a_task,),
     "pve_console_script": (run_a_shell,),
+    "pve_volume": (have_images,),
 }
+# What a node finds at cloud.example.com, by the names of the files.
+IMAGES = "https://cloud.example.com/images/"
+FILES = {
+    "debian-13-generic-amd64.qcow2": qcow2(),
+    "opnsense.iso.gz": gzip.compress(b"an image of a disc"),
+    "alpine-3.22-default_20250617_amd64.tar.xz": b"a template",
+}
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    with running_web_server() as server:
+        server.files.update(FILES)
+        yield server
 
 
 def limited_to(pve: PveHandle, module: str) -> dict[str, str]:
@@ -128,11 +151,12 @@ def again(task: Mapping[str, Any]) -> str:
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("module", MODULES)
-def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module, play):
+def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module, play, web):
     tasks = examples_of(module)
     three_times = [copy for task in tasks for copy in (foretold(task), task, {**task, "name": again(task)})]
     with running_embedded_pve(familiar_guests) as pve:
         agents_answer(pve)
+        pve.knobs.web_servers["https://"] = web.url("")
         for prepare in STAGES.get(module, ()):
             prepare(pve)
         result = play(yaml.safe_dump(three_times, sort_keys=False), env=limited_to(pve, module), on=pve)

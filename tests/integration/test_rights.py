@@ -19,6 +19,7 @@ from benchmarks import bridge_cases
 from tests.integration.guides import privileges
 from tests.support.cloudstack import Extension, ManyCalls
 from tests.support.embedded_pve import PveHandle, running_embedded_pve, standard_guests
+from tests.support.web_server import qcow2, running_web_server
 
 README = Path(__file__).parents[2] / "README.md"
 SECRET = "5d1fdd72-5ab4-4a2d-9a09-e9e57b6b7cc0"
@@ -90,6 +91,9 @@ ROOT_ONLY = {
 }
 
 
+IMAGE = {"storage": "local", "content": "import", "url": "https://cloud.example.com/debian.qcow2"}
+OLD_IMAGE = {"storage": "local", "content": "iso", "file_name": "debian-13.iso"}
+
 # The same of the other modules.
 OTHERS: list[tuple[str, dict[str, Any], str, str]] = [
     ("pve_vm_power", WEB, "VM.PowerMgmt", "/vms/100"),
@@ -97,6 +101,9 @@ OTHERS: list[tuple[str, dict[str, Any], str, str]] = [
     ("pve_vm_power", {"vmid": 101, "state": "hibernated"}, "VM.Config.Disk", "/vms/101"),
     ("pve_vm_power", {"vmid": 101, "state": "hibernated"}, "Datastore.AllocateSpace", LVM),
     ("pve_vm_power", {**WEB, "wait_for": ["ip"]}, "VM.GuestAgent.Audit", "/vms/100"),
+    ("pve_volume", IMAGE, "Datastore.AllocateTemplate", "/storage/local"),
+    ("pve_volume", IMAGE, "Sys.AccessNetwork", "/nodes/pve1"),
+    ("pve_volume", {**OLD_IMAGE, "state": "absent"}, "Datastore.Allocate", "/storage/local"),
     ("pve_snapshot", {**WEB, "snapshot": "new"}, "VM.Snapshot", "/vms/100"),
     ("pve_snapshot", {**WEB, "snapshot": "clean", "state": "absent"}, "VM.Snapshot", "/vms/100"),
     (
@@ -121,7 +128,9 @@ def rights(pve: PveHandle, *without: str, module: str = "pve_vm") -> dict[str, s
 
 @pytest.fixture
 def pve() -> Iterator[PveHandle]:
-    with running_embedded_pve(guests=standard_guests) as handle:
+    with running_embedded_pve(guests=standard_guests) as handle, running_web_server() as web:
+        web.add("debian.qcow2", qcow2())
+        handle.knobs.web_servers["https://cloud.example.com/"] = web.url("")
         handle.add_pool("prod")
         handle.add_template(9001, "with-a-stick", config={"usb0": "mapping=stick"})
         handle.server.registered_tags = {"gold"}

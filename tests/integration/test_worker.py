@@ -49,6 +49,12 @@ TASKS = """
 - {name: a snapshot, cloudbridge.proxmox.pve_snapshot: {vmid: 300, snapshot: one}}
 - {name: snapshots, cloudbridge.proxmox.pve_snapshot_info: {vmid: 300}}
 - {name: guests, cloudbridge.proxmox.pve_vm_info: {status: running, gather: [config]}}
+- {name: storages, cloudbridge.proxmox.pve_storage_info: {content: import}}
+- {name: volumes, cloudbridge.proxmox.pve_volume_info: {content: iso}}
+- {name: an image that cannot be had, ignore_errors: true, cloudbridge.proxmox.pve_volume: {storage: local,
+    content: iso, url: "http://no-such-host.invalid/debian.iso"}}
+- {name: an image that is there no more, cloudbridge.proxmox.pve_volume: {storage: local, content: iso,
+    state: absent, file_name: debian-13.iso}}
 - {name: tasks, cloudbridge.proxmox.pve_task_info: {vmid: 300, type: qmsnapshot}}
 - {name: a console, cloudbridge.proxmox.pve_console_info: {vmid: 101}}
 - {name: a shut console, ignore_errors: true, cloudbridge.proxmox.pve_console_info: {vmid: 300, type: vnc}}

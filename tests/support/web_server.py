@@ -75,7 +75,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, body: bool) -> None:
         self.server.asked.append(f"{self.command} {self.path}")
-        way, _slash, name = self.path[1:].partition("/")
+        way, _slash, name = self.path[1:].partition("?")[0].partition("/")
         if not name:
             way, name = "", way
         content = self.server.files.get(name)

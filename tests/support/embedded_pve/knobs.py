@@ -45,6 +45,8 @@ class Knobs:
     """Seconds between the rounds of the HA manager, which take a service from one state to the next; 0 acts at once."""
     ha_groups: bool = False
     """As before PVE 9: HA has groups, and no rules."""
+    web_servers: dict[str, str] = field(default_factory=dict)
+    """Where servers are that only have a name: the beginning of a URL, and of the one to ask."""
     trusted_authority: str = ""
     """A file of authorities whose web servers PVE downloads from."""
     download_tries: int = 2

@@ -236,8 +236,15 @@ class Transfers(Files):
                 else:
                     return
 
+    def _found(self, url: str) -> str:
+        """The URL of the web server that stands for one that only has a name."""
+        for start, other in self.knobs.web_servers.items():
+            if url.startswith(start):
+                return other + url.rpartition("/")[2]
+        return url
+
     async def _get(self, session: Any, url: str, path: Path, storage: str, shown: str) -> None:
-        async with session.get(url) as answer:
+        async with session.get(self._found(url)) as answer:
             if answer.status >= HTTP_ERRORS:
                 raise TaskError(f"download failed: exit code {SERVER_ERROR}")
             size = 0
@@ -258,7 +265,7 @@ class Transfers(Files):
         try:
             connector = aiohttp.TCPConnector(ssl=self._tls(verify))
             session = aiohttp.ClientSession(connector=connector)
-            async with session, session.head(url, allow_redirects=True) as answer:
+            async with session, session.head(self._found(url), allow_redirects=True) as answer:
                 if answer.status != HTTP_OK:
                     _invalid(f"{answer.status} {answer.reason}")
                 headers = answer.headers

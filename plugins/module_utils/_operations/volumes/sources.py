@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a file comes from: how large it will be, whether it can be had, and whether what is there is the same."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..._pve.client import PveClient
+from ..._pve.commands import Command, run_command
+from ..._pve.errors import Cause, InvalidRequest, NotFound, PermissionDenied, PveError, Refused, TaskFailed
+from .file_names import Checksum, in_words
+from .reading import Place, Volume, find_volume, read_volumes
+from .volume_request import Source, VolumeRequest
+
+# Nobody has this name (RFC 6761). PVE compares a file that is there with the checksum before it would download.
+_NOWHERE = "http://compare-only.invalid/"
+_NETWORK_RIGHTS = "Sys.AccessNetwork on /nodes/{node}, or both Sys.Audit and Sys.Modify on /"
+_STATUS = re.compile(r"invalid server response: '(?P<line>(?P<status>\d+)[^']*.*)'")
+# Some servers do not answer HEAD, though they have the file.
+_NO_HEAD = frozenset({"400", "403", "405", "501"})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the file that is there is the one asked for, and by what they were compared."""
+
+    same: bool
+    compared_by: str
+    why: str = ""
+    warning: str = ""
+
+
+def expected_size(client: PveClient, request: VolumeRequest, places: t.Sequence[Place]) -> int | None:
+    """The size that the file will have; None when nobody can tell before it is there.
+
+    Raises a PveError when it cannot be had: an unreachable URL, a file that is not there, an unknown template.
+    """
+    source = request.source
+    if source is None:
+        return None
+    if source.kind == "url":
+        size = _size_at_url(client, request, places[0].node)
+        return None if request.decompress else size
+    if source.kind == "src":
+        return _size_of_file(source.value)
+    if source.kind == "template":
+        _check_template(client, source.value, places[0].node)
+    if source.kind == "copy_from":
+        return copied_volume(client, source, places[0]).size
+    return None
+
+
+def _size_at_url(client: PveClient, request: VolumeRequest, node: str) -> int | None:
+    source = request.origin
+    form = {"url": source.value, "verify-certificates": request.verify_certificates}
+    try:
+        found = client.read("nodes", node, "query-url-metadata", **form)
+    except PermissionDenied as error:
+        raise without_network_right(client, error, node) from error
+    except Refused as error:
+        match = _STATUS.search(error.cause.pve_message)
+        if match and match["status"] in _NO_HEAD:
+            return None
+        words = match["line"] if match else error.cause.pve_message
+        # LWP calls what it meets on the way to a server a 500 as well.
+        words = re.sub(r"^500 (?=Can't connect)", "", words)
+        raise Refused(f"node {node} cannot download {source.shown}: {words}", error.cause) from error
+    return int(found["size"]) if found.get("size") else None
+
+
+def without_network_right(client: PveClient, error: PermissionDenied, node: str) -> PermissionDenied:
+    """Name the privilege, which PVE does not where there are several ways (73-volumes-privileges.json)."""
+    if error.cause.privilege:
+        return error
+    return PermissionDenied(
+        f"{client.identity} lacks {_NETWORK_RIGHTS.format(node=node)}, which it takes to have a node download: "
+        f"grant it with a role on that path",
+        error.cause._replace(privilege="Sys.AccessNetwork", acl_path=f"/nodes/{node}"),
+    )
+
+
+def _size_of_file(path: str) -> int:
+    try:
+        with Path(path).open("rb") as file:
+            return os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise InvalidRequest(f"src {path} cannot be read: {error.strerror}") from error
+
+
+def _check_template(client: PveClient, name: str, node: str) -> None:
+    known = [str(entry["template"]) for entry in client.read("nodes", node, "aplinfo")]
+    if name in known:
+        return
+    stem = re.split(r"[-_]", name)[0]
+    close = sorted(item for item in known if item.startswith(stem))[:5]
+    hint = f"it has {', '.join(close)}" if close else "pveam update on the node fetches the newest list"
+    raise NotFound(f"there is no template {name} in the list of appliances of node {node}: {hint}")
+
+
+def copied_volume(client: PveClient, source: Source, place: Place) -> Volume:
+    """The volume that is to be copied; raises InvalidRequest or NotFound."""
+    storage, _colon, _name = source.value.partition(":")
+    if storage != place.storage:
+        raise InvalidRequest(
+            f"copy_from {source.value}: PVE copies within one storage only, from node to node or to another name, "
+            f"and not to {place.storage}: give url or src"
+        )
+    node = source.node or place.node
+    content = source.value.partition(":")[2].partition("/")[0]
+    for volume in read_volumes(client, storage, node, content):
+        if volume.volid == source.value:
+            return volume
+    raise NotFound(f"there is no {source.value} on node {node} that could be copied")
+
+
+def compare(client: PveClient, request: VolumeRequest, volume: Volume, size: int | None) -> Verdict | None:
+    """Compare what is there with what is asked for; None when it is gone meanwhile."""
+    warning = ""
+    if request.checksum is not None and not request.decompress:
+        try:
+            return _compare_checksum(client, request, volume)
+        except PermissionDenied as error:
+            denied = without_network_right(client, error, volume.node)
+            warning = f"{request.volid} on node {volume.node} was not compared by its checksum: {denied}"
+    if size is None or volume.size is None:
+        return Verdict(True, "name", warning=warning)
+    why = "" if size == volume.size else f"it has {volume.size} bytes, and not {size}"
+    return Verdict(not why, "size", why, warning)
+
+
+def _compare_checksum(client: PveClient, request: VolumeRequest, volume: Volume) -> Verdict | None:
+    """Have PVE calculate the checksum of what is there: it would only download what is not there, from nowhere."""
+    checksum = t.cast("Checksum", request.checksum)
+    form = {
+        "url": _NOWHERE + request.file_name,
+        "content": request.content,
+        "filename": request.file_name,
+        "checksum": checksum.value,
+        "checksum-algorithm": checksum.algorithm,
+    }
+    path = ("storage", request.storage, "download-url")
+    command = Command("POST", path, form, node=volume.node, task_type="download", task_id=request.file_name)
+    try:
+        run_command(client, command)
+    except TaskFailed as error:
+        found = re.search(r"checksum mismatch: got '(\w+)'", error.cause.pve_message)
+        if found:
+            why = f"its {checksum.algorithm} checksum is {found[1]}, and not {checksum.value}"
+            return Verdict(False, "checksum", why)
+        if find_volume(client, request, volume.node) is None:
+            return None
+        raise
+    return Verdict(True, "checksum")
+
+
+def check_space(client: PveClient, place: Place, file_name: str, needed: int) -> None:
+    """Raise Refused when so many bytes do not fit on the storage; nobody is asked for what is of unknown size."""
+    try:
+        status = client.read("nodes", place.node, "storage", place.storage, "status")
+    except PveError:
+        return  # PVE says itself what does not fit.
+    available = int(status.get("avail") or 0)
+    if needed > available:
+        raise Refused(
+            f"storage {place.storage} on node {place.node} has {in_words(available)} left, and {file_name} needs "
+            f"{in_words(needed)}: nothing was changed",
+            Cause(pve_message="No space left on device"),
+        )

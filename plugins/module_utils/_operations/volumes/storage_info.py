@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Say which storages there are, where, and how full they are."""
+
+from __future__ import annotations
+
+import itertools
+import typing as t
+from dataclasses import dataclass
+
+from ..._pve.errors import NotFound, PermissionDenied
+from ..plan import Applier, Outcome
+from .reading import Place, read_places
+from .volume_info import LISTED_CONTENTS
+
+STORED_CONTENTS = LISTED_CONTENTS
+# What the configuration of a storage has beside what the list of the cluster says.
+_NOT_SHOWN = ("storage", "type", "content", "shared", "digest", "nodes", "disable")
+
+
+@dataclass(frozen=True)
+class StoragesRequest:
+    """The conditions for a list of storages; None is no condition."""
+
+    storage: str | None = None
+    node: str | None = None
+    content: str | None = None
+
+    def fits(self, place: Place) -> bool:
+        return (
+            self.storage in (None, place.storage)
+            and self.node in (None, place.node)
+            and (self.content is None or self.content in place.contents)
+        )
+
+
+def storages_request(parameters: t.Mapping[str, t.Any]) -> StoragesRequest:
+    """Read the options."""
+    return StoragesRequest(parameters["storage"], parameters["node"], parameters["content"])
+
+
+def list_storages(applier: Applier, request: StoragesRequest) -> Outcome:
+    """Return the storages; two requests."""
+    places = read_places(applier.client)
+    known = {place.storage for place in places}
+    if request.storage is not None and request.storage not in known:
+        raise NotFound(f"there is no storage {request.storage}, or no right to see it (Datastore.Audit)")
+    configurations = _configurations(applier)
+    fitting = [place for place in places if request.fits(place)]
+    storages = [
+        _storage(name, list(group), configurations.get(name, {}))
+        for name, group in itertools.groupby(fitting, key=lambda place: place.storage)
+    ]
+    return Outcome(changed=False, facts={"storages": storages})
+
+
+def _configurations(applier: Applier) -> dict[str, t.Mapping[str, t.Any]]:
+    try:
+        return {str(entry["storage"]): entry for entry in applier.client.read("storage")}
+    except PermissionDenied:
+        return {}
+
+
+def _storage(name: str, places: t.Sequence[Place], configuration: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {
+        "storage": name,
+        "type": places[0].type,
+        "content": list(places[0].contents),
+        "shared": places[0].shared,
+        "config": {key: value for key, value in sorted(configuration.items()) if key not in _NOT_SHOWN},
+        "nodes": [
+            {
+                "node": place.node,
+                "active": place.active,
+                "total": place.total,
+                "used": place.used,
+                "available": place.available,
+            }
+            for place in places
+        ],
+    }

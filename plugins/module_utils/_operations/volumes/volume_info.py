@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""List what storages hold."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from ..._pve.client import PveClient
+from ..._pve.errors import NotFound, Refused
+from ..plan import Applier, Outcome
+from ..selection import check_vmid
+from .reading import Place, Volume, read_places, read_volumes
+
+# What the list of a storage can be of (PVE::Storage::Plugin, content).
+LISTED_CONTENTS = ("images", "rootdir", "iso", "vztmpl", "import", "backup", "snippets")
+
+
+@dataclass(frozen=True)
+class VolumesRequest:
+    """The conditions for a list of volumes; None is no condition."""
+
+    storage: str | None = None
+    node: str | None = None
+    content: str | None = None
+    vmid: int | None = None
+    pattern: str | None = None
+
+    def fits(self, volume: Volume) -> bool:
+        """The pattern is one of the name, with or without the storage and the kind."""
+        names = (volume.volid, volume.volid.partition(":")[2], volume.file_name)
+        return self.pattern is None or any(fnmatchcase(name, self.pattern) for name in names)
+
+
+def volumes_request(parameters: t.Mapping[str, t.Any]) -> VolumesRequest:
+    """Check the options; raises InvalidRequest."""
+    if parameters["vmid"] is not None:
+        check_vmid("vmid", parameters["vmid"])
+    names = ("storage", "node", "content", "vmid", "pattern")
+    return VolumesRequest(**{name: parameters[name] for name in names})
+
+
+def list_volumes(applier: Applier, request: VolumesRequest) -> Outcome:
+    """Return the volumes; one request for the storages, and one for each storage of each node."""
+    places = places_to_list(read_places(applier.client), request)
+    volumes, warnings = [], []
+    for place in places:
+        found, warning = _volumes_of(applier.client, place, request)
+        volumes += [volume for volume in found if request.fits(volume)]
+        warnings += warning
+    volumes.sort(key=lambda volume: (volume.volid, volume.node))
+    results = [{**volume.as_result(), "shared": _is_shared(volume, places)} for volume in volumes]
+    return Outcome(changed=False, warnings=tuple(warnings), facts={"volumes": results})
+
+
+def places_to_list(places: t.Iterable[Place], request: VolumesRequest) -> list[Place]:
+    """Pick the places that the conditions fit, a shared storage once; raises NotFound for a storage that nobody has."""
+    named = [place for place in places if request.storage in (None, place.storage)]
+    if request.storage is not None and not named:
+        raise NotFound(f"there is no storage {request.storage}, or no right to see it (Datastore.Audit)")
+    here = [place for place in named if request.node in (None, place.node)]
+    if request.node is not None and not here:
+        what = f"storage {request.storage}" if request.storage else "storage"
+        raise NotFound(f"node {request.node} has no {what}: there is no such node, or no right to see it")
+    chosen: dict[tuple[str, str], Place] = {}
+    for place in sorted(here, key=lambda place: not place.active):
+        if request.content is None or request.content in place.contents:
+            chosen.setdefault((place.storage, "" if place.shared else place.node), place)
+    return list(chosen.values())
+
+
+def _volumes_of(client: PveClient, place: Place, request: VolumesRequest) -> tuple[list[Volume], list[str]]:
+    """What is in one place; a storage that is not there at the moment is only fatal when it was named."""
+    try:
+        return read_volumes(client, place.storage, place.node, request.content, request.vmid), []
+    except Refused as error:
+        if request.storage is not None:
+            raise
+        return [], [f"storage {place.storage} on node {place.node} could not be listed: {error}"]
+
+
+def _is_shared(volume: Volume, places: t.Iterable[Place]) -> bool:
+    return any(place.shared for place in places if place.storage == volume.storage)

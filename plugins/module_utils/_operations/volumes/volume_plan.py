@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What has to be done for a file to be there, or gone: a pure function of the request and of what was found."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ..._pve.errors import AlreadyExists, Locked
+from ..plan import Change, Plan, Runnable
+from .reading import Place, Volume
+from .sources import Verdict
+from .transfers import Delete, Fetch, Upload
+from .volume_request import VolumeRequest
+
+# What a file that takes the place of another is called until it does; PVE cannot rename one.
+_MEANWHILE = "cloudbridge-replaces-"
+_MAX_NAME = 255
+_VERBS = {
+    "url": "download",
+    "src": "upload",
+    "template": "download",
+    "oci_reference": "pull",
+    "copy_from": "copy",
+}
+Tell = t.Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PlaceState:
+    """A place and the file in it; left_over says that a replacement broke off, and users are the guests that use it."""
+
+    place: Place
+    volume: Volume | None = None
+    verdict: Verdict | None = None
+    left_over: bool = False
+    users: tuple[str, ...] = ()
+    # Others make the file just now, and in check mode nobody waits for them.
+    awaited: bool = False
+
+    @property
+    def is_different(self) -> bool:
+        return self.volume is not None and self.verdict is not None and not self.verdict.same
+
+
+def meanwhile_name(file_name: str) -> str:
+    """What the new file is called while the old one is still there."""
+    return (_MEANWHILE + file_name)[-_MAX_NAME:] if len(file_name) > _MAX_NAME else _MEANWHILE + file_name
+
+
+def plan_volume(request: VolumeRequest, states: t.Sequence[PlaceState], tell: Tell | None = None) -> Plan:
+    """Plan what brings all places into the state asked for; raises a PveError before anything is done."""
+    several = len(states) > 1
+    if request.state == "absent":
+        steps = [step for state in states for step in _absent(request, state, several)]
+    else:
+        steps = [step for state in states for step in _present(request, state, several, tell)]
+    return Plan(tuple(steps))
+
+
+def _absent(request: VolumeRequest, state: PlaceState, several: bool) -> list[Runnable]:
+    volume, place = state.volume, state.place
+    if volume is None:
+        return []
+    _check_users(request, state, "deleted")
+    change = Change(_key(request, place, several), _before(volume), None)
+    title = f"delete {request.volid} on node {place.node}"
+    return [Delete(request, place, request.file_name, title, (change,))]
+
+
+def _present(request: VolumeRequest, state: PlaceState, several: bool, tell: Tell | None) -> list[Runnable]:
+    if state.awaited or (state.volume is not None and not state.is_different):
+        return []
+    source, place, volume = request.origin, state.place, state.volume
+    if volume is not None:
+        _check_replacement(request, state)
+    change = Change(_key(request, place, several), _before(volume), f"{source.kind} {source.shown}")
+    title = f"{_VERBS[source.kind]} {source.shown} to {request.volid} on node {place.node}"
+    if source.kind == "src":
+        # PVE writes an upload over what is there, once its checksum is verified.
+        return [Upload(request, place, request.file_name, title, (change,), progress=tell)]
+    if volume is None:
+        return [Fetch(request, place, request.file_name, title, (change,))]
+    return _replacement(request, state, title, change)
+
+
+def _replacement(request: VolumeRequest, state: PlaceState, title: str, change: Change) -> list[Runnable]:
+    """The new file first, under another name; PVE refuses to download over what is there."""
+    place, name = state.place, request.file_name
+    other = meanwhile_name(name)
+    kept = f"{request.storage}:{request.content}/{other}"
+    on_node = f"on node {place.node}"
+    steps: list[Runnable] = []
+    if state.left_over:
+        steps.append(Delete(request, place, other, f"delete {kept} {on_node}, which was left over"))
+    steps.append(Fetch(request, place, other, title.replace(request.volid, kept)))
+    steps.append(Delete(request, place, name, f"delete {request.volid} {on_node}"))
+    steps.append(Fetch(request, place, name, title, (change,), kept_as=kept))
+    steps.append(Delete(request, place, other, f"delete {kept} {on_node}"))
+    return steps
+
+
+def _check_replacement(request: VolumeRequest, state: PlaceState) -> None:
+    if not request.replace:
+        why = state.verdict.why if state.verdict else ""
+        raise AlreadyExists(
+            f"{request.volid} on node {state.place.node} is another file than the one asked for: {why}: "
+            f"set replace to have it replaced, or give another file_name"
+        )
+    _check_users(request, state, "replaced")
+
+
+def _check_users(request: VolumeRequest, state: PlaceState, verb: str) -> None:
+    if state.users and not request.force:
+        raise Locked(
+            f"{request.volid} on node {state.place.node} is not {verb}, because {', '.join(state.users)} "
+            f"{'use' if len(state.users) > 1 else 'uses'} it: take it out there first, or set force"
+        )
+
+
+def _key(request: VolumeRequest, place: Place, several: bool) -> str:
+    return f"{request.volid} on {place.node}" if several else request.volid
+
+
+def _before(volume: Volume | None) -> str | None:
+    return None if volume is None else f"{volume.size} bytes"

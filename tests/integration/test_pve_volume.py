@@ -1,0 +1,372 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files on storages: what is there is compared, what is not is made, and what fails leaves nothing."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+
+import pytest
+
+from tests.support.api_client import ApiClient
+from tests.support.strict_server import make_certificate
+from tests.support.web_server import qcow2, running_web_server, sha256
+
+IMAGE = qcow2()
+OTHER = qcow2(size=8192)
+ISO = b"an image of a disc" * 1000
+SECRET = "5d1fdd72-5ab4-4a2d-9a09-e9e57b6b7cc0"
+
+
+@pytest.fixture
+def web():
+    with running_web_server() as server:
+        server.add("debian.qcow2", IMAGE)
+        server.add("debian.iso", ISO)
+        yield server
+
+
+@pytest.fixture
+def debian(web):
+    return {"storage": "local", "content": "import", "url": web.url("debian.qcow2")}
+
+
+def limited(pve, *privileges):
+    pve.add_token("ops@pve!few", SECRET, privilege_separation=True)
+    for identity in ("ops@pve", "ops@pve!few"):
+        pve.grant(identity, "/", *privileges)
+    return {"api_user": "ops@pve", "api_token_id": "few", "api_token_secret": SECRET}
+
+
+def check_and_run(run_module, arguments):
+    """Check mode, the run and a second run: the first two say the same, the third changes nothing."""
+    check = run_module("pve_volume", arguments, check=True, diff=True)
+    run = run_module("pve_volume", arguments, diff=True)
+    again = run_module("pve_volume", arguments)
+    assert not run.failed, run.msg
+    assert (check.changed, run.changed, again.changed) == (True, True, False), again.result
+    assert (check["diff"], check["steps"], check["volid"]) == (run["diff"], run["steps"], run["volid"])
+    assert not again.warnings
+    return check, run, again
+
+
+class TestDownloads:
+    @pytest.mark.parametrize("by", ["checksum", "size"])
+    def test_an_image_is_downloaded_once(self, pve, run_module, web, debian, by):
+        checksum = {"checksum": f"sha256:{sha256(IMAGE)}"} if by == "checksum" else {}
+        check, run, again = check_and_run(run_module, {**debian, **checksum})
+        assert web.asked.count("GET /debian.qcow2") == 1
+        assert pve.file_content("local", "import/debian.qcow2") == IMAGE
+        assert run["volid"] == "local:import/debian.qcow2"
+        assert [volume["size"] for volume in run["volumes"]] == [len(IMAGE)]
+        assert check["volumes"][0]["size"] == len(IMAGE)
+        assert run["diff"]["before"] == {}
+        assert run["diff"]["after"] == {"local:import/debian.qcow2": f"url {debian['url']}"}
+        assert again["compared_by"] == by
+
+    def test_the_second_run_takes_four_requests_at_most(self, pve, run_module, debian):
+        arguments = {**debian, "checksum": sha256(IMAGE)}
+        run_module("pve_volume", arguments)
+        pve.reset_record()
+        assert not run_module("pve_volume", arguments).changed
+        assert len(pve.exchanges) <= 4, pve.summary()
+
+    def test_what_is_unpacked_is_known_by_its_name(self, pve, run_module, web):
+        url = web.add("debian.iso.gz", gzip.compress(ISO))
+        packed = f"sha256:{sha256(web.files['debian.iso.gz'])}"
+        arguments = {"storage": "local", "content": "iso", "url": url, "decompress": "gz", "checksum": packed}
+        _check, run, again = check_and_run(run_module, arguments)
+        assert (run["volid"], again["compared_by"]) == ("local:iso/debian.iso", "name")
+        assert pve.file_content("local", "iso/debian.iso") == ISO
+
+    def test_the_names_and_secrets_of_a_url_are_not_shown(self, pve, run_module, web, debian):
+        arguments = {**debian, "url": debian["url"].replace("http://", "http://me:hunter2@") + "?key=hunter2"}
+        check, run, _again = check_and_run(run_module, arguments)
+        for result in (check, run):
+            assert "hunter2" not in str([result["diff"], result["steps"]])
+        failed = run_module("pve_volume", {**arguments, "url": arguments["url"].replace("debian.q", "none.q")})
+        assert "hunter2" not in failed.msg
+
+    def test_a_certificate_is_checked_unless_told(self, pve, run_module, tmp_path):
+        with running_web_server(make_certificate(tmp_path)) as server:
+            arguments = {"storage": "local", "content": "import", "url": server.add("d.qcow2", IMAGE)}
+            refused = run_module("pve_volume", arguments)
+            assert refused.msg == (
+                f"node pve1 cannot download {arguments['url']}: Can't connect to "
+                f"127.0.0.1:{server.server_address[1]} (certificate verify failed)"
+            )
+            assert run_module("pve_volume", {**arguments, "verify_certificates": False}).changed
+
+    def test_others_who_download_it_are_waited_for(self, pve, api, run_module, web, debian):
+        form = {"url": web.url("slow/debian.qcow2"), "content": "import", "filename": "debian.qcow2"}
+        upid = api.data("POST", "/nodes/pve1/storage/local/download-url", **form)
+        check = run_module("pve_volume", debian, check=True)
+        assert (check.changed, check["pending"]) == (False, [upid])
+        threading.Timer(0.3, web.hurry.set).start()
+        run = run_module("pve_volume", debian)
+        assert not run.failed, run.msg
+        assert not run.changed
+        assert len(pve.tasks("download")) == 1
+
+    def test_one_of_others_that_fails_is_made_up_for(self, pve, api, run_module, web, debian):
+        form = {"url": web.url("slow/debian.qcow2"), "content": "import", "filename": "debian.qcow2"}
+        form.update({"checksum": "0" * 64, "checksum__algorithm": "sha256"})
+        api.data("POST", "/nodes/pve1/storage/local/download-url", **form)
+        threading.Timer(0.3, web.hurry.set).start()
+        assert run_module("pve_volume", debian).changed
+
+
+class TestWhatIsThere:
+    @pytest.mark.parametrize("by", ["checksum", "size"])
+    def test_another_file_is_an_error(self, pve, run_module, web, debian, by):
+        pve.put_file("local", "import/debian.qcow2", OTHER)
+        checksum = {"checksum": sha256(IMAGE)} if by == "checksum" else {}
+        why = {
+            "checksum": f"its sha256 checksum is {sha256(OTHER)}, and not {sha256(IMAGE)}",
+            "size": "it has 8192 bytes, and not 4096",
+        }
+        for check in (True, False):
+            result = run_module("pve_volume", {**debian, **checksum}, check=check)
+            assert result.msg == (
+                "local:import/debian.qcow2 on node pve1 is another file than the one asked for: "
+                f"{why[by]}: set replace to have it replaced, or give another file_name"
+            )
+            assert result["error"]["kind"] == "exists"
+        assert pve.file_content("local", "import/debian.qcow2") == OTHER
+
+    def test_it_is_replaced_when_the_new_one_is_there(self, pve, run_module, web, debian):
+        pve.put_file("local", "import/debian.qcow2", OTHER)
+        arguments = {**debian, "checksum": sha256(IMAGE), "replace": True}
+        _check, run, _again = check_and_run(run_module, arguments)
+        assert len(run["steps"]) == 4
+        assert run["diff"]["before"] == {"local:import/debian.qcow2": "8192 bytes"}
+        assert pve.file_content("local", "import/debian.qcow2") == IMAGE
+        assert [name for name in pve.volumes("local") if "replaces" in name] == []
+
+    def test_it_stays_when_the_new_one_cannot_be_had(self, pve, run_module, web, debian):
+        pve.put_file("local", "import/debian.qcow2", OTHER)
+        result = run_module("pve_volume", {**debian, "checksum": "0" * 64, "replace": True})
+        assert result.failed
+        assert not result.changed
+        assert pve.file_content("local", "import/debian.qcow2") == OTHER
+
+    def test_the_new_one_is_kept_when_the_second_download_fails(self, pve, run_module, web, debian):
+        pve.put_file("local", "import/debian.qcow2", OTHER)
+        pve.before("POST", "/download-url$", web.files.clear, after=2)
+        arguments = {**debian, "checksum": sha256(IMAGE), "replace": True}
+        result = run_module("pve_volume", arguments)
+        kept = "import/cloudbridge-replaces-debian.qcow2"
+        assert result.msg.endswith(f"; the new content is there as local:{kept}")
+        assert pve.file_content("local", kept) == IMAGE
+        web.add("debian.qcow2", IMAGE)
+        assert run_module("pve_volume", arguments).changed
+
+    def test_without_the_right_to_download_it_is_compared_by_its_size(self, pve, run_module, tmp_path):
+        source = tmp_path / "debian.qcow2"
+        source.write_bytes(IMAGE)
+        pve.put_file("local", "import/debian.qcow2", IMAGE)
+        few = limited(pve, "Datastore.AllocateTemplate", "Datastore.Audit")
+        arguments = {"storage": "local", "content": "import", "src": str(source), "checksum": sha256(IMAGE), **few}
+        result = run_module("pve_volume", arguments)
+        assert (result.changed, result["compared_by"]) == (False, "size")
+        assert "ops@pve!few lacks Sys.AccessNetwork on /nodes/pve1" in result.warnings[0]
+
+
+class TestFailures:
+    """One sentence each, and nothing is left."""
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"url": "{web}none.qcow2"}, "node pve1 cannot download {web}none.qcow2: 404 File not found"),
+            ({"url": "http://127.0.0.1:9/x.qcow2"}, "Can't connect to 127.0.0.1:9 (Connection refused)"),
+            ({"url": "http://no.invalid/x.qcow2"}, "Can't connect to no.invalid:80 (Temporary failure in name "),
+            ({"url": "{web}cut/debian.qcow2"}, "the connection to the server of {web}cut/debian.qcow2 broke off"),
+            ({"checksum": "0" * 64}, "the file at {web}debian.qcow2 has the checksum {sum}, and not " + "0" * 64),
+            ({"url": "{web}iso.qcow2"}, "the file is no image of the kind that its name ends in"),
+            ({"storage": "vmstore", "content": "iso"}, "file_name 'debian.qcow2' must end in .iso or .img"),
+            ({"file_name": "a b.qcow2"}, "file_name 'a b.qcow2' is not what PVE would call the file, 'a_b.qcow2'"),
+            ({"file_name": "debian.img"}, "file_name 'debian.img' must end in .qcow2, .raw, .vmdk or .ova"),
+            ({"storage": "local-lvm"}, "storage local-lvm does not take the content import, but images, rootdir"),
+            ({"storage": "nowhere"}, "there is no storage nowhere on any node of the cluster"),
+            ({"nodes": ["pve7"]}, "node pve7 has no storage local: pve1 have it"),
+            ({"checksum": "xyz"}, "checksum 'xyz' is none"),
+            ({"checksum": "md5:" + "0" * 64}, "has 64 digits, which makes it sha256, not md5"),
+            ({"src": "/etc/hostname"}, "not by url and src"),
+            (
+                {"url": None, "template": "none_1_amd64.tar.gz", "content": "vztmpl"},
+                "there is no template none_1_amd64",
+            ),
+            ({"decompress": "gz"}, "decompress only goes with url and content=iso"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, pve, run_module, web, debian, change, says):
+        web.add("iso.qcow2", ISO)
+        fill = {"web": web.url(""), "sum": sha256(IMAGE)}
+        arguments = {key: value.format(**fill) if isinstance(value, str) else value for key, value in change.items()}
+        before = pve.volumes("local")
+        result = run_module("pve_volume", {**debian, **arguments})
+        assert (result.failed, result.changed) == (True, False)
+        assert says.format(**fill) in result.msg
+        assert "\n" not in result.msg
+        assert (pve.volumes("local"), pve.leftovers()) == (before, [])
+
+    def test_a_full_storage(self, pve, run_module, debian):
+        pve.fill_storage("local", available=100)
+        for check in (True, False):
+            result = run_module("pve_volume", debian, check=check)
+            assert result.msg == (
+                "storage local on node pve1 has 100 bytes left, and debian.qcow2 needs 4.0 KiB: nothing was changed"
+            )
+
+    def test_a_storage_that_is_full_meanwhile(self, pve, run_module, web, debian):
+        pve.fill_storage("local", available=100)
+        result = run_module("pve_volume", {**debian, "url": web.url("nolen/debian.qcow2")})
+        assert "was not made from" in result.msg
+        assert "the storage is full" in result.msg
+        assert pve.leftovers() == []
+
+    @pytest.mark.parametrize(
+        ("missing", "says"),
+        [
+            (
+                "Sys.AccessNetwork",
+                "ops@pve!few lacks Sys.AccessNetwork on /nodes/pve1, or both Sys.Audit and Sys.Modify",
+            ),
+            ("Datastore.AllocateTemplate", "lacks the privilege Datastore.AllocateTemplate on /storage/local"),
+            ("Datastore.Audit", "has no right to see storage local: grant Datastore.Audit on /storage/local"),
+        ],
+    )
+    def test_a_missing_privilege(self, pve, run_module, debian, missing, says):
+        needed = {"Sys.AccessNetwork", "Datastore.AllocateTemplate", "Datastore.Audit"}
+        few = limited(pve, *(needed - {missing}))
+        result = run_module("pve_volume", {**debian, **few})
+        assert says in result.msg
+        assert result["error"]["privilege"] == missing
+
+
+class TestOtherSources:
+    def test_a_template_of_pve_s_list(self, pve, run_module, web):
+        name = "alpine-3.22-default_20250617_amd64.tar.xz"
+        pve.add_appliance(name, web.add(name, b"alpine"), b"alpine")
+        _check, run, again = check_and_run(run_module, {"storage": "local", "template": name})
+        assert (run["volid"], again["compared_by"]) == (f"local:vztmpl/{name}", "name")
+
+    def test_a_template_that_is_called_otherwise(self, pve, run_module, web):
+        pve.add_appliance("alpine-3.22_1_amd64.tar.xz", web.url("a"), b"alpine")
+        result = run_module("pve_volume", {"storage": "local", "template": "alpine-3.21_1_amd64.tar.xz"})
+        assert result.msg.endswith("of node pve1: it has alpine-3.22_1_amd64.tar.xz")
+
+    def test_an_image_of_a_registry(self, pve, run_module):
+        pve.server.oci_images["docker.io/library/alpine:3.22"] = b"an archive"
+        arguments = {"storage": "local", "oci_reference": "docker.io/library/alpine:3.22"}
+        _check, run, _again = check_and_run(run_module, arguments)
+        assert run["volid"] == "local:vztmpl/alpine_3.22.tar"
+        missing = run_module("pve_volume", {"storage": "local", "oci_reference": "docker.io/library/nope:1"})
+        assert "local:vztmpl/nope_1.tar on node pve1 was not made from docker.io/library/nope:1" in missing.msg
+
+    def test_a_copy(self, pve_cluster, run_module):
+        pve_cluster.put_file("local", "iso/a.iso", ISO, node="pve2")
+        arguments = {
+            "storage": "local",
+            "content": "iso",
+            "copy_from": {"volume": "local:iso/a.iso", "node": "pve2"},
+            "nodes": ["pve1"],
+        }
+        refused = run_module("pve_volume", arguments)
+        assert refused.msg.endswith("PVE lets only root@pam, and no token, copy a volume")
+        login = {"api_token_id": None, "api_token_secret": None, "api_user": "root@pam", "api_password": "secret"}
+        environment = {"PROXMOX_TOKEN_ID": None, "PROXMOX_TOKEN_SECRET": None}
+        run = run_module("pve_volume", {**arguments, **login}, env=environment)
+        assert run.changed, run.msg
+        assert pve_cluster.file_content("local", "iso/a.iso", "pve1") == ISO
+        assert not run_module("pve_volume", {**arguments, **login}, env=environment).changed
+        elsewhere = run_module("pve_volume", {**arguments, "storage": "shared"})
+        assert "PVE copies within one storage only" in elsewhere.msg
+
+
+class TestNodes:
+    def test_all_nodes_get_it(self, pve_cluster, run_module, web, debian):
+        pve_cluster.put_file("local", "import/debian.qcow2", IMAGE, node="pve2")
+        ambiguous = run_module("pve_volume", debian)
+        assert "pve1, pve2, pve3 have one each: say by nodes which of them is meant, or all" in ambiguous.msg
+        _check, run, _again = check_and_run(run_module, {**debian, "nodes": "all", "checksum": sha256(IMAGE)})
+        assert [volume["node"] for volume in run["volumes"]] == ["pve1", "pve2", "pve3"]
+        assert len(run["steps"]) == 2
+        assert list(run["diff"]["after"]) == [f"local:import/debian.qcow2 on {node}" for node in ("pve1", "pve3")]
+
+    def test_a_shared_storage_gets_it_once(self, pve_cluster, run_module, web):
+        arguments = {"storage": "shared", "content": "iso", "url": web.url("debian.iso")}
+        _check, run, _again = check_and_run(run_module, {**arguments, "nodes": "all"})
+        assert len(run["steps"]) == len(run["volumes"]) == 1
+        assert pve_cluster.file_content("shared", "iso/debian.iso", "pve3") == ISO
+
+
+class TestAbsent:
+    GONE = {"state": "absent", "storage": "local", "content": "iso", "file_name": "debian.iso"}
+
+    def test_it_is_deleted_once(self, pve, run_module):
+        pve.put_file("local", "iso/debian.iso", ISO)
+        _check, run, _again = check_and_run(run_module, self.GONE)
+        assert run["diff"] == {"before": {"local:iso/debian.iso": f"{len(ISO)} bytes"}, "after": {}}
+        assert pve.file_content("local", "iso/debian.iso") is None
+
+    @pytest.mark.parametrize("change", [{"state": "absent"}, {"replace": True}])
+    def test_an_image_in_a_drive_stays(self, pve, run_module, web, change):
+        pve.put_file("local", "iso/debian.iso", b"old")
+        pve.guest(101).config["ide2"] = "local:iso/debian.iso,media=cdrom"
+        source = {} if "state" in change else {"url": web.url("debian.iso")}
+        arguments = {**self.GONE, "state": "present", **source, **change}
+        result = run_module("pve_volume", arguments)
+        assert "because guest 101 (db) uses it: take it out there first, or set force" in result.msg
+        assert result["error"]["kind"] == "locked"
+        assert pve.file_content("local", "iso/debian.iso") == b"old"
+        assert run_module("pve_volume", {**arguments, "force": True}).changed
+
+    def test_a_right_that_is_missing(self, pve, run_module):
+        pve.put_file("local", "iso/debian.iso", ISO)
+        few = limited(pve, "Datastore.AllocateTemplate", "Datastore.Audit")
+        result = run_module("pve_volume", {**self.GONE, **few})
+        assert "lacks the privilege Datastore.Allocate on /storage/local" in result.msg
+
+
+class TestLists:
+    def test_volumes(self, pve_cluster, run_module):
+        pve_cluster.put_file("local", "import/debian.qcow2", IMAGE, node="pve2")
+        pve_cluster.put_file("shared", "iso/a.iso", ISO)
+        found = run_module("pve_volume_info", {"pattern": "debian.q*"})["volumes"]
+        assert [(row["volid"], row["node"], row["size"]) for row in found] == [
+            ("local:import/debian.qcow2", "pve2", len(IMAGE))
+        ]
+        shared = run_module("pve_volume_info", {"storage": "shared", "content": "iso"})["volumes"]
+        assert [(row["volid"], row["shared"]) for row in shared] == [("shared:iso/a.iso", True)]
+        disks = run_module("pve_volume_info", {"vmid": 100})["volumes"]
+        assert {row["vmid"] for row in disks} == {100}
+        nowhere = run_module("pve_volume_info", {"node": "pve9"})
+        assert nowhere.msg == "node pve9 has no storage: there is no such node, or no right to see it"
+        assert run_module("pve_volume_info", {"storage": "nope"}).failed
+
+    def test_storages(self, pve_cluster, run_module):
+        pve_cluster.set_storage_usage("pve1", "local", 1000, 400)
+        found = {row["storage"]: row for row in run_module("pve_storage_info", {})["storages"]}
+        assert set(found) == {"local", "local-lvm", "shared", "vmstore"}
+        assert found["local"]["content"] == ["backup", "import", "iso", "snippets", "vztmpl"]
+        assert (found["shared"]["shared"], found["shared"]["type"]) == (True, "dir")
+        assert found["local"]["nodes"][0] == {
+            "node": "pve1",
+            "active": True,
+            "total": 1000,
+            "used": 400,
+            "available": 600,
+        }
+        named = run_module("pve_storage_info", {"content": "import", "node": "pve2"})["storages"]
+        assert [row["storage"] for row in named] == ["local", "vmstore"]
+
+
+def test_a_list_takes_one_request_for_each_storage(pve, run_module):
+    ApiClient(pve)
+    run_module("pve_volume_info", {"content": "iso"})
+    assert pve.summary() == ["GET /cluster/resources", "GET /nodes/pve1/storage/local/content"]
