@@ -7,11 +7,16 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from tests.support.api_client import ApiClient
+from tests.support.processes import child_environment
 from tests.support.strict_server import make_certificate
 from tests.support.web_server import qcow2, running_web_server, sha256
 
@@ -246,6 +251,91 @@ class TestFailures:
         result = run_module("pve_volume", {**debian, **few})
         assert says in result.msg
         assert result["error"]["privilege"] == missing
+
+
+class TestUploads:
+    @pytest.fixture
+    def source(self, tmp_path):
+        path = tmp_path / "appliance.qcow2"
+        path.write_bytes(IMAGE + b"x" * 500_000)
+        return path
+
+    @pytest.fixture
+    def arguments(self, source):
+        return {"storage": "local", "content": "import", "src": str(source)}
+
+    def test_a_file_is_uploaded_once(self, pve, run_module, source, arguments):
+        _check, run, again = check_and_run(run_module, arguments)
+        assert pve.file_content("local", "import/appliance.qcow2") == source.read_bytes()
+        assert (run["volid"], again["compared_by"]) == ("local:import/appliance.qcow2", "size")
+        (form,) = pve.forms("POST", "/upload$")
+        checksum = {"checksum-algorithm": "sha256", "checksum": sha256(source.read_bytes())}
+        assert form == {"content": "import", **checksum, "filename": "appliance.qcow2"}
+        assert run["tasks"][0]["type"] == "imgcopy"
+
+    def test_it_takes_the_place_of_another_when_it_is_to(self, pve, run_module, source, arguments):
+        pve.put_file("local", "import/appliance.qcow2", b"old")
+        refused = run_module("pve_volume", arguments)
+        assert "it has 3 bytes, and not 504096: set replace to have it replaced" in refused.msg
+        check_and_run(run_module, {**arguments, "replace": True})
+        assert pve.file_content("local", "import/appliance.qcow2") == source.read_bytes()
+
+    def test_a_checksum_that_is_not_that_of_the_file(self, pve, run_module, source, arguments):
+        result = run_module("pve_volume", {**arguments, "checksum": "0" * 64})
+        found = f"sha256:{sha256(source.read_bytes())}"
+        assert result.msg == f"src {source} has the checksum {found}, and not sha256:{'0' * 64}"
+        assert (result.changed, pve.forms("POST", "/upload$")) == (False, [])
+
+    def test_a_file_that_is_no_image(self, pve, run_module, source, arguments):
+        source.write_bytes(ISO)
+        result = run_module("pve_volume", arguments)
+        assert result.msg.startswith(
+            f"local:import/appliance.qcow2 on node pve1 was not made from {source}: "
+            "the file is no image of the kind that its name ends in"
+        )
+        assert pve.leftovers() == []
+
+    def test_a_connection_that_breaks_leaves_nothing(self, pve, run_module, play, arguments):
+        pve.knobs.upload_breaks_after = 200_000
+        task = {"cloudbridge.proxmox.pve_volume": arguments, "ignore_errors": True}
+        messages = [run_module("pve_volume", arguments).msg, play(json.dumps([task])).tasks[0].msg]
+        for message in messages:
+            assert message.startswith(
+                "local:import/appliance.qcow2 was not uploaded, and nothing of it is kept: the conn"
+            )
+        assert (pve.leftovers(), pve.tasks("imgcopy")) == ([], [])
+        assert pve.file_content("local", "import/appliance.qcow2") is None
+
+    def test_a_file_that_is_not_there(self, run_module, arguments):
+        result = run_module("pve_volume", {**arguments, "src": "/nowhere/a.qcow2"})
+        assert result.msg == "src /nowhere/a.qcow2 cannot be read: No such file or directory"
+
+    def test_memory_stays_flat_and_the_terminal_hears_of_it(self, pve, tmp_path):
+        """By default 64 MiB; CLOUDBRIDGE_TEST_UPLOAD_MIB=2048 makes it 2 GiB, with the same bound."""
+        path, size = tmp_path / "large.raw", int(os.environ.get("CLOUDBRIDGE_TEST_UPLOAD_MIB", "64")) * 1024**2
+        with path.open("wb") as file:
+            file.truncate(size)
+        script = (
+            "import json, resource, sys\n"
+            "from ansible_collections.cloudbridge.proxmox.plugins.action.pve_volume import DESCRIPTION\n"
+            "from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.runner import carry_out\n"
+            "from ansible.module_utils.common.arg_spec import ArgumentSpecValidator\n"
+            "options = ArgumentSpecValidator(DESCRIPTION.argument_spec).validate(json.loads(sys.argv[1]))\n"
+            "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+            "before, said = peak(), []\n"
+            "done = carry_out(DESCRIPTION, options.validated_parameters, False, progress=said.append)\n"
+            "print(json.dumps([done.failed, done.result.get('msg'), peak() - before, said]))\n"
+        )
+        arguments = {"storage": "local", "content": "import", "src": str(path)}
+        environment = child_environment(tmp_path, pve.environment)
+        words = [sys.executable, "-c", script, json.dumps(arguments)]
+        out = subprocess.run(words, env=environment, capture_output=True, text=True, check=True, timeout=300).stdout
+        failed, message, kibibytes, said = json.loads(out.splitlines()[-1])
+        assert not failed, message
+        assert kibibytes < 16 * 1024, f"{kibibytes} KiB"
+        assert said[0].startswith("large.raw: 10 % of ")
+        assert len(said) == 10
+        assert pve.server.file_of("local", "pve1", "import/large.raw").stat().st_size == size
 
 
 class TestOtherSources:

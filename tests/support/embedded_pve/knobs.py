@@ -51,6 +51,8 @@ class Knobs:
     """A file of authorities whose web servers PVE downloads from."""
     download_tries: int = 2
     """How often a download that breaks off is begun (wget: 20 times, in two minutes and more)."""
+    upload_breaks_after: int = 0
+    """Bytes of an upload after which the connection breaks; 0: it does not."""
     skopeo: bool = True
     """The node has the program that fetches images from registries."""
     silent_agent_seconds: float = 0.0

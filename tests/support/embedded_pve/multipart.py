@@ -38,8 +38,12 @@ def is_upload(request: Any) -> bool:
     return request.method == "POST" and request.content_type == "multipart/form-data"
 
 
-async def receive(request: Any, directory: Path) -> Upload:
-    """Read an upload into a file; one that breaks off leaves nothing. Raises PveError."""
+class BrokenOff(Exception):
+    """The connection is to break here."""
+
+
+async def receive(request: Any, directory: Path, breaks_after: int = 0) -> Upload:
+    """Read an upload into a file; one that breaks off leaves nothing. Raises PveError, or BrokenOff."""
     found = re.search(r'boundary="?([^";]+)', request.headers.get("Content-Type", ""))
     if not found:
         raise PveError(506, "upload 'Content-Type '' not implemented")
@@ -48,7 +52,7 @@ async def receive(request: Any, directory: Path) -> Upload:
     path = directory / f"pveupload-{secrets.token_hex(16)}"
     try:
         fields, rest = await _head(request.content, found[1].encode())
-        await _file(request.content, rest, found[1].encode(), path)
+        await _file(request.content, rest, found[1].encode(), path, breaks_after)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -96,7 +100,7 @@ def _fields(head: bytes, boundary: bytes) -> dict[str, str]:
     return {**fields, "filename": file_name.strip()}
 
 
-async def _file(stream: Any, read: bytes, boundary: bytes, path: Path) -> None:
+async def _file(stream: Any, read: bytes, boundary: bytes, path: Path, breaks_after: int) -> None:
     close = re.compile(rb"(\r?\n)?--%b--.*" % re.escape(boundary), re.S)
     kept = len(boundary) + 8
     with path.open("xb") as file:
@@ -108,6 +112,8 @@ async def _file(stream: Any, read: bytes, boundary: bytes, path: Path) -> None:
             if not chunk or found:
                 break
             file.write(read[:-kept])
+            if breaks_after and file.tell() > breaks_after:
+                raise BrokenOff
             read = read[-kept:]
         if not found:
             raise PveError(500, "upload failed")

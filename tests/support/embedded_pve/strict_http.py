@@ -129,10 +129,12 @@ class StrictHttp(EmbeddedBase):
             response.force_close()
         return self._finish(request, number, response)
 
-    async def _receive(self, request: Any) -> web.Response | None:
+    async def _receive(self, request: Any) -> web.StreamResponse | None:
         """Read an upload into a file of the node; the answer when it cannot be read."""
         try:
-            upload = await multipart.receive(request, self.directory)
+            upload = await multipart.receive(request, self.directory, self.knobs.upload_breaks_after)
+        except multipart.BrokenOff:
+            return self._reset(request)
         except PveError as problem:
             return bare(problem.status, problem.message)
         request[multipart.UPLOADED] = upload

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
-from ..._pve.errors import InvalidRequest, PermissionDenied, Refused, TaskFailed
+from ..._pve.errors import InvalidRequest, PermissionDenied, Refused, TaskFailed, Unreachable
 from ..._pve.guests import GuestHandle
 from ..._pve.tasks import Task, Upid, parse_upid, wait_for_task
 from ..._pve.turns import Places
@@ -57,6 +57,8 @@ class _FileStep:
     name: str
     title: str
     changes: tuple[Change, ...] = ()
+    # Where the content can be found when this fails although the old file is gone.
+    kept_as: str = ""
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -69,13 +71,23 @@ class _FileStep:
     def command(self, path: tuple[str, ...], form: t.Mapping[str, t.Any], task_type: str, task_id: str) -> Command:
         return Command("POST", path, form, node=self.place.node, task_type=task_type, task_id=task_id)
 
+    def explained(self, error: TaskFailed) -> TaskFailed:
+        """The failure in one sentence, in which no secret of the URL is."""
+        cause = error.cause
+        what = f"{self.volid} on node {self.place.node} was not made from {self.request.origin.shown}"
+        why = meaning_of(cause.pve_message, self.request.origin.shown, self.request.checksum)
+        words = self._masked(cause.pve_message)
+        left = f"; the new content is there as {self.kept_as}" if self.kept_as else ""
+        masked = cause._replace(pve_message=words, log_tail=tuple(self._masked(line) for line in cause.log_tail))
+        return type(error)(f"{what}: {f'{why} ({words})' if why else words}{left}", masked)
+
+    def _masked(self, text: str) -> str:
+        return text.replace(self.request.origin.value, self.request.origin.shown)
+
 
 @dataclass(frozen=True)
 class Fetch(_FileStep):
     """The node gets the file itself: from a URL, from PVE's list, from a registry, or from another place of its own."""
-
-    # Where the content can be found when this fails although the old file is gone.
-    kept_as: str = ""
 
     def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:
         """Carry the step out; raises a PveError."""
@@ -91,7 +103,7 @@ class Fetch(_FileStep):
                 ) from error
             raise without_network_right(client, error, self.place.node) from error
         except TaskFailed as error:
-            raise self._explained(error) from error
+            raise self.explained(error) from error
 
     def _command(self) -> Command:
         source, storage = self.request.origin, self.place.storage
@@ -119,19 +131,6 @@ class Fetch(_FileStep):
             form.update({"checksum": checksum.value, "checksum-algorithm": checksum.algorithm})
         return form
 
-    def _explained(self, error: TaskFailed) -> TaskFailed:
-        """The failure in one sentence, in which no secret of the URL is."""
-        cause = error.cause
-        what = f"{self.volid} on node {self.place.node} was not made from {self.request.origin.shown}"
-        why = meaning_of(cause.pve_message, self.request.origin.shown, self.request.checksum)
-        words = self._masked(cause.pve_message)
-        left = f"; the new content is there as {self.kept_as}" if self.kept_as else ""
-        masked = cause._replace(pve_message=words, log_tail=tuple(self._masked(line) for line in cause.log_tail))
-        return type(error)(f"{what}: {f'{why} ({words})' if why else words}{left}", masked)
-
-    def _masked(self, text: str) -> str:
-        return text.replace(self.request.origin.value, self.request.origin.shown)
-
 
 def meaning_of(words: str, source: str, checksum: Checksum | None) -> str:
     """Say what the end of a task that made a file means; empty when PVE's words say it."""
@@ -153,8 +152,15 @@ class Upload(_FileStep):
         """Carry the step out; raises a PveError."""
         del handle
         place = self.place
-        with client.turns.taken(client, Places(place.node, frozenset({place.storage}))):
-            task = wait_for_task(client, self._send(client))
+        try:
+            with client.turns.taken(client, Places(place.node, frozenset({place.storage}))):
+                task = wait_for_task(client, self._send(client))
+        except TaskFailed as error:
+            raise self.explained(error) from error
+        except Unreachable as error:
+            raise Unreachable(
+                f"{self.volid} was not uploaded, and nothing of it is kept: {error}", error.cause
+            ) from error
         if find_volume(client, self.request, place.node) is None:
             raise Refused(f"{self.volid} is not on node {place.node} although PVE's task to make it ended well")
         return task
@@ -171,7 +177,7 @@ class Upload(_FileStep):
                     "checksum-algorithm": checksum.algorithm,
                     "checksum": checksum.value,
                 }
-                answer = t.cast("t.Any", client).upload(
+                answer = client.upload(
                     *("nodes", self.place.node, *self.path, "upload"),
                     fields=fields,
                     file_field="filename",
