@@ -295,14 +295,13 @@ class TestUploads:
         )
         assert pve.leftovers() == []
 
-    def test_a_connection_that_breaks_leaves_nothing(self, pve, run_module, play, arguments):
+    def test_a_connection_that_breaks_leaves_nothing(self, pve, run_module, play, source, arguments):
+        source.write_bytes(b"x" * 16 * 1024**2)
         pve.knobs.upload_breaks_after = 200_000
         task = {"cloudbridge.proxmox.pve_volume": arguments, "ignore_errors": True}
         messages = [run_module("pve_volume", arguments).msg, play(json.dumps([task])).tasks[0].msg]
         for message in messages:
-            assert message.startswith(
-                "local:import/appliance.qcow2 was not uploaded, and nothing of it is kept: the conn"
-            )
+            assert message.startswith("local:import/appliance.qcow2 was not uploaded, and PVE keeps nothing of it: ")
         assert (pve.leftovers(), pve.tasks("imgcopy")) == ([], [])
         assert pve.file_content("local", "import/appliance.qcow2") is None
 

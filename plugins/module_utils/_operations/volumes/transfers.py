@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
-from ..._pve.errors import InvalidRequest, PermissionDenied, Refused, TaskFailed, Unreachable
+from ..._pve.errors import AnswerLost, InvalidRequest, PermissionDenied, Refused, TaskFailed, Unreachable
 from ..._pve.guests import GuestHandle
 from ..._pve.tasks import Task, Upid, parse_upid, wait_for_task
 from ..._pve.turns import Places
@@ -153,14 +153,16 @@ class Upload(_FileStep):
         del handle
         place = self.place
         try:
-            with client.turns.taken(client, Places(place.node, frozenset({place.storage}))):
+            with client.turns.taken(Places(place.node, frozenset({place.storage})), client.deadline):
                 task = wait_for_task(client, self._send(client))
         except TaskFailed as error:
             raise self.explained(error) from error
         except Unreachable as error:
-            raise Unreachable(
-                f"{self.volid} was not uploaded, and nothing of it is kept: {error}", error.cause
-            ) from error
+            text = f"{self.volid} was not uploaded, and PVE keeps nothing of it: {error}"
+            raise Unreachable(text, error.cause) from error
+        except AnswerLost as error:
+            text = f"{error}; PVE may have got all of {self.volid}: run this again, which compares what is there"
+            raise AnswerLost(text, error.cause, error.late) from error
         if find_volume(client, self.request, place.node) is None:
             raise Refused(f"{self.volid} is not on node {place.node} although PVE's task to make it ended well")
         return task
