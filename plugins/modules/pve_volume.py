@@ -206,21 +206,32 @@ compared_by:
   description: What the file that is there was compared by - V(checksum), V(size) or V(name); none when there was none.
   returned: success
   type: str
-pending:
+awaited_tasks:
   description: In check mode, the tasks of others that make the file just now.
   returned: success
   type: list
   elements: str
 steps:
-  description: What was done, or in check mode would be done, in words.
+  description: What was done, or in check mode would be done, in order.
   returned: always
   type: list
   elements: str
 tasks:
-  description: The tasks of PVE that this started.
+  description: The tasks that PVE ran, each with RV(tasks[].upid), RV(tasks[].exit_status) and RV(tasks[].warnings).
   returned: always
   type: list
   elements: dict
+  contains:
+    upid:
+      description: PVE's name of the task.
+      type: str
+    exit_status:
+      description: How the task ended.
+      type: str
+    warnings:
+      description: The warnings in the task's log.
+      type: list
+      elements: str
 error:
   description: The failure as data, with C(kind), PVE's C(message), C(status), C(upid), C(log_tail) and more.
   returned: failure

@@ -109,7 +109,7 @@ class TestDownloads:
         form = {"url": web.url("slow/debian.qcow2"), "content": "import", "filename": "debian.qcow2"}
         upid = api.data("POST", "/nodes/pve1/storage/local/download-url", **form)
         check = run_module("pve_volume", debian, check=True)
-        assert (check.changed, check["pending"]) == (False, [upid])
+        assert (check.changed, check["awaited_tasks"]) == (False, [upid])
         threading.Timer(0.3, web.hurry.set).start()
         run = run_module("pve_volume", debian)
         assert not run.failed, run.msg

@@ -37,6 +37,7 @@ OWN_WORDS = {
     "pve_task_info": {"tasks"},
     "pve_vm": {"guest", "guest.type", "pending", "tasks"},
     "pve_vm_info": {"guests", "guests.status"},
+    "pve_volume": {"volumes"},
     "pve_vms": {"error", "results"},
     "pve_vms_power": {"error", "results"},
 }

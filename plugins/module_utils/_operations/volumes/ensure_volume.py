@@ -42,7 +42,7 @@ def ensure_volume(applier: Applier, request: VolumeRequest) -> Outcome:
         _check_made(request, places, volumes)
     else:
         volumes = [state.volume or _predicted(request, state.place, survey.size) for state in states]
-    return _outcome(applier, request, volumes, survey.warnings, states, survey.pending)
+    return _outcome(applier, request, volumes, survey.warnings, states, survey.awaited)
 
 
 class Survey:
@@ -54,7 +54,7 @@ class Survey:
         self.request = request
         self.places = places
         self.size: int | None = None
-        self.pending: list[str] = []
+        self.awaited: list[str] = []
         self.warnings: list[str] = []
 
     def states(self) -> list[PlaceState]:
@@ -70,7 +70,7 @@ class Survey:
             if not upids:
                 break
             if self.check_mode:
-                self.pending += [upid.text for upid in upids]
+                self.awaited += [upid.text for upid in upids]
                 return replace(state, awaited=True)
             wait_for_others(self.client, upids)
             state = _look(self.client, self.request, place)
@@ -160,7 +160,7 @@ def _outcome(
     volumes: t.Iterable[Volume | None],
     warnings: t.Iterable[str] = (),
     states: t.Sequence[PlaceState] = (),
-    pending: t.Sequence[str] = (),
+    awaited: t.Sequence[str] = (),
 ) -> Outcome:
     verdicts: list[Verdict] = [state.verdict for state in states if state.verdict]
     return outcome(
@@ -170,5 +170,5 @@ def _outcome(
         volid=request.volid,
         volumes=[volume.as_result() for volume in volumes if volume is not None],
         compared_by=verdicts[0].compared_by if verdicts else None,
-        pending=list(pending),
+        awaited_tasks=list(awaited),
     )
