@@ -84,8 +84,7 @@ options:
     type: float
     default: 30
 requirements:
-  - proxmoxer >= 2.3
-  - requests >= 2.28
+  - certifi, unless O(ca_path) or O(api_fingerprint) is set or O(validate_certs) is false
 notes:
   - Reads are repeated while the network or PVE fails for a moment. A change is only sent again when PVE has surely not
     made it, or after looking whether it has.

@@ -23,7 +23,7 @@ import socket
 import sys
 from typing import Any, NoReturn
 
-LIBRARIES = ("ansible.module_utils.basic", "proxmoxer", "proxmoxer.backends.https", "requests", "requests.adapters")
+LIBRARIES = ("ansible.module_utils.basic", "http.client", "ssl")
 ORDER_BYTES = 1024 * 1024
 
 

@@ -71,7 +71,7 @@ WORDS_OF_OTHERS = {
     *("args", "got timeout", "local"),  # Proxmox VE's
     *("ansible", "changed_when", "no_log", "when"),  # Ansible's
     *("binary", "qxl"),  # those of consoles
-    *("cryptography", "false", "proxmox", "proxmoxer", "requests"),
+    *("cryptography", "false", "proxmox", "certifi"),
 }
 
 

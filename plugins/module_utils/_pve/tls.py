@@ -129,5 +129,6 @@ def _public_authorities() -> str:
     try:
         import certifi
     except ImportError as error:
-        raise MissingLibrary("the Python library certifi is required", "certifi", str(error)) from error
+        message = "the Python library certifi is required where neither ca_path nor api_fingerprint is given"
+        raise MissingLibrary(message, "certifi", str(error)) from error
     return certifi.where()

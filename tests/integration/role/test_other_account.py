@@ -23,7 +23,7 @@ from tests.support.cloudstack import payload
 from tests.support.management_servers import ManagementServer
 
 ACCOUNT = "nobody"
-LIBRARIES = ("proxmoxer", "requests", "urllib3", "idna", "certifi", "charset_normalizer")
+LIBRARIES = ("certifi",)
 # The interpreter of the tests may be below root's home.
 PYTHON = "/usr/bin/python3"
 USABLE = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))"

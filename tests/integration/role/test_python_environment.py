@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-REQUIREMENTS = ["proxmoxer>=2.3", "requests>=2.28"]
+REQUIREMENTS = ["certifi>=2022.12.7"]
 # Nothing answers there, and no configuration of this machine tells of another place.
 OFFLINE = {"PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "0"}
 
@@ -33,7 +33,7 @@ def test_an_environment_from_a_wheelhouse(server, wheelhouse):
         "python_environment_existing": "",
         "python_environment_python": sys.executable,
         "python_environment_requirements": REQUIREMENTS,
-        "python_environment_imports": ["proxmoxer", "requests"],
+        "python_environment_imports": ["certifi"],
         "python_environment_wheelhouse": str(wheelhouse),
     }
     foretold = server.environment(check=True, env=OFFLINE, **variables)
@@ -45,7 +45,7 @@ def test_an_environment_from_a_wheelhouse(server, wheelhouse):
     assert made.returncode == 0, made.stdout
     assert sorted(path.name for path in server.directory.iterdir()) == ["current", "environments", "releases"]
     python = server.directory / "current" / "python" / "bin" / "python"
-    where = subprocess.check_output([str(python), "-IBc", "import proxmoxer; print(proxmoxer.__file__)"], text=True)
+    where = subprocess.check_output([str(python), "-IBc", "import certifi; print(certifi.__file__)"], text=True)
     assert where.startswith(str(server.directory / "current" / "python"))
 
     assert not any(server.environment(env=OFFLINE, **variables).changed)
@@ -56,7 +56,7 @@ def test_an_environment_from_a_wheelhouse(server, wheelhouse):
     told = next(task.result["stderr"] for task in failed.tasks if task.failed)
     assert "pip install failed" in told
     assert "no-such-distribution-of-ours" in told
-    assert subprocess.run([str(python), "-IBc", "import proxmoxer"], check=False).returncode == 0
+    assert subprocess.run([str(python), "-IBc", "import certifi"], check=False).returncode == 0
 
 
 @pytest.mark.smoke
