@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What carries a run: a process of its own, which ends with it; the resident service has another one."""
+"""What an action may use of the process that carries it out. The resident service has a context of its own."""
 
 from __future__ import annotations
 
@@ -16,54 +16,59 @@ from .._pve.transport import Transport
 if t.TYPE_CHECKING:
     from .._operations.vm.deployment import Deployment
     from .._pve.connection import ConnectionOptions
+    from .call_request import CallRequest
     from .ownership import Mark
     from .relay.relay import Relay
-    from .run import Run
 
 
 class CallInterrupted(BaseException):
-    """Somebody wants the action to end; what it made is taken down first."""
+    """The action has to end; what it made is removed first."""
 
 
 class CallContext:
-    """A process that carries out one action."""
+    """The context of an action in a process of its own."""
 
-    # Where consoles are offered to CloudStack's console proxy.
+    # Offers consoles to CloudStack's console proxy.
     relay: Relay | None = None
 
     def __init__(self, environment: t.Mapping[str, str], service: str = "", expects_relay: bool = False) -> None:
-        # Where the resident service listens; empty when there is to be none.
+        # The socket of the resident service; empty if none is installed.
         self.service = service
-        # There is to be a relay, whether there is one or not.
+        # A relay is configured, whether this process has it or not.
         self.expects_relay = expects_relay
-        # Why there is none.
+        # Why this process has no relay.
         self.no_relay = _why_alone(environment, expects_relay)
-        # The environment of the executable, or what of it concerns the action.
+        # The environment of the executable, or the part of it that concerns the action.
         self.environment = environment
-        # The payload, when somebody has opened it already.
+        # The payload, if it is open already.
         self.payload_stream: int | None = None
+        # What a failed action may have left in PVE, for the answer.
+        self.left_behind = ""
 
     def deadline(self, seconds: float) -> Deadline:
-        """A deadline whose pauses end early when the action is to end."""
+        """A deadline whose pauses end early when the action is interrupted."""
         return Deadline(seconds)
 
-    def last_seconds(self, left: float) -> float:
-        """How long taking things down may last, when so many seconds are left; from now on nothing interrupts it."""
+    def cleanup_seconds(self, left: float) -> float:
+        """How long the cleanup may take, given the seconds that are left. From now on nothing interrupts the action."""
         return left
 
-    def opened(self, run: Run) -> None:
-        """The run knows what it is about; nothing was asked of PVE yet."""
+    def on_open(self, request: CallRequest, deadline: Deadline) -> None:
+        """The payload has been read; no request has been sent to PVE."""
+
+    def on_create(self, request: CallRequest, deployment: Deployment) -> None:
+        """The next request to PVE creates the guest of this deployment."""
 
     def connect(self, options: ConnectionOptions) -> Transport:
-        """A way to talk to PVE, for this run alone; raises a PveError."""
+        """A connection to PVE for this action alone; raises a PveError."""
         return Transport(options, environment=self.environment)
 
     def disconnect(self, transport: Transport) -> None:
-        """The run needs the connection no more."""
+        """The action no longer needs the connection."""
         transport.close()
 
-    def afterwards(self) -> CallContext:
-        """What carries what an action has left to be done when it has ended."""
+    def follow_up(self) -> CallContext:
+        """The context of what is done after the end of the action."""
         return CallContext(self.environment)
 
     def turn(self, deadline: Deadline) -> t.ContextManager[None]:  # noqa: ARG002
@@ -71,24 +76,21 @@ class CallContext:
         return contextlib.nullcontext()
 
     def own_upids(self) -> set[str]:
-        """Where the run keeps the tasks that are its own."""
+        """The set to which the action adds the tasks that it starts."""
         return set()
 
-    def ordered(self, run: Run, deployment: Deployment) -> None:
-        """PVE is asked for the guest of this deployment next."""
-
-    def remembered(
+    def cached_mark(
         self,
-        run: Run,  # noqa: ARG002
+        request: CallRequest,  # noqa: ARG002
         guest: t.Mapping[str, t.Any],  # noqa: ARG002
         read: t.Callable[[], Mark],
     ) -> Mark:
-        """The mark of a guest of the run's node, as it was read lately or is read now."""
+        """The mark of a guest of the request's node: read now, or a short time ago."""
         return read()
 
 
 def _why_alone(environment: t.Mapping[str, str], expects_relay: bool) -> str:
-    """Why a process of its own, which has no relay, carries out the action."""
+    """Why the action runs in a process of its own, which has no relay."""
     if not expects_relay:
         return "no service carries out this action (cloudbridge-proxmoxd), and only a service has one"
     proxy = next((name for name in PROXY_VARIABLES if environment.get(name)), None)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The log file: one line per call, on request one per API call; never in the way of an action."""
+"""The log file: one line per call, and one per API call when debugging is on. Its failures stop no action."""
 
 from __future__ import annotations
 
@@ -20,22 +20,28 @@ MAX_LINE = 4000
 
 
 class CallLog:
-    """Appends lines to a file that several processes share; whatever goes wrong with it is ignored."""
+    """Appends lines to a file that several processes share; errors are ignored."""
 
-    def __init__(self, path: str, debug: bool = False) -> None:
+    def __init__(self, path: str, debug: bool = False, secrets: t.Collection[str] = ()) -> None:
         self.path = path
         self.debug = debug
         self.max_bytes = DEFAULT_MAX_BYTES
-        self.secrets: set[str] = set()
+        self._secrets = secrets
+
+    def configure(self, policy: t.Mapping[str, t.Any]) -> None:
+        """Apply what the site policy says about the log."""
+        self.debug = self.debug or policy.get("log_debug") is True
+        most = policy.get("log_max_bytes")
+        self.max_bytes = most if isinstance(most, int) else DEFAULT_MAX_BYTES
 
     def line(self, **fields: t.Any) -> None:
         """Write one line of name=value."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         text = " ".join(f"{name}={_value(value)}" for name, value in fields.items() if value not in (None, ""))
-        self._append(shorten(redact(f"{stamp} pid={os.getpid()} {text}", self.secrets), MAX_LINE))
+        self._append(shorten(redact(f"{stamp} pid={os.getpid()} {text}", self._secrets), MAX_LINE))
 
     def trace(self, **fields: t.Any) -> None:
-        """Write a line only when debugging was asked for."""
+        """Write a line only when debugging is on."""
         if self.debug:
             self.line(**fields)
 

@@ -64,12 +64,12 @@ def carry_out(
     document: dict[str, t.Any] = {}
     try:
         run.open(argv[2] if len(argv) > 2 else "")
-        document = success(run.told(action.load()(run)))
+        document = success(run.answer(action.load()(run)))
     except CallInterrupted as error:
-        document = failure(PveError(str(error)), run.secrets, run.left_behind)
+        document = failure(PveError(str(error)), run.secrets, context.left_behind)
     except BaseException as error:  # noqa: BLE001
-        document = failure(error, run.secrets, run.left_behind)
-        run.log_trouble(error)
+        document = failure(error, run.secrets, context.left_behind)
+        run.log_failure(error)
     finally:
         run.close(document)
     return document

@@ -10,12 +10,8 @@ import importlib
 import re
 import typing as t
 
-if t.TYPE_CHECKING:
-    from .run import Run
-
-Answer = t.Dict[str, t.Any]  # noqa: UP006 - Python 3.9 evaluates it
-Function = t.Callable[["Run"], Answer]
-
+# It gets the Run, and returns the fields of the answer.
+Function = t.Callable[[t.Any], t.Dict[str, t.Any]]  # noqa: UP006 - Python 3.9 evaluates it
 
 # What becomes of an action that nobody waits for any more, because the executable was killed: the resident service
 # goes on to its end, takes back what it has made, or drops it where it only looks.

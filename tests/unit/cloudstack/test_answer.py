@@ -12,8 +12,8 @@ import pytest
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.answer import MAX_ERROR, encode, failure
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.call_log import CallLog
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.call_time import margin_of, parse_wait
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS, find_action
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.run import margin_of, parse_wait
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import (
     Cause,
     InvalidRequest,
@@ -88,8 +88,7 @@ def test_the_margin(wait, margin):
 
 class TestLog:
     def test_one_line_per_call_without_secrets(self, tmp_path):
-        log = CallLog(str(tmp_path / "bridge.log"))
-        log.secrets.add("s3cr3t")
+        log = CallLog(str(tmp_path / "bridge.log"), secrets={"s3cr3t"})
         log.line(action="create", error='no "s3cr3t"\nhere')
         text = (tmp_path / "bridge.log").read_text()
         assert text.count("\n") == 1

@@ -269,10 +269,9 @@ class TestWaits:
     def waits(server, seconds=30.0):
         """How long the next create of the instance waits."""
         vm = types.SimpleNamespace(uuid="u")
-        payload = types.SimpleNamespace(vm=True, instance=lambda: vm)
-        run = types.SimpleNamespace(connection=options, payload=payload, deadline=Deadline(seconds))
+        request = types.SimpleNamespace(connection=options, payload=types.SimpleNamespace(vm=True), instance=vm)
         began = time.monotonic()
-        server.recovery.offer(run, wait=True)
+        server.recovery.offer(request, Deadline(seconds), wait=True)
         return time.monotonic() - began
 
     def test_for_an_executable_that_is_killed_in_the_turn_in_which_its_action_ends(self, server, call, client):
@@ -316,7 +315,7 @@ class TestWaits:
     def test_nor_is_one_that_takes_down_already(self, call):
         """Its time was over, and then CloudStack kills the executable."""
         call.interrupt("ended by signal 15")
-        assert call.last_seconds(3.0) == 3.0
+        assert call.cleanup_seconds(3.0) == 3.0
         call.orphan()
         call.deadline(0.01).pause(0.01)
 

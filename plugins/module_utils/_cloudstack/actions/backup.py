@@ -84,17 +84,17 @@ def _call_off(run: Run, handle: GuestHandle, storage: str, before: Moment, error
     """Stop a backup that nobody waits for any longer; returns it when it came to its end all the same."""
     if run.dry_run or (isinstance(error, PveError) and not isinstance(error, (TimedOut, TransportError))):
         raise error
-    run.enter_margin()
+    run.begin_cleanup()
     try:
         archive = abandon_backup(handle, storage, before)
     except PveError as problem:
-        run.left_behind = f"the backup may still come into being: {problem}"
+        run.context.left_behind = f"the backup may still come into being: {problem}"
         raise error from None
     if archive is not None:
         return archive
     if isinstance(error, TimedOut):
         raise TimedOut(
-            f"the wait of {run.wait:g} s was too short for a backup of {handle.guest.label}: "
+            f"the wait of {run.time.wait:g} s was too short for a backup of {handle.guest.label}: "
             f"it was stopped, and PVE removes what there was of it"
         ) from None
     raise error

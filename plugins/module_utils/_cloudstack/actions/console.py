@@ -67,7 +67,7 @@ def _relayed(run: Run, relay: Relay) -> dict[str, t.Any]:
     from ..relay.console import ConsoleRequest
 
     url, instance = run.connection().endpoints[0].url, run.instance
-    request = ConsoleRequest(lambda: _open(run.afterwards(OPENING_SECONDS)), instance.name, instance.uuid, url)
+    request = ConsoleRequest(lambda: _open(run.follow_up(OPENING_SECONDS)), instance.name, instance.uuid, url)
     offer = relay.offer(request, relay_address(run, relay))
     return plain_vnc(offer.host, offer.port, offer.password)
 

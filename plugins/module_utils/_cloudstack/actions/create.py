@@ -41,7 +41,7 @@ def create(run: Run) -> dict[str, t.Any]:
     details, instance = run.details, run.instance
     check_vmid("proxmox_vmid", run.vmid)
     desired = DesiredVm(instance, details, run.vmid, uuid.uuid4().hex, run.node)
-    deployment = Deployment(run.vmid, run.node, desired.deployment, finish=_after_start(run), on_request=run.ordered)
+    deployment = Deployment(run.vmid, run.node, desired.deployment, finish=_after_start(run), on_request=run.on_create)
     request = install_request(desired) if _is_iso(run) else None
     check_guest_name(run)
     if request is not None:
@@ -58,10 +58,10 @@ def create(run: Run) -> dict[str, t.Any]:
             request = _clone(run, desired, source)
         deploy(applier, deployment, request, source)
     except BaseException as error:
-        run.enter_margin()
+        run.begin_cleanup()
         # Until it is known: whatever ends this must not be taken for a good end.
-        run.left_behind = f"guest {run.vmid} on node {run.node} may be left"
-        run.left_behind = take_down(run.client, deployment, error)
+        run.context.left_behind = f"guest {run.vmid} on node {run.node} may be left"
+        run.context.left_behind = take_down(run.client, deployment, error)
         explained = _explained(run, deployment, error)
         if explained is None:
             raise
@@ -132,10 +132,10 @@ def _explained(run: Run, deployment: Deployment, error: BaseException) -> PveErr
     """The failure in the words of somebody who knows what was wanted; None when it is clear as it is."""
     if isinstance(error, Refused) and "uses local storage" in error.cause.pve_message:
         return _too_far(run)
-    if isinstance(error, TimedOut) and deployment.requested and not run.left_behind:
+    if isinstance(error, TimedOut) and deployment.requested and not run.context.left_behind:
         upid = f" during {parse_upid(error.cause.upid).type}" if error.cause.upid else ""
         return TimedOut(
-            f"the wait of {run.wait:g} s was too short{upid}: everything that was made till then was removed"
+            f"the wait of {run.time.wait:g} s was too short{upid}: everything that was made till then was removed"
         )
     return None
 

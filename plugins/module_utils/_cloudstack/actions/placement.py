@@ -46,7 +46,7 @@ def migrate(run: Run) -> dict[str, t.Any]:
         if not task:
             raise
         raise TimedOut(
-            f"the wait of {run.wait:g} s was too short to move {handle.guest.label} to {target}: "
+            f"the wait of {run.time.wait:g} s was too short to move {handle.guest.label} to {target}: "
             f"PVE goes on with it, and the guest stays locked until it is on the one node or the other; look at {task}",
             error.cause,
         ) from error

@@ -92,16 +92,16 @@ def create_snapshot(run: Run) -> dict[str, t.Any]:
     except BaseException as error:
         if run.dry_run or (isinstance(error, PveError) and not isinstance(error, (TimedOut, TransportError))):
             raise
-        run.enter_margin()
+        run.begin_cleanup()
         try:
             called_off = abandon_snapshot(target.handle, name, before)
         except PveError as problem:
-            run.left_behind = f"the snapshot may still come into being: {problem}"
+            run.context.left_behind = f"the snapshot may still come into being: {problem}"
             raise error from None
         if called_off:
             if isinstance(error, TimedOut):
                 raise TimedOut(
-                    f"the wait of {run.wait:g} s was too short for snapshot {name!r}: it was removed"
+                    f"the wait of {run.time.wait:g} s was too short for snapshot {name!r}: it was removed"
                 ) from None
             raise
         warnings = ()
@@ -121,7 +121,7 @@ def restore_snapshot(run: Run) -> dict[str, t.Any]:
     try:
         started = _go_on(run, applier, target, name)
     except BaseException:
-        run.left_behind = "the rollback itself was done"
+        run.context.left_behind = "the rollback itself was done"
         raise
     return {"message": f"Instance restored to snapshot {name}{' and started' if started else ''}"}
 

@@ -96,7 +96,7 @@ def _name_in_cloud(run: Run, guest: t.Mapping[str, t.Any], name: str, tags: str)
     adopts = run.details.text("ownership") != "require"
     if not _is_tagged(run, tags) and not (adopts and is_instance_name(name)):
         return ""
-    mark = run.context.remembered(run, guest, lambda: read_mark(_config(run, guest)))
+    mark = run.context.cached_mark(run, guest, lambda: read_mark(_config(run, guest)))
     if mark.cloud not in ("", run.details.text("cloud")):
         return ""
     if is_instance_name(name):

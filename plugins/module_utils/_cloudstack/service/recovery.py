@@ -26,13 +26,10 @@ from ..._pve.connection import ConnectionOptions
 from ..._pve.deadline import Deadline
 from ..._pve.errors import PveError
 from ..._pve.guests import QEMU, Guest
-from ..call_context import CallContext
+from ..call_request import CallRequest
 from .journal import OLDEST_SECONDS, Entry, NotedUpids
 from .resources import Resources
 from .say import say
-
-if t.TYPE_CHECKING:
-    from ..run import Run
 
 CLEAN_UP_SECONDS = 600.0
 RETRY_SECONDS = 30.0
@@ -115,19 +112,19 @@ class Recovery:
         if options is not None:
             self._executor.submit(self._remove, remnant, options)
 
-    def offer(self, run: Run, wait: bool) -> None:
+    def offer(self, request: CallRequest, deadline: Deadline, wait: bool) -> None:
         """Use the credential of a call. With wait, the guests of the same instance are waited for."""
         if not self._remnants and not self._broken_off:
             return
         try:
-            options, instance = run.connection(), run.payload.instance() if run.payload.vm else None
+            options, instance = request.connection(), request.instance if request.payload.vm else None
         except PveError:
-            return  # The run finds that out for itself.
+            return  # The action fails for the same reason.
         for remnant in self._claim(lambda item: item.fits(options)):
             self._executor.submit(self._remove, remnant, options)
         if not wait or instance is None:
             return
-        left = run.deadline.within(max(0.0, run.deadline.remaining - KEPT_SECONDS))
+        left = deadline.within(max(0.0, deadline.remaining - KEPT_SECONDS))
         # What a deployment has not taken back itself is a remnant next.
         while not left.expired:
             under_way = self._under_way(instance.uuid)
@@ -182,14 +179,12 @@ class Recovery:
                 done.set()
 
     def _options_of(self, remnant: _Remnant) -> ConnectionOptions | None:
-        from ..run import Run
-
-        settings, facts = self._resources.settings, remnant.entry.facts
+        facts = remnant.entry.facts
+        request = CallRequest("create", self._resources.settings.policy_file)
         try:
-            run = Run("create", "", settings.policy_file, "", time.monotonic(), CallContext({}))
-            run.open(facts["payload"])
-            options = run.connection()
-            is_same = run.instance.uuid == facts["instance"] and remnant.fits(options)
+            request.read(facts["payload"])
+            options = request.connection()
+            is_same = request.instance.uuid == facts["instance"] and remnant.fits(options)
         except PveError:
             return None
         return options if is_same else None

@@ -19,8 +19,8 @@ import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
+from ..call_time import ANSWER_SHARE, margin_of, parse_wait
 from ..entry import carry_out, finish, seconds_alive
-from ..run import LAST_WORDS_SHARE, margin_of, parse_wait
 from . import messages
 from .clients import ANSWERED, NEW, QUEUED, READY, RUNNING, Client
 from .counters import prometheus
@@ -37,7 +37,7 @@ MOST_CLIENTS = 1024
 GO_SECONDS = 10.0
 SCAN_SECONDS = 30.0
 # Of the margin, the part that the executable keeps for its own last words; the action's own are a bigger part.
-CLIENT_SHARE = LAST_WORDS_SHARE / 2
+CLIENT_SHARE = ANSWER_SHARE / 2
 WORKERS_FOR_RECOVERY = 8
 # At a stop, how long what was broken off may take to be taken back.
 TAKE_BACK_SECONDS = 20.0

@@ -18,10 +18,10 @@ from .journal import ANSWERED, Entry, NotedUpids
 
 if t.TYPE_CHECKING:
     from ..._operations.vm.deployment import Deployment
-    from ..._pve.connection import ConnectionOptions, Endpoint
+    from ..._pve.connection import ConnectionOptions
     from ..._pve.transport import Transport
+    from ..call_request import CallRequest
     from ..ownership import Mark
-    from ..run import Run
     from .messages import CallMessage
     from .recovery import Recovery
     from .resources import Resources
@@ -34,13 +34,39 @@ INTERNAL = "internal"
 FRESH_STARTS = ("prepare", "create")
 
 
-class ServiceCall(CallContext):
-    """What an action runs in."""
+class ServiceContext(CallContext):
+    """The context of whatever the service does with PVE for an action: its connections are shared."""
+
+    def __init__(self, resources: Resources, environment: t.Mapping[str, str]) -> None:
+        super().__init__(environment, resources.settings.socket, resources.settings.relay is not None)
+        self.options: ConnectionOptions | None = None
+        self._resources = resources
+
+    def connect(self, options: ConnectionOptions) -> Transport:
+        self.options = options
+        return self._resources.sessions.borrow(options)
+
+    def disconnect(self, transport: Transport) -> None:
+        self._resources.sessions.give_back(transport)
+
+    def turn(self, deadline: Deadline) -> t.ContextManager[None]:
+        self._check()
+        return self._resources.turns.turn(self.options.endpoints if self.options else (), deadline, self._check)
+
+    def follow_up(self) -> CallContext:
+        return ServiceContext(self._resources, self.environment)
+
+    def _check(self) -> None:
+        """Raise CallInterrupted when the action has to end."""
+
+
+class ServiceCall(ServiceContext):
+    """The context of an action of the service."""
 
     def __init__(
         self, message: CallMessage, stream: int, resources: Resources, recovery: Recovery, started: float
     ) -> None:
-        super().__init__(message.environment or {}, resources.settings.socket, resources.settings.relay is not None)
+        super().__init__(resources, message.environment or {})
         self.message = message
         self.payload_stream = stream
         self.started = started
@@ -49,11 +75,8 @@ class ServiceCall(CallContext):
         self._orphaned = action.orphaned if action else DROP
         self.is_orphan = False
         self.entry: Entry | None = None
-        self.options: ConnectionOptions | None = None
-        self._run: Run | None = None
         # Set once the action has ended, whatever happens, and what it has left is somebody else's.
         self.over = threading.Event()
-        self._resources = resources
         self._recovery = recovery
         self.relay, self.no_relay = resources.relay, resources.no_relay
         # Why the action is to end; empty when it is not.
@@ -87,7 +110,7 @@ class ServiceCall(CallContext):
         if self._orphaned != GO_ON:
             self.interrupt("the executable was killed")
 
-    # ---- what the run asks for
+    # ---- what the action asks for
 
     def deadline(self, seconds: float) -> Deadline:
         return Deadline(seconds, sleep=self._sleep)
@@ -107,18 +130,16 @@ class ServiceCall(CallContext):
             self._was_interrupted = True
             self._interrupted = threading.Event()
 
-    def last_seconds(self, left: float) -> float:
+    def cleanup_seconds(self, left: float) -> float:
         # Taking down is not to be interrupted, neither by what was said already nor by what comes.
         self._stop_listening()
         return max(left, TAKE_BACK_SECONDS) if self.is_orphan else left
 
-    def opened(self, run: Run) -> None:
-        self._run = run
-        self._recovery.offer(run, wait=self.name in FRESH_STARTS)
+    def on_open(self, request: CallRequest, deadline: Deadline) -> None:
+        self._recovery.offer(request, deadline, wait=self.name in FRESH_STARTS)
 
     def connect(self, options: ConnectionOptions) -> Transport:
-        self.options = options
-        transport = self._resources.sessions.borrow(options)
+        transport = super().connect(options)
         with self._lock:
             self._transport = transport
         return transport
@@ -126,15 +147,7 @@ class ServiceCall(CallContext):
     def disconnect(self, transport: Transport) -> None:
         with self._lock:
             self._transport = None
-        self._resources.sessions.give_back(transport)
-
-    def afterwards(self) -> CallContext:
-        return Afterwards(self._resources, self.environment)
-
-    def turn(self, deadline: Deadline) -> t.ContextManager[None]:
-        self._check()
-        options = self.options
-        return self._resources.turns.turn(options.endpoints if options else (), deadline, self._check)
+        super().disconnect(transport)
 
     def own_upids(self) -> set[str]:
         return NotedUpids(self._note_task)
@@ -143,11 +156,11 @@ class ServiceCall(CallContext):
         if self.entry is not None:
             self.entry.note_task(upid)
 
-    def ordered(self, run: Run, deployment: Deployment) -> None:
-        options, template = run.connection(), deployment.template
+    def on_create(self, request: CallRequest, deployment: Deployment) -> None:
+        options, template = request.connection(), deployment.template
         self.entry = self._resources.journal.begin(
-            instance=run.instance.uuid,
-            name=run.instance.name,
+            instance=request.instance.uuid,
+            name=request.instance.name,
             vmid=deployment.vmid,
             node=deployment.node,
             deployment=deployment.deployment,
@@ -157,10 +170,10 @@ class ServiceCall(CallContext):
             payload=self.message.arguments[1],
         )
 
-    def remembered(self, run: Run, guest: t.Mapping[str, t.Any], read: t.Callable[[], Mark]) -> Mark:
+    def cached_mark(self, request: CallRequest, guest: t.Mapping[str, t.Any], read: t.Callable[[], Mark]) -> Mark:
         # The list tells no digest of a configuration, so that a mark is read anew now and then.
         seen = tuple(str(guest.get(name) or "") for name in ("vmid", "name", "tags"))
-        return self._resources.marks.get((run.connection(), run.node, seen), read)
+        return self._resources.marks.get((request.connection(), request.node, seen), read)
 
     # ---- how it ends
 
@@ -172,7 +185,7 @@ class ServiceCall(CallContext):
             return
         if not kind:
             self.entry.settle()
-        elif kind == INTERNAL or (self._run is not None and self._run.left_behind):
+        elif kind == INTERNAL or self.left_behind:
             self._recovery.add(self.entry, self.options)
             self.entry = None
         else:
@@ -198,22 +211,3 @@ class ServiceCall(CallContext):
         with contextlib.suppress(OSError):
             entry.note(**{ANSWERED: False})
         self._recovery.add(entry, options)
-
-
-class Afterwards(CallContext):
-    """What carries what an action has left to be done when it has ended, like a console that somebody comes for."""
-
-    def __init__(self, resources: Resources, environment: t.Mapping[str, str]) -> None:
-        super().__init__(environment)
-        self._resources = resources
-        self._endpoints: tuple[Endpoint, ...] = ()
-
-    def connect(self, options: ConnectionOptions) -> Transport:
-        self._endpoints = options.endpoints
-        return self._resources.sessions.borrow(options)
-
-    def disconnect(self, transport: Transport) -> None:
-        self._resources.sessions.give_back(transport)
-
-    def turn(self, deadline: Deadline) -> t.ContextManager[None]:
-        return self._resources.turns.turn(self._endpoints, deadline, lambda: None)
