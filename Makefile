@@ -95,8 +95,8 @@ lock: $(VENV)/.ready-quality ## Take the newest versions that tests/requirements
 changelog: $(VENV)/.ready-quality ## Make a release's CHANGELOG.md of the fragments
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" antsibull-changelog release
 
-format: $(VENV)/.ready-quality ## Format the Python files, and write what modules return alike
-	$(PY) -m tests.tooling.returned
+format: $(VENV)/.ready-quality ## Format the Python files, and write what follows from the modules
+	$(PY) -m tests.tooling.module_files
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 

@@ -39,7 +39,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config
 from ansible_collections.cloudbridge.proxmox.plugins.plugin_utils._worker import SWITCH
 from tests.integration.guides import FENCE, blocks, documents, privileges, role_privileges
 from tests.support.collection_tree import REPOSITORY
-from tests.tooling.returned import PARTS, returned_by, with_shared_parts
+from tests.tooling.module_files import ACTION, PARTS, action_plugin, returned_by, with_action_group, with_shared_parts
 
 PACKAGE = "ansible_collections.cloudbridge.proxmox.plugins"
 README = REPOSITORY / "README.md"
@@ -139,7 +139,7 @@ def test_everything_of_a_fragment_is_told_in_sentences(fragment):
 @pytest.mark.parametrize("module", MODULES)
 def test_what_modules_share_is_returned_in_the_same_words_by_all(module):
     path = REPOSITORY / "plugins" / "modules" / f"{module}.py"
-    assert with_shared_parts(path) == path.read_text(encoding="utf-8"), "python -m tests.tooling.returned writes it"
+    assert with_shared_parts(path) == path.read_text(encoding="utf-8"), "make format writes it"
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -173,8 +173,15 @@ def test_every_module_has_named_examples_with_full_names(module):
 
 
 def test_every_module_is_in_the_action_group():
-    runtime = yaml.safe_load((REPOSITORY / "meta" / "runtime.yml").read_text(encoding="utf-8"))
-    assert sorted(runtime["action_groups"]["pve"]) == MODULES
+    text = (REPOSITORY / "meta" / "runtime.yml").read_text(encoding="utf-8")
+    assert sorted(yaml.safe_load(text)["action_groups"]["pve"]) == MODULES
+    added = yaml.safe_load(with_action_group(text, [*MODULES, "pve_new"]))
+    assert sorted(added["action_groups"]["pve"]) == sorted([*MODULES, "pve_new"])
+
+
+def test_every_module_has_the_same_action_plugin():
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in ACTION.glob("*.py")}
+    assert texts == {module: action_plugin(module) for module in MODULES}
 
 
 def test_every_error_kind_is_explained_and_no_other():

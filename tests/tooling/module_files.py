@@ -2,24 +2,28 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What several modules return is described once, in returned.yml, and written into each module that returns it.
+"""What follows from a module is written, not copied: its action plugin, its place in the action group, and what it
+returns as other modules do.
 
-    .venv/bin/python -m tests.tooling.returned
+    .venv/bin/python -m tests.tooling.module_files
 
-fills the RETURN of all modules. A new module names what it returns, as in `guest:`, and has the rest written. Its
-`returned` and its `sample` are its own; where a description is to be, too, OWN_WORDS says so. Older releases of
-ansible-core have no fragments for RETURN.
+What several modules return is described once, in returned.yml. A new module names what it returns, as in `guest:`, and
+has the rest filled in. Its `returned` and its `sample` are its own. OWN_WORDS says where a description is, too.
+Older releases of ansible-core have no fragments for RETURN.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.tooling.working_copy import REPOSITORY
 
 MODULES = sorted((REPOSITORY / "plugins/modules").glob("*.py"))
-PARTS = Path(__file__).with_suffix(".yml")
+PARTS = Path(__file__).with_name("returned.yml")
+ACTION = REPOSITORY / "plugins/action"
+RUNTIME = REPOSITORY / "meta/runtime.yml"
 # Where a module returns a part under another name.
 OTHER_NAMES = {
     "pve_snapshot_info": {"snapshots": "snapshot"},
@@ -106,6 +110,20 @@ def with_shared_parts(path: Path) -> str:
     return RETURN.sub(lambda found: returned_by(path.stem, found[0]), text)
 
 
+def action_plugin(module: str) -> str:
+    """The text of the plugin that runs a module in Ansible's worker; they differ by the name alone."""
+    return (ACTION / "pve_vm.py").read_text(encoding="utf-8").replace("pve_vm", module)
+
+
+def with_action_group(text: str, modules: Iterable[str]) -> str:
+    """The text of meta/runtime.yml with the modules that the group lacks."""
+    missing = [name for name in modules if f"    - {name}\n" not in text]
+    return text + "".join(f"    - {name}\n" for name in missing)
+
+
 if __name__ == "__main__":
     for module in MODULES:
         module.write_text(with_shared_parts(module), encoding="utf-8")
+        (ACTION / module.name).write_text(action_plugin(module.stem), encoding="utf-8")
+    group = with_action_group(RUNTIME.read_text(encoding="utf-8"), (module.stem for module in MODULES))
+    RUNTIME.write_text(group, encoding="utf-8")
