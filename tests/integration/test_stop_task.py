@@ -80,5 +80,5 @@ def test_after_somebody_else_has_asked_the_first_is_not_sent_at_once(pve, client
 def test_the_deadline_says_that_the_task_still_runs(pve, client, clone):
     pve.knobs.lost_terms = 1
     client.deadline = Deadline(1.5)
-    with pytest.raises(TimedOut, match=r"qmclone of 9000 was told to stop and has not ended within [12] s, look at"):
+    with pytest.raises(TimedOut, match=r"qmclone of 9000 was asked to stop and has not ended within [12] s, look at"):
         stop_task(client, clone)

@@ -139,6 +139,14 @@ def test_who_is_not_known_is_known_to_none(pve, way, login, code, words):
         way(client_of(options_of(pve, **login), {}))
 
 
+def test_an_answer_without_a_ticket_is_no_login(strict):
+    with StrictServer(strict, Breaking(sent=answer(None)), per_connection=1) as server:
+        names = {"api_host": f"{HOST}:{server.port}", "api_user": "root@pam", "api_password": PASSWORD}
+        client = client_of(connection_options({**names, "api_timeout": 10, "ca_path": server.cafile}), {})
+        with pytest.raises(AuthenticationFailed, match="without a ticket"):
+            ask(client)
+
+
 def test_a_ticket_is_renewed_with_itself_before_it_ends(pve, monkeypatch):
     client = client_of(options_of(pve, **TICKET), {})
     ask(client)
@@ -269,6 +277,14 @@ def test_a_proxy_that_refuses_is_named_without_its_password(pve, way):
             way(client_of(options_of(pve), environment))
     assert f"cannot connect to {pve.url} through the proxy {HOST}:{proxy.port}: " in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_gets_an_address_of_ipv6_in_brackets(pve):
+    """And the server sees it so, too: nobody listens there, but the proxy knows another way."""
+    with forward_proxy(ways={f"[::1]:{pve.port}": (HOST, pve.port)}) as proxy:
+        options = options_of(pve, api_host=f"[::1]:{pve.port}", api_fingerprint=pve.fingerprint)
+        ask_and_open_a_console(client_of(options, {"HTTPS_PROXY": proxy.url}))
+    assert {target for target, _authorization in proxy.asked} == {f"[::1]:{pve.port}"}
 
 
 @FAILS

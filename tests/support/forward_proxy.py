@@ -10,9 +10,10 @@ import selectors
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 HOST = "127.0.0.1"
 REFUSAL = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
@@ -33,8 +34,10 @@ class ForwardProxy:
 
 
 @contextmanager
-def forward_proxy(authorization: str = "") -> Iterator[ForwardProxy]:
-    """Serve while the block runs."""
+def forward_proxy(
+    authorization: str = "", ways: Mapping[str, tuple[str, int]] = MappingProxyType({})
+) -> Iterator[ForwardProxy]:
+    """Serve while the block runs; ways has targets that are elsewhere than they say."""
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -48,7 +51,7 @@ def forward_proxy(authorization: str = "") -> Iterator[ForwardProxy]:
                 self.wfile.write(REFUSAL)
                 return
             host, _colon, port = target.rpartition(":")
-            with socket.create_connection((host.strip("[]"), int(port))) as server:
+            with socket.create_connection(ways.get(target) or (host, int(port))) as server:
                 self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 carry(self.connection, server)
 

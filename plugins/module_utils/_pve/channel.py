@@ -57,7 +57,7 @@ def require_websockets() -> None:
 
 
 def open_channel(transport: Transport, path: str, port: int, ticket: str) -> ConsoleChannel:
-    """Connect to a port that vncproxy, termproxy or vncshell has just opened, as whoever had it opened.
+    """Connect to a port that vncproxy, termproxy or vncshell has just opened, with the login that had it opened.
 
     path is that of the guest or node in the API. Raises TimedOut when nobody listens on the port any more, or
     another PveError.

@@ -120,7 +120,7 @@ class PveClient:
         except TransportError as error:
             if not self.deadline.expired:
                 raise
-            # It was the operation's own time that cut the talk off.
+            # The operation's own deadline ended the wait.
             raise TimedOut(f"the time of {in_full(self.deadline.seconds)} s was over: {error}", error.cause) from error
 
     def offline_nodes(self) -> frozenset[str]:

@@ -213,7 +213,7 @@ class ScriptFailed(PveError):
 
 
 class TransportError(PveError):
-    """The talk with PVE failed."""
+    """The connection to PVE failed, or what answered was not PVE."""
 
     kind = "transport"
 

@@ -69,7 +69,7 @@ def certificate_rejected(
     )
 
 
-def no_connection(url: str, root: BaseException | None, cause: Cause, late_after: float | None) -> Unreachable:
+def no_connection(url: str, root: BaseException, cause: Cause, late_after: float | None) -> Unreachable:
     """Say why there is no connection; late_after is how many seconds were waited, when that was all."""
     why = (
         str(root) or type(root).__name__

@@ -61,16 +61,19 @@ class TicketLogin:
         """Get a ticket; raises AuthenticationFailed, or what post raises."""
         # A half expired ticket is a valid password (PVE::API2::AccessControl create_ticket).
         lives = self._ticket and time.monotonic() - self._created < TICKET_LIFE_SECONDS
-        data = post({"username": self._user, "password": (lives and self._ticket) or self._password or ""})
+        data = post({"username": self._user, "password": (lives and self._ticket) or self._password or ""}) or {}
         if data.get("NeedTFA"):
             if not self._otp:
                 raise AuthenticationFailed(f"{self._user} has a second factor: give api_otp", needs_code=True)
             # A recovery key is written as recovery:KEY (PVE::AccessControl, authenticate_2nd_new).
             code = self._otp if ":" in self._otp else f"totp:{self._otp}"
-            data = post({"username": self._user, "tfa-challenge": data["ticket"], "password": code})
+            data = post({"username": self._user, "tfa-challenge": data["ticket"], "password": code}) or {}
             # It serves one login only.
             self._otp = None
-        self._ticket, self._csrf_token, self._created = data["ticket"], data["CSRFPreventionToken"], time.monotonic()
+        if not data.get("ticket"):
+            raise AuthenticationFailed(f"PVE answered the login of {self._user} without a ticket: check api_host")
+        self._ticket, self._csrf_token = data["ticket"], data.get("CSRFPreventionToken") or ""
+        self._created = time.monotonic()
 
 
 Login = t.Union[TokenLogin, TicketLogin]

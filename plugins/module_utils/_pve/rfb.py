@@ -73,13 +73,13 @@ def new_password() -> str:
 
 
 class Handshake:
-    """A talk that says how many bytes it needs next, and gets exactly those."""
+    """A dialogue that says how many bytes it needs next, and gets exactly those."""
 
     def __init__(self) -> None:
         self._unread = bytearray()
         self._unsent = bytearray()
-        self._talk = self._steps()
-        self._needed = next(self._talk)
+        self._dialogue = self._steps()
+        self._needed = next(self._dialogue)
         self._ended = False
 
     def feed(self, received: bytes) -> bytes:
@@ -89,7 +89,7 @@ class Handshake:
             part = bytes(self._unread[: self._needed])
             del self._unread[: self._needed]
             try:
-                self._needed = self._talk.send(part)
+                self._needed = self._dialogue.send(part)
             except StopIteration:
                 self._ended = True
         unsent = bytes(self._unsent)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PVE's tasks: UPIDs, the one waiter, and how a failed task is told."""
+"""PVE's tasks: UPIDs, the one waiter, and the errors of failed tasks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .errors import (
 from .numbers import in_full
 
 # A node does not know a task yet whose UPID it has only just given out.
-BIRTH_SECONDS = 2.0
+NEW_TASK_SECONDS = 2.0
 # PVE gives a task five seconds from its TERM to its KILL. A second TERM ends what the task cleans up after the first
 # (PVE::RESTEnvironment kill_process_group, PVE::API2::Qemu clone_vm).
 STOP_PAUSE_SECONDS = 6.0
@@ -153,7 +153,7 @@ def _read_visible_task(client: PveClient, upid: Upid, left: float) -> Task | Non
     try:
         return read_task(client, upid)
     except Refused as error:
-        young = left - client.deadline.remaining < BIRTH_SECONDS
+        young = left - client.deadline.remaining < NEW_TASK_SECONDS
         if young and error.cause.field_errors.get("upid") == "no such task":
             return None
         raise
@@ -198,7 +198,7 @@ def stop_task(client: PveClient, upid: Upid, asked_before: bool = False) -> Task
                 client.write("DELETE", "nodes", upid.node, "tasks", upid.text)
     except TimedOut as error:
         raise TimedOut(
-            f"task {upid.type} of {upid.id or upid.node} was told to stop and has not ended within {left:.0f} s, "
+            f"task {upid.type} of {upid.id or upid.node} was asked to stop and has not ended within {left:.0f} s, "
             f"look at {upid.text}",
             Cause(upid=upid.text),
         ) from error

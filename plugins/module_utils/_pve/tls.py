@@ -10,10 +10,10 @@ import contextlib
 import os
 import socket
 import ssl
+import sys
 import typing as t
 
 from .errors import MissingLibrary
-from .libraries import find_libraries
 
 # As ssl.create_default_context() has it since Python 3.13: what the file of authorities holds is trusted, also when
 # it is no root. Its other flag, VERIFY_X509_STRICT, refuses the authority that PVE makes for itself.
@@ -125,7 +125,11 @@ def printed_fingerprint(certificate: bytes) -> str:
 
 
 def _public_authorities() -> str:
-    find_libraries()
+    if sys.flags.no_site and "site" not in sys.modules:
+        # The bridge starts Python without it (python -S), for the sake of its time; what pip has installed needs it.
+        import site
+
+        site.main()
     try:
         import certifi
     except ImportError as error:

@@ -21,7 +21,7 @@ import time
 import typing as t
 from urllib.parse import urlencode
 
-from .connection import ConnectionOptions, Endpoint
+from .connection import ConnectionOptions, Endpoint, host_and_port
 from .errors import HTTP_BAD_REQUEST, AnswerLost, Cause, TransportError, Unreachable, error_from_answer
 from .exchange import (
     CONNECT_SECONDS,
@@ -43,10 +43,6 @@ from .tls import FingerprintMismatch, Tls, printed_fingerprint
 _REDIRECTIONS = (301, 302, 303, 307, 308)
 
 
-class _RefusedConnectionError(Exception):
-    """There is no connection, so nothing was sent; the cause says why."""
-
-
 class _Connection(http.client.HTTPConnection):
     """One connection to an endpoint, secured; at one of its addresses, if that is given."""
 
@@ -57,6 +53,9 @@ class _Connection(http.client.HTTPConnection):
         super().__init__(place.host, place.port, timeout=seconds)
         if proxy:
             self.set_tunnel(endpoint.host, endpoint.port, proxy.headers)
+            if ":" in endpoint.host:
+                # Releases of Python before 3.14 leave the brackets out.
+                self._tunnel_host = f"[{endpoint.host}]"
         self._endpoint, self._tls, self._proxy = endpoint, tls, proxy
         self._address = address or endpoint.host
         self._is_kept = False
@@ -227,11 +226,8 @@ class Transport:
 
     def connect_beside(self, seconds: float) -> ssl.SSLSocket:
         """Connect once more to the server that answered; seconds bounds each wait. Raises a PveError."""
-        try:
-            # PVE opens ports on the node that answered; behind a name with several addresses, only that one has them.
-            return t.cast("ssl.SSLSocket", self._open(seconds, self.peer).sock)
-        except _RefusedConnectionError as refusal:
-            raise self._no_connection(refusal, "TLS", seconds) from refusal.__cause__
+        # PVE opens ports on the node that answered; behind a name with several addresses, only that one has them.
+        return t.cast("ssl.SSLSocket", self._open("TLS", seconds, self.peer).sock)
 
     def send(self, method: str, path: str, form: t.Mapping[str, t.Any], seconds: float) -> t.Any:
         """Send one request and return the data of its answer.
@@ -269,12 +265,12 @@ class Transport:
     def _exchange(self, request: _Request, credentials: t.Mapping[str, str], seconds: float) -> t.Any:
         """Send a request and read its answer; every failure says whether PVE can have got it."""
         self._is_reading = request.method == "GET"
-        try:
-            connection = self._connect(request.method, seconds)
-        except _RefusedConnectionError as refusal:
-            raise self._no_connection(refusal, request.name, min(CONNECT_SECONDS, seconds)) from refusal.__cause__
+        connection = self._connect(request, seconds)
         target = f"{self.endpoint.prefix}/api2/json{request.path}{request.query}"
         headers = {"Accept": "application/json", **credentials, **request.headers}
+        if ":" in self.endpoint.host:
+            # Python would take the brackets of the tunnel for a part of the address.
+            headers["Host"] = host_and_port(self.endpoint.host, self.endpoint.port)
         try:
             answer = _answer(connection, request, target, headers)
             content = answer.read()
@@ -301,21 +297,22 @@ class Transport:
             return Unreachable(f"{lost}; {sent}", lost.cause)
         return lost
 
-    def _connect(self, method: str, seconds: float) -> _Connection:
-        """The connection, a new one unless the last is surely alive; raises _RefusedConnectionError."""
+    def _connect(self, request: _Request, seconds: float) -> _Connection:
+        """The connection, a new one unless the last is surely alive; raises what _open does."""
         connection = self._connection
         idle = time.monotonic() - self.last_used
-        if connection is not None and (idle > trusted_seconds(method) or connection.is_dropped):
+        if connection is not None and (idle > trusted_seconds(request.method) or connection.is_dropped):
             self.close()
             connection = None
         if connection is None:
-            connection = self._open(min(CONNECT_SECONDS, seconds))
+            connection = self._open(request.name, min(CONNECT_SECONDS, seconds))
             self._connection, self.peer, self._certificate = connection, connection.peer, connection.certificate
         connection.sock.settimeout(seconds)
         return connection
 
-    def _open(self, seconds: float, address: str = "") -> _Connection:
-        """A new connection; raises _RefusedConnectionError."""
+    def _open(self, name: str, seconds: float, address: str = "") -> _Connection:
+        """A new connection for the request of this name; raises CertificateRejected, Unreachable or InvalidRequest."""
+        url, cause = self.endpoint.url, Cause(request=name)
         proxy = proxy_for(self.endpoint, self._environment)
         connection: _Connection | None = None
         try:
@@ -325,16 +322,11 @@ class Transport:
         except (OSError, http.client.HTTPException, UnicodeError, FingerprintMismatch) as error:
             if connection is not None:
                 connection.close()
-            raise _RefusedConnectionError from error
+            if isinstance(error, (ssl.SSLCertVerificationError, FingerprintMismatch)):
+                raise certificate_rejected(url, error, self.options, cause) from error
+            way = f"{url} through the proxy {proxy.address}" if proxy else url
+            raise no_connection(way, error, cause, seconds if isinstance(error, socket.timeout) else None) from error
         return connection
-
-    def _no_connection(self, refusal: _RefusedConnectionError, name: str, seconds: float) -> TransportError:
-        url, cause, root = self.endpoint.url, Cause(request=name), refusal.__cause__
-        if isinstance(root, (ssl.SSLCertVerificationError, FingerprintMismatch)):
-            return certificate_rejected(url, root, self.options, cause)
-        proxy = proxy_for(self.endpoint, self._environment)
-        way = f"{url} through the proxy {proxy.address}" if proxy else url
-        return no_connection(way, root, cause, seconds if isinstance(root, socket.timeout) else None)
 
     def _read(self, name: str, answer: http.client.HTTPResponse, content: bytes) -> t.Any:
         """The data of an answer; raises the PveError that it means."""

@@ -22,7 +22,7 @@ class Places(t.NamedTuple):
 
 
 class Turns:
-    """Who works on one guest alone waits for nobody."""
+    """The turns of a run that works on one guest: there is nobody to wait for."""
 
     def __init__(self) -> None:
         # The numbers of the guests that this run makes.

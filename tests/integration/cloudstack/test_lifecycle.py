@@ -319,7 +319,7 @@ class TestTheDeadline:
         # PVE needs a second and more to stop a task: of so short a wait there is not enough left to see the end.
         if 105 in pve.vmids():
             assert wait < 8
-            assert "was told to stop and has not ended" in answer.error
+            assert "was asked to stop and has not ended" in answer.error
             assert "everything that was made" not in answer.error
         wait_until(lambda: pve.vmids() == BEFORE)
         assert pve.volumes("local-lvm") == volumes
