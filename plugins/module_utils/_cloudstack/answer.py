@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one JSON document that CloudStack gets, and how a failure is told in it."""
+"""The one JSON document that CloudStack gets: fields, a table, or a failure."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ _IS_BACKED_UP = "is locked (backup)"
 _LOCKED_FOR_BACKUP = "a backup of it is being made: try again when that is done (qm unlock removes a lock left behind)"
 _ESCAPE = re.compile(r"\\.")
 _OPTION = re.compile("|".join(sorted(_DETAIL_NAMES, key=len, reverse=True)))
+Row = t.Mapping[str, str]
+# What is left for everything else in the answer.
+_MOST_BYTES = MAX_BYTES - 4096
+_CELL_LIMITS = (400, 100, 40)
 
 
 def success(fields: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -94,3 +98,22 @@ def encode(document: t.Mapping[str, t.Any]) -> bytes:
         what = f"the answer of {len(line)} bytes is more than CloudStack can take ({MAX_BYTES})"
         return json.dumps({"status": "error", "error": what, "kind": "too_large"}).encode() + b"\n"
     return line
+
+
+def table(rows: t.Sequence[Row]) -> dict[str, t.Any]:
+    """The fields of an answer that is a table; what does not fit is shortened, and then left out with a word on it."""
+    shown: list[dict[str, str]] = []
+    for limit in _CELL_LIMITS:
+        shown = [{name: shorten(one_line(text), limit) for name, text in row.items()} for row in rows]
+        if _fits(shown):
+            break
+    while not _fits(shown):
+        shown = shown[: len(shown) // 2]
+    if len(shown) < len(rows):
+        columns = list(rows[0])
+        shown.append({**dict.fromkeys(columns, ""), columns[0]: f"... and {len(rows) - len(shown)} more"})
+    return {"printmessage": "true", "message": shown}
+
+
+def _fits(rows: t.Sequence[Row]) -> bool:
+    return len(json.dumps(rows)) <= _MOST_BYTES

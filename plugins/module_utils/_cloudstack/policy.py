@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The site policy: a JSON file of the operator, with the names of the details, and what tenants may select by it."""
+"""The site policy, a JSON file of the operator: what tenants and callers may do."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ import json
 import re
 import typing as t
 
-from .._pve.errors import InvalidRequest
-from .callers import DETAIL as CALLERS
-from .callers import parse_callers
+from .._pve.errors import InvalidRequest, PermissionDenied
 from .details import DETAILS, POLICY, STORAGE, Details, parse_detail
+from .payload import Caller
+from .registry import find_action
 
 MAX_BYTES = 1024 * 1024
 # A pattern without any of these is one of all names.
 _LITERAL = re.compile(r"[A-Za-z0-9]")
 _SET = re.compile(r"\[[^]]*\]")
 _ISO = re.compile(rf"{STORAGE}:iso/[A-Za-z0-9][A-Za-z0-9._+ ()@-]*\.(iso|img)", re.IGNORECASE)
+ALLOWED_CALLERS = "allowed_callers"
+EVERY_ACTION = "*"
+# CloudStack's RoleType.
+ROLE_TYPES = ("Admin", "ResourceAdmin", "DomainAdmin", "User")
 
 
 def read_policy(path: str) -> dict[str, t.Any]:
@@ -43,7 +47,7 @@ def read_policy(path: str) -> dict[str, t.Any]:
             raise InvalidRequest(f"the policy {path!r} knows no {name!r}")
         if value is not None:
             parsed = parse_detail(DETAILS[name], value, POLICY)
-            if name == CALLERS:
+            if name == ALLOWED_CALLERS:
                 parse_callers(parsed)
     return policy
 
@@ -159,3 +163,48 @@ def check_iso(iso: str) -> None:
 def _allows(details: Details, name: str, candidates: t.Iterable[str]) -> bool:
     patterns = details.words(name)
     return any(fnmatch.fnmatchcase(candidate, pattern) for candidate in candidates for pattern in patterns)
+
+
+# A user's name is no kind: users of two domains can have the same.
+_KINDS: dict[str, t.Callable[[Caller], str]] = {
+    "roletype": lambda caller: caller.role_type,
+    "rolename": lambda caller: caller.role_name,
+    "id": lambda caller: caller.id,
+}
+
+
+def check_caller(details: Details, caller: Caller, name: str) -> None:
+    """Raise PermissionDenied when the operator's details do not let this caller run the action."""
+    given = details.mapping(ALLOWED_CALLERS)
+    if not given:
+        return
+    rules, action = parse_callers(given), find_action(name)
+    rule = rules.get(name, rules.get(EVERY_ACTION)) if action is not None and action.custom else None
+    if rule is not None and not any(_is_meant(caller, *who) for who in rule):
+        who = str(caller) or "a caller whom CloudStack does not name"
+        raise PermissionDenied(f"{ALLOWED_CALLERS} of the site policy does not let {who} run {name}")
+
+
+def parse_callers(rules: t.Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
+    """The callers of each custom action, as pairs of their kind and value; raises InvalidRequest."""
+    parsed = {}
+    for key, text in rules.items():
+        action = find_action(key)
+        if key != EVERY_ACTION and (action is None or not action.custom):
+            raise InvalidRequest(f"{ALLOWED_CALLERS}: {key[:100]!r} is no custom action")
+        words = (word.strip() for word in text.split("|"))
+        parsed[action.name if action else EVERY_ACTION] = [_parse_caller(key, word) for word in words if word]
+    return parsed
+
+
+def _parse_caller(key: str, word: str) -> tuple[str, str]:
+    kind, _colon, value = word.partition(":") if ":" in word else ("roletype", ":", word)
+    if kind not in _KINDS or not value or (kind == "roletype" and value not in ROLE_TYPES):
+        raise InvalidRequest(
+            f"{ALLOWED_CALLERS}: {word[:100]!r} for {key} is none of {', '.join(ROLE_TYPES)}, rolename:NAME and id:UUID"
+        )
+    return kind, value
+
+
+def _is_meant(caller: Caller, kind: str, value: str) -> bool:
+    return _KINDS[kind](caller) == value

@@ -16,7 +16,7 @@ from .call_context import CallContext
 from .call_log import CallLog
 from .call_request import CallRequest
 from .call_time import CallTime
-from .callers import check_caller
+from .policy import check_caller
 
 if t.TYPE_CHECKING:
     from .._operations.plan import Applier, Change

@@ -2,29 +2,62 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the details of the operator name, and whether PVE has it."""
+"""The site as the doctor sees it: what the details name, compared with what PVE has.
+
+Each check yields one finding for each thing that it looked at.
+"""
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import typing as t
+from dataclasses import dataclass
 
 from .._operations.facts import split_tags
 from .._operations.guest.volumes import parse_drive
 from .._pve.guests import QEMU
 from .._pve.vm_config import DRIVE_KEY
 from .details import DETAILS
-from .findings import OK, PROBLEM, WARNING, Finding, Findings, is_pattern, matches, nothing_of
-from .places import Entry, bridges_of, bridges_on
+from .networks import Entry, bridges_of, bridges_on
 from .tags import read_options, refused_tags, untold_tags, wanted_tags
 
 if t.TYPE_CHECKING:
     from .run import Run
 
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+_WILDCARDS = frozenset("*?[")
+Findings = t.Iterator["Finding"]
 FULL_SHARE = 0.95
 _MAPPED = {"usb": "usb", "hostpci": "pci"}
 # To read the configurations of more templates would take too long.
 MOST_TEMPLATES = 50
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row: what was looked at, what was found, and what to do about it."""
+
+    check: str
+    result: str
+    found: str
+    mend: str = ""
+
+
+def is_pattern(word: str) -> bool:
+    """The word names what fits, and not one thing."""
+    return not _WILDCARDS.isdisjoint(word)
+
+
+def matches(word: str, names: t.Iterable[str]) -> list[str]:
+    """Those of the names that a pattern fits."""
+    return [name for name in names if fnmatch.fnmatchcase(name, word)]
+
+
+def nothing_of(detail: str, word: str, there: t.Iterable[str], mend: str) -> Finding:
+    """The row for a word of a list that fits nothing: a mistake where it is a name, and perhaps one where not."""
+    listed = ", ".join(sorted(there)) or "none"
+    return Finding(f"{detail} {word}", WARNING if is_pattern(word) else PROBLEM, f"fits nothing of {listed}", mend)
 
 
 class Site:

@@ -15,15 +15,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.relay.command_line import (
-    add_relay_words,
-    read_relay_words,
-)
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.relay.settings import (
     DEFAULT_PORTS,
     RelaySettings,
+    add_relay_words,
     parse_ports,
     parse_sources,
+    read_relay_words,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.daemon import (
     _parse as parse_words,

@@ -22,11 +22,6 @@ from hypothesis import strategies as st
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.call_context import CallInterrupted
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS, DROP, TAKE_BACK
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.clients import RUNNING, Client
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.counters import (
-    BUCKETS,
-    Counters,
-    prometheus,
-)
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.journal import Journal
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.messages import (
     MAX_MESSAGE_BYTES,
@@ -34,6 +29,11 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.se
     BadMessage,
     CallMessage,
     parse_message,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.metrics import (
+    BUCKETS,
+    Counters,
+    prometheus,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.service.resources import (
     LongLivedResources,

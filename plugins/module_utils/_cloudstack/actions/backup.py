@@ -21,12 +21,12 @@ from ..._operations.backup import (
 from ..._operations.own_tasks import Moment
 from ..._pve.errors import InvalidRequest, PveError, TimedOut, TransportError
 from ..._pve.guests import GuestHandle
+from ..answer import table
 from ..details import STORAGE, Detail
 from ..owned import own_guest
 from ..parameters import lines, parameter
 from ..policy import check_backup
 from ..run import Run
-from ..tables import table
 
 PLACE = Detail("storage", pattern=STORAGE)
 MODE = Detail("mode", default="snapshot", choices=MODES)

@@ -25,12 +25,12 @@ from ..._pve.guests import QEMU, Selector
 from ..._pve.tasks import parse_upid
 from ..guest_names import check_guest_name
 from ..guests import is_free
-from ..imports import import_own, imported_vmid
+from ..networks import bridges_of, check_networks
 from ..owned import condition_of, power
-from ..places import bridges_of, check_networks
 from ..run import Run
 from ..tags import check_tags
 from ..translate import ISO, DesiredVm, clone_request, install_request, start_request
+from .imports import import_own, imported_vmid
 
 
 def create(run: Run) -> dict[str, t.Any]:

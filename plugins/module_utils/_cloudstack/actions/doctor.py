@@ -16,13 +16,16 @@ import typing as t
 
 from ..._operations.ha import find_place
 from ..._pve.errors import PveError
-from ..answer import in_details_words, redact
-from ..callers import DETAIL as CALLERS
-from ..callers import parse_callers
-from ..findings import OK, PROBLEM, WARNING, Finding, Findings
+from ..answer import in_details_words, redact, table
+from ..policy import ALLOWED_CALLERS, parse_callers
 from ..privileges import Need, Privileges, needs
 from ..run import Run
 from ..site import (
+    OK,
+    PROBLEM,
+    WARNING,
+    Finding,
+    Findings,
     Site,
     check_bridges,
     check_isos,
@@ -32,7 +35,6 @@ from ..site import (
     check_tags,
     check_templates,
 )
-from ..tables import table
 from .console import console_mode, relay_address
 
 Subject = t.TypeVar("Subject")
@@ -231,9 +233,9 @@ def _is_taken(address: str, port: int) -> bool:
 
 
 def _callers(run: Run) -> Findings:
-    rules = parse_callers(run.details.mapping(CALLERS))
+    rules = parse_callers(run.details.mapping(ALLOWED_CALLERS))
     if rules:
-        yield Finding(CALLERS, OK, f"rules for {', '.join(sorted(rules))}")
+        yield Finding(ALLOWED_CALLERS, OK, f"rules for {', '.join(sorted(rules))}")
 
 
 def _privileges(site: Site) -> Findings:

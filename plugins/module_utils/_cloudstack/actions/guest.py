@@ -17,9 +17,9 @@ from ..._pve.guests import GuestHandle
 from ..._pve.properties import truth
 from ..._pve.sizes import format_size
 from ..._pve.vm_config import AGENT, DRIVE_KEY, NIC, NIC_KEY
+from ..answer import Row, table
 from ..owned import condition_of, own_guest
 from ..run import Run
-from ..tables import Row, table
 from .disks import UNUSED
 
 MOST_ADDRESSES = 50

@@ -2,15 +2,59 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Import: a guest that is there becomes the instance's, because the operator says so."""
+"""Import: the instance gets an existing guest, which the operator names for it in import_map."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ..._pve.errors import InvalidRequest
-from ..imports import DETAIL, import_own, imported_vmid
+from ..._operations.guest.state import read_state
+from ..._pve.errors import InvalidRequest, NotFound
+from ..guests import locate
+from ..owned import Own, mark_guest
+from ..ownership import Verdict, foreign, judge, read_mark
 from ..run import Run
+
+if t.TYPE_CHECKING:
+    from ..._operations.plan import Applier
+
+DETAIL = "import_map"
+
+
+def imported_vmid(run: Run) -> int | None:
+    """The number of the guest that the operator has named for the instance, by its name or UUID; None without one."""
+    named, instance = run.details.mapping(DETAIL), run.instance
+    text = named.get(instance.uuid) or named.get(instance.name)
+    if text is None:
+        return None
+    if not text.isdigit() or not 100 <= int(text) <= 999_999_999:
+        raise InvalidRequest(f"{DETAIL}: {text[:100]!r} for {instance.name} is not the number of a guest")
+    return int(text)
+
+
+def import_own(run: Run, applier: Applier, vmid: int) -> Own:
+    """Mark the guest as the instance's, unless it is that already; raises a PveError for one that cannot be.
+
+    Nothing but its notes and its tags is changed.
+    """
+    if run.vmid != vmid:
+        raise InvalidRequest(
+            f"{DETAIL} names guest {vmid} for {run.instance.name}, and CloudStack has proxmox_vmid {run.vmid}: nothing "
+            f"was changed"
+        )
+    found = locate(run)
+    if found is None:
+        raise NotFound(f"there is no guest {vmid}, which {DETAIL} names for {run.instance.name}")
+    handle, status = found
+    state = read_state(handle, status=status)
+    mark, label = read_mark(state.values), handle.guest.label
+    if state.values.get("template") == "1":
+        raise InvalidRequest(f"{label} is a template, so it cannot be {run.instance.name}")
+    if judge(mark, "", run.instance, "require") is Verdict.OURS:
+        return handle, state
+    if mark.genuine:
+        raise foreign(label, handle.guest.node, mark, run.instance, "require")
+    return mark_guest(run, applier, handle, state, mark)
 
 
 def import_guest(run: Run) -> dict[str, t.Any]:

@@ -13,12 +13,12 @@ from ..._operations.guest.ensure_guest import converge
 from ..._operations.migrate import MigrationRequest, migrate_guest
 from ..._pve.errors import InvalidRequest, TimedOut
 from ..._pve.vm_config import NIC, NIC_KEY
+from ..answer import table
 from ..details import DETAILS, Detail
 from ..networks import network_options
 from ..owned import own_guest
 from ..parameters import required
 from ..run import Run
-from ..tables import table
 from ..translate import request_of
 
 TARGET = Detail("target_node", pattern=DETAILS["node"].pattern)

@@ -36,7 +36,7 @@ def prepare(run: Run) -> dict[str, t.Any]:
 
 def _imported(run: Run) -> int | None:
     """The number of the guest that the operator has named for the instance; create takes it as it is."""
-    from ..imports import imported_vmid
+    from .imports import imported_vmid
 
     vmid = imported_vmid(run)
     if vmid is not None and is_free(run, vmid):

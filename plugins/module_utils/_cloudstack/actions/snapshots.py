@@ -16,11 +16,11 @@ from ..._operations.snapshots.snapshot_tree import Snapshots, read_snapshots
 from ..._pve.errors import AlreadyExists, InvalidRequest, NotFound, PveError, TimedOut, TransportError
 from ..._pve.guests import GuestHandle, Selector
 from ..._pve.vm_config import NIC_KEY
+from ..answer import table
 from ..details import Detail
 from ..owned import condition_of, own_guest, power
 from ..parameters import lines, parameter, required
 from ..run import Run
-from ..tables import table
 
 if t.TYPE_CHECKING:
     from ..._operations.plan import Applier

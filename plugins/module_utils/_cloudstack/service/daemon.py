@@ -21,7 +21,7 @@ import warnings
 from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
-from ..relay.command_line import add_relay_words, read_relay_words
+from ..relay.settings import add_relay_words, read_relay_words
 from . import activation
 from .resources import Resources, Settings
 from .say import say

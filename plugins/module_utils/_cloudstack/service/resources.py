@@ -7,19 +7,46 @@
 from __future__ import annotations
 
 import threading
+import time
 import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.errors import MissingLibrary
-from .counters import Counters
+from ..ownership import Mark
 from .journal import Journal
-from .marks import Marks
+from .metrics import Counters
 from .say import say
 from .sessions import Sessions, Turns
 
 if t.TYPE_CHECKING:
     from ..relay.relay import Relay
     from ..relay.settings import RelaySettings
+
+KEPT_SECONDS = 600.0
+MOST_MARKS = 100_000
+
+
+class Marks:
+    """The marks that were read, by what the list of a node tells of each guest."""
+
+    def __init__(self, clock: t.Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._marks: dict[t.Hashable, tuple[float, Mark]] = {}
+
+    def get(self, key: t.Hashable, read: t.Callable[[], Mark]) -> Mark:
+        """The mark under this key; read is asked for one that is not known, or not any more. Raises what that does."""
+        now = self._clock()
+        with self._lock:
+            until, mark = self._marks.get(key, (0.0, Mark()))
+        if now < until:
+            return mark
+        mark = read()
+        with self._lock:
+            if len(self._marks) >= MOST_MARKS:
+                self._marks.clear()
+            self._marks[key] = (now + KEPT_SECONDS, mark)
+        return mark
 
 
 @dataclass(frozen=True)

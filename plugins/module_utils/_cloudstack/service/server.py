@@ -23,13 +23,12 @@ from ..call_time import ANSWER_SHARE, margin_of, parse_wait
 from ..entry import carry_out, finish, seconds_alive
 from . import messages
 from .clients import ANSWERED, NEW, QUEUED, READY, RUNNING, Client
-from .counters import prometheus
 from .loop import Loop, accepted
 from .messages import BadMessage, CallMessage
+from .metrics import Scrapes, prometheus
 from .recovery import Recovery
 from .resources import Resources
 from .say import say
-from .scrape import Scrapes
 from .service_call import ServiceCall
 
 MOST_CLIENTS = 1024

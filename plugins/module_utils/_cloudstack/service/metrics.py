@@ -2,17 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the service has done, and does right now, in numbers."""
+"""What the service does, and has done, in numbers; over HTTP on a loopback port, for Prometheus."""
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 import typing as t
 
+from .loop import Loop, accepted
+
 PREFIX = "cloudbridge_proxmox"
 # Upper bounds of the durations that are told apart, in seconds.
 BUCKETS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+MAX_REQUEST_BYTES = 8192
+READ_SECONDS = 2.0
+MOST_READERS = 16
 
 
 class Counters:
@@ -93,3 +99,54 @@ def _label(name: str, value: str) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+
+
+class Scrapes:
+    """Answers whatever is asked with the counters."""
+
+    def __init__(self, loop: Loop, text: t.Callable[[], str]) -> None:
+        self._loop = loop
+        self._text = text
+        # What each has said so far, and when it has to have finished.
+        self._waiting: dict[socket.socket, tuple[bytes, float]] = {}
+
+    def accept(self, listener: socket.socket) -> None:
+        channel = accepted(listener)
+        if channel is None:
+            return
+        if len(self._waiting) >= MOST_READERS:
+            channel.close()
+            return
+        self._waiting[channel] = b"", time.monotonic() + READ_SECONDS
+        self._loop.watch(channel, lambda: self._read(channel))
+
+    def tidy(self, everything: bool = False) -> None:
+        """Close those that take too long."""
+        now = time.monotonic()
+        for channel in [item for item, (_said, until) in self._waiting.items() if everything or until < now]:
+            self._close(channel)
+
+    def _read(self, channel: socket.socket) -> None:
+        if channel not in self._waiting:
+            return
+        said, until = self._waiting[channel]
+        try:
+            data = channel.recv(MAX_REQUEST_BYTES)
+            said += data
+            self._waiting[channel] = said, until
+            if data and b"\r\n\r\n" not in said and len(said) < MAX_REQUEST_BYTES:
+                return
+            body = self._text().encode()
+            head = f"HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {len(body)}\r\n\r\n"
+            channel.send(head.encode() + body)
+            channel.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            return
+        except OSError:
+            pass  # Whoever asked is gone.
+        self._close(channel)
+
+    def _close(self, channel: socket.socket) -> None:
+        del self._waiting[channel]
+        self._loop.unwatch(channel)
+        channel.close()
