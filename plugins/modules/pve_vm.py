@@ -224,6 +224,40 @@ options:
           - The volume that a new disk is filled with, as in V(local:import/debian.qcow2).
           - The user C(root@pam), with a password and not with a token, may also give the path of a file of the node.
         type: str
+      image:
+        description:
+          - The image that a new disk is filled with, which is fetched to a storage when it is not there yet, as
+            M(cloudbridge.proxmox.pve_volume) does. All guests reuse it.
+          - It is not looked at for a disk that is there.
+          - The size of the disk in an image is only known once it is there. In check mode, a disk with a size grows.
+        type: dict
+        suboptions:
+          storage:
+            description: The storage for the image, which has to take the content V(import).
+            type: str
+            required: true
+          url:
+            description: The node downloads the image from here.
+            type: str
+          src:
+            description: The path of a file that is uploaded, on the host that the task runs on.
+            type: path
+          checksum:
+            description: The checksum of the image, as in V(sha256:9f86d0...).
+            type: str
+          file_name:
+            description:
+              - What the image is called on the storage. It has to end in C(.qcow2), C(.raw) or C(.vmdk).
+              - Without it, the last part of the source.
+            type: str
+          verify_certificates:
+            description: Whether the node checks the certificate of the server of O(disks[].image.url).
+            type: bool
+            default: true
+          replace:
+            description: Whether another file of the name is replaced. Otherwise it is an error.
+            type: bool
+            default: false
       volume:
         description:
           - An existing volume to attach, as in V(local-lvm:vm-100-disk-2).

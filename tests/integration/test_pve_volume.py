@@ -459,3 +459,72 @@ def test_a_list_takes_one_request_for_each_storage(pve, run_module):
     ApiClient(pve)
     run_module("pve_volume_info", {"content": "iso"})
     assert pve.summary() == ["GET /cluster/resources", "GET /nodes/pve1/storage/local/content"]
+
+
+class TestImagesOfDisks:
+    """`image` of a disk in pve_vm: fetched when it is needed, and reused."""
+
+    @pytest.fixture
+    def image(self, debian, web):
+        return {"storage": "local", "url": debian["url"], "checksum": sha256(IMAGE)}
+
+    @pytest.fixture
+    def new_vm(self, image):
+        disk = {"slot": "scsi0", "storage": "local-lvm", "size": "1G", "image": image}
+        return {"name": "app", "disks": [disk]}
+
+    def test_it_is_fetched_once_and_the_second_run_asks_for_none(self, pve, run_module, web, new_vm):
+        check = run_module("pve_vm", new_vm, check=True)
+        assert not check.failed, check.msg
+        assert check.changed
+        assert web.asked == ["HEAD /debian.qcow2"]
+        run = run_module("pve_vm", new_vm)
+        assert not run.failed, run.msg
+        assert check["steps"][0] == run["steps"][0]
+        assert check["diff"]["after"]["local:import/debian.qcow2"] == f"url {web.url('debian.qcow2')}"
+        assert pve.config(run["vmid"])["scsi0"].endswith("size=1G")
+        pve.reset_record()
+        web.files.clear()
+        again = run_module("pve_vm", new_vm)
+        assert not again.changed, again.result
+        assert len(pve.exchanges) <= 4, pve.summary()
+
+    def test_many_guests_have_it_fetched_once(self, pve, run_module, web, new_vm):
+        guests = [{"name": f"app{number}"} for number in range(4)]
+        arguments = {"guests": guests, "defaults": {"disks": new_vm["disks"]}}
+        check = run_module("pve_vms", arguments, check=True)
+        run = run_module("pve_vms", arguments)
+        assert not run.failed, run.msg
+        assert web.asked.count("GET /debian.qcow2") == 1
+        for result in (check, run):
+            steps = [step for guest in result["results"] for step in guest["steps"]]
+            assert sum(step.startswith("download") for step in steps) == 1
+        assert not run_module("pve_vms", arguments).changed
+
+    def test_it_goes_to_the_node_that_is_chosen(self, pve_cluster, run_module, new_vm):
+        pve_cluster.set_node_facts("pve3", mem=0, maxmem=1 << 40)
+        run = run_module("pve_vm", new_vm)
+        assert run["node"] == "pve3", run.msg
+        assert pve_cluster.file_content("local", "import/debian.qcow2", "pve3") == IMAGE
+
+    def test_what_is_wrong_is_said_before_there_is_a_guest(self, pve, run_module, web, new_vm):
+        before = pve.vmids()
+        disk = new_vm["disks"][0]
+        for change, says in (
+            ({"url": web.url("none.qcow2")}, "404 File not found"),
+            ({"checksum": "0" * 64}, "has the checksum"),
+            ({"url": web.url("a.ova")}, "disks: scsi0: image: a.ova holds disks of its own"),
+            ({"url": None}, "disks: scsi0: image: give url or src"),
+        ):
+            wrong = {**disk, "image": {**disk["image"], **change}}
+            result = run_module("pve_vm", {**new_vm, "disks": [wrong]})
+            assert says in result.msg
+            assert not result.changed
+        both = run_module("pve_vm", {**new_vm, "disks": [{**disk, "import_from": "local:import/x.qcow2"}]})
+        assert both.msg == "disks: scsi0: import_from and image exclude each other"
+        assert pve.vmids() == before
+
+    def test_a_disk_that_is_smaller_than_its_image(self, pve, run_module, new_vm):
+        new_vm["disks"][0]["size"] = "32M"
+        result = run_module("pve_vm", new_vm)
+        assert "scsi0: size 32M is less than the 64M of local:import/debian.qcow2" in result.msg

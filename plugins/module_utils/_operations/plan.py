@@ -13,6 +13,7 @@ from .._pve.client import PveClient
 from .._pve.commands import Command, run_command
 from .._pve.guests import Guest, GuestHandle
 from .._pve.tasks import Task
+from .volumes.once import Once
 
 if t.TYPE_CHECKING:
     from .guest.placement import Cluster
@@ -80,6 +81,8 @@ class Applier:
     cluster: Cluster | None = None
     # Takes a line that says how far the work is, where somebody looks on.
     progress: t.Callable[[str], None] | None = None
+    # What is done once for all guests of a run.
+    once: Once = field(default_factory=Once)
     tasks: list[Task] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)

@@ -44,9 +44,12 @@ def ensure_guest(applier: Applier, request: GuestRequest) -> Outcome:
         return _ensure_absent(applier, request, found)
     if found:
         handle, state = found
-        request = request.looked_up(applier.client, handle.guest.node, {**state.in_effect, **state.values})
+        values = {**state.in_effect, **state.values}
+        request = request.provided(applier, handle.guest.node, values)
+        request = request.looked_up(applier.client, handle.guest.node, values)
     else:
         creation = plan_creation(applier.client, request, cluster)
+        request = request.provided(applier, creation.node, creation.expected.values)
         request = request.looked_up(applier.client, creation.node, creation.expected.values)
         if applier.check_mode:
             return _result(applier, create_guest(applier, request, creation)[1])

@@ -15,7 +15,7 @@ from ..._pve.errors import InvalidRequest
 from ..._pve.guests import NAME_KEYS, GuestHandle, Selector
 from ..._pve.vm_config import VOLUME_KEY
 from ..facts import Pending
-from ..plan import Change, Plan
+from ..plan import Applier, Change, Plan
 from ..selection import check_dns_name, check_vmid, selector_from
 from .config_changes import ConfigChanges
 from .desired import DesiredDevice, DesiredSetting
@@ -88,6 +88,10 @@ class GuestRequest:
         """The keys that the request sets, but for volumes."""
         devices = {device.slot for device in (*self.networks, *self.devices)}
         return {setting.key for setting in self.settings} | devices | ({"tags"} if self.tags else set())
+
+    def provided(self, applier: Applier, node: str, values: t.Mapping[str, str]) -> GuestRequest:
+        """The request once the node has what it needs for it; in check mode that is only noted. Raises a PveError."""
+        return self
 
     def looked_up(self, client: PveClient, node: str, values: t.Mapping[str, str]) -> GuestRequest:
         """The request with what has to be looked up on the node for it; values are the guest's settings."""

@@ -14,6 +14,7 @@ from ..._pve.errors import InvalidRequest
 from ..._pve.sizes import parse_size, whole_kibibytes
 from ..._pve.vm_config import DISK_BUSES
 from ..guest.desired import check_unique, given
+from ..volumes.volume_request import IMAGE_SPEC, VolumeRequest, image_request
 from .drive_options import DRIVE_OPTIONS, drive_parts
 
 _SLOT = re.compile(r"(ide|sata|scsi|virtio)(\d+)")
@@ -36,6 +37,7 @@ DISK_SPEC: dict[str, t.Any] = {
     "size": {"type": "str"},
     "format": {"type": "str", "choices": ["raw", "qcow2", "vmdk"]},
     "import_from": {"type": "str"},
+    "image": {"type": "dict", "options": {"storage": {"type": "str", "required": True}, **IMAGE_SPEC}},
     "volume": {"type": "str"},
     "iso": {"type": "str", "aliases": ["iso_image"]},
     **{row.option: dict(row.spec) for row in DRIVE_OPTIONS},
@@ -54,6 +56,8 @@ class DesiredDisk:
     size: int | None = None
     format: str | None = None
     import_from: str | None = None
+    # The file of import_from, where it is to be fetched if it is not there.
+    image: VolumeRequest | None = None
     # The size of the image, once it is known.
     image_size: int | None = None
     volume: str | None = None
@@ -75,13 +79,15 @@ def _desired_disk(entry: t.Mapping[str, t.Any]) -> DesiredDisk:
     if state != "present" and rest:
         raise InvalidRequest(f"disks: {slot} shall be {state}, so {', '.join(rest)} cannot be set")
     _check_source(slot, options)
+    image = _image(slot, options.get("image"))
     return DesiredDisk(
         slot,
         state,
         storage=_storage(slot, options.get("storage")),
         size=_size(slot, options.get("size")),
         format=options.get("format"),
-        import_from=options.get("import_from"),
+        import_from=image.volid if image else options.get("import_from"),
+        image=image,
         volume=options.get("volume"),
         iso=options.get("iso"),
         parts=drive_parts(slot, options),
@@ -107,7 +113,7 @@ def _check_slot(slot: str, state: str) -> None:
 
 
 def _check_source(slot: str, options: t.Mapping[str, t.Any]) -> None:
-    sources = [name for name in ("import_from", "volume", "iso") if name in options]
+    sources = [name for name in ("import_from", "image", "volume", "iso") if name in options]
     if len(sources) > 1:
         raise InvalidRequest(f"disks: {slot}: {' and '.join(sources)} exclude each other")
     if "iso" in options and set(options) & {"storage", "size", "format", "snapshot"}:
@@ -116,10 +122,19 @@ def _check_source(slot: str, options: t.Mapping[str, t.Any]) -> None:
         raise InvalidRequest(f"disks: {slot}: iso needs an ide, sata or scsi slot")
     if "volume" in options and set(options) & {"storage", "format"}:
         raise InvalidRequest(f"disks: {slot}: volume names the whole disk, so storage and format cannot be set")
-    for name in sources:
+    for name in set(sources) & set(_SOURCES):
         value = options[name]
         if not _SOURCES[name].fullmatch(value):
             raise InvalidRequest(f"disks: {slot}: {name} {value!r} is no volume as in local:iso/debian.iso")
+
+
+def _image(slot: str, options: t.Mapping[str, t.Any] | None) -> VolumeRequest | None:
+    if options is None:
+        return None
+    try:
+        return image_request(options)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"disks: {slot}: image: {error}") from error
 
 
 def _storage(slot: str, storage: str | None) -> str | None:

@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The sizes of the images that new disks are filled from: PVE gives a disk the size of its image, and shrinks none."""
+"""The images that new disks are filled from: they are fetched, and PVE gives a disk the size of its image."""
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import replace
 
@@ -13,7 +14,17 @@ from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest, NotFound, PermissionDenied, Refused
 from ..._pve.sizes import format_size
 from ..guest.volumes import parse_drive
+from ..plan import Applier
+from ..volumes.ensure_volume import ensure_volume
 from .disks import DesiredDisk
+
+
+def fetch_images(applier: Applier, disks: t.Iterable[DesiredDisk], node: str, values: t.Mapping[str, str]) -> None:
+    """Have the images of new disks on the node's storages, each of them fetched once in a run; raises a PveError."""
+    for disk in disks:
+        if disk.image is not None and _is_new(disk, values):
+            request = replace(disk.image, nodes=(node,))
+            applier.once.get(request, functools.partial(ensure_volume, applier, request))
 
 
 def with_image_sizes(
@@ -27,8 +38,11 @@ def with_image_sizes(
 
 
 def _is_imported(disk: DesiredDisk, values: t.Mapping[str, str]) -> bool:
-    is_new = disk.slot not in values or parse_drive(values[disk.slot]).is_order
-    return is_new and disk.import_from is not None and disk.size is not None
+    return _is_new(disk, values) and disk.import_from is not None and disk.size is not None
+
+
+def _is_new(disk: DesiredDisk, values: t.Mapping[str, str]) -> bool:
+    return disk.slot not in values or parse_drive(values[disk.slot]).is_order
 
 
 def _with_image_size(client: PveClient, disk: DesiredDisk, node: str) -> DesiredDisk:

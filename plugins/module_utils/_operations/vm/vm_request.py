@@ -19,7 +19,7 @@ from ..guest.placement import Needs, needs_of_volumes
 from ..guest.settings import desired_settings
 from ..guest.state import GuestState
 from ..guest.volumes import VolumeChanges, VolumeProgress
-from ..plan import Change, Plan
+from ..plan import Applier, Change, Plan
 from .cloud_init import CLOUD_INIT_SPEC, DesiredCloudInit, add_cloud_init, desired_cloud_init
 from .cloud_init_drive import not_read, plan_drive
 from .devices import (
@@ -33,7 +33,7 @@ from .devices import (
 )
 from .disk_plan import disk_changes, restore_boot_order
 from .disks import DISK_SPEC, DesiredDisk, desired_disks
-from .images import with_image_sizes
+from .images import fetch_images, with_image_sizes
 from .kind import VM
 from .networks import NETWORK_SPEC, DesiredNetwork, desired_networks
 from .settings import SETTINGS, serial_settings
@@ -65,13 +65,22 @@ class VmRequest(GuestRequest):
         named = [disk.storage for disk in self.disks] + [disk.storage for disk in self.state_disks]
         named.append(self.cloud_init.storage if self.cloud_init else None)
         storages = {storage for storage in named if storage}
+        images = {disk.image for disk in self.disks if disk.image}
         sources = {source for disk in self.disks for source in (disk.volume, disk.import_from, disk.iso) if source}
+        # What is fetched has to be nowhere yet.
+        sources -= {image.volid for image in images}
         bridges = {network.bridge for network in self.networks if network.bridge}
-        return needs_of_volumes(storages, "images", sources, bridges)
+        needs = needs_of_volumes(storages, "images", sources, bridges)
+        return replace(needs, storages=needs.storages | {(image.storage, image.content) for image in images})
 
     def keys(self) -> set[str]:
         """The keys that the request sets, but for disks."""
         return super().keys() | ({setting.key for setting in self.cloud_init.settings} if self.cloud_init else set())
+
+    def provided(self, applier: Applier, node: str, values: t.Mapping[str, str]) -> VmRequest:
+        """Have the images of its new disks on the node; raises a PveError."""
+        fetch_images(applier, self.disks, node, values)
+        return self
 
     def looked_up(self, client: PveClient, node: str, values: t.Mapping[str, str]) -> VmRequest:
         """The request with the sizes of images; raises InvalidRequest when one is larger than its disk shall be."""

@@ -129,6 +129,18 @@ def volume_request(parameters: t.Mapping[str, t.Any]) -> VolumeRequest:
     )
 
 
+def image_request(options: t.Mapping[str, t.Any]) -> VolumeRequest:
+    """The file that a disk is made from, by the options of `image`; raises InvalidRequest, naming the option."""
+    if (options.get("url") is None) == (options.get("src") is None):
+        raise InvalidRequest("give url or src")
+    request = volume_request({**options, "state": "present", "content": "import"})
+    if request.file_name.endswith(".ova"):
+        raise InvalidRequest(
+            f"{request.file_name} holds disks of its own: fetch it with pve_volume, and name one of them in import_from"
+        )
+    return request
+
+
 def _source(parameters: t.Mapping[str, t.Any], state: str) -> Source | None:
     named = [name for name in SOURCES if parameters.get(name)]
     if state == "absent":
