@@ -97,21 +97,21 @@ CASES = (
         "network",
         {
             "networks": [
-                {
-                    "slot": "net0",
-                    "model": "virtio",
-                    "vlan": 20,
-                    "rate": 12.5,
-                    "firewall": True,
-                    "mtu": 1400,
-                    "queues": 2,
-                    "link_down": True,
-                }
+                {"slot": "net0", "model": "virtio", "vlan": 20, "rate": 12.5, "firewall": True, "link_down": True},
             ]
         },
         {"net0": "tag=20"},
         first={"networks": [{"slot": "net0", "bridge": "{bridge}", "mac": "BC:24:11:00:00:01"}]},
         needs=("bridge",),
+    ),
+    # PVE takes the card out of a running guest for these, and only the guest's system can let it go.
+    Case(
+        "network-card",
+        {"networks": [{"slot": "net0", "model": "virtio", "mtu": 1400, "queues": 2}]},
+        {"net0": "queues=2"},
+        first={"networks": [{"slot": "net0", "bridge": "{bridge}", "mac": "BC:24:11:00:00:01"}]},
+        needs=("bridge",),
+        stopped_only=True,
     ),
     Case(
         "network-gone",

@@ -141,12 +141,13 @@ class World:
         """Delete what the suite has made."""
         for guest in self.own_guests():
             path = f"/nodes/{guest['node']}/qemu/{guest['vmid']}"
-            self.api("PUT", f"{path}/config", protection=0)
             # After a quick stop and start, PVE's own clean-up holds the guest's lock for up to 30 s.
             self.wait(lambda path=path: self._is_deleted(path), 120)
 
     def _is_deleted(self, path: str) -> bool:
         """Stop and delete a guest; the list of guests is too old to say whether it runs."""
+        if self.api("PUT", f"{path}/config", protection=0).status_code != 200:
+            return False
         for method, tail, form in (("POST", "/status/stop", {}), ("DELETE", "", {"purge": 1})):
             answer = self.api(method, path + tail, **form)
             if answer.status_code != 200 or self.api.finish(str(answer.json()["data"])) != "OK":
