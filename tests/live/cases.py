@@ -95,20 +95,17 @@ CASES = (
     ),
     Case(
         "network",
-        {
-            "networks": [
-                {"slot": "net0", "model": "virtio", "vlan": 20, "rate": 12.5, "firewall": True, "link_down": True},
-            ]
-        },
-        {"net0": "tag=20"},
+        {"networks": [{"slot": "net0", "model": "virtio", "firewall": True, "link_down": True}]},
+        {"net0": "link_down=1"},
         first={"networks": [{"slot": "net0", "bridge": "{bridge}", "mac": "BC:24:11:00:00:01"}]},
         needs=("bridge",),
     ),
-    # PVE takes the card out of a running guest for these, and only the guest's system can let it go.
+    # For an MTU PVE takes the card out of a running guest, and only the guest's system can let it go; for a VLAN the
+    # bridge needs a network card of the node, for a rate the kernel a policer.
     Case(
         "network-card",
-        {"networks": [{"slot": "net0", "model": "virtio", "mtu": 1400, "queues": 2}]},
-        {"net0": "queues=2"},
+        {"networks": [{"slot": "net0", "model": "virtio", "mtu": 1400, "queues": 2, "vlan": 20, "rate": 12.5}]},
+        {"net0": "tag=20"},
         first={"networks": [{"slot": "net0", "bridge": "{bridge}", "mac": "BC:24:11:00:00:01"}]},
         needs=("bridge",),
         stopped_only=True,

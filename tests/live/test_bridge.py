@@ -122,7 +122,10 @@ def test_migrate(world, call):
     assert call("status", vmid)["power_state"] == "poweron"
 
 
-def test_disks(world, call, vmid):
+def test_disks(world, run, call, vmid):
+    # A disk leaves a running guest only once its system is there.
+    world.need("shuts_down")
+    run.once("pve_vm_power", {"vmid": vmid, "wait_for": ["agent"]})
     resized = call("ResizeDisk", vmid, CUSTOM, parameters={"disk": "scsi0", "disk_size_gb": 9})
     assert resized.ok, resized.document
     assert "size=9G" in world.config(vmid)["scsi0"]
