@@ -86,6 +86,8 @@ options:
 requirements:
   - certifi, unless O(ca_path) or O(api_fingerprint) is set or O(validate_certs) is false
 notes:
+  - A proxy is used as the environment variables E(HTTPS_PROXY), E(ALL_PROXY) and E(NO_PROXY) say; it must be one of
+    the kind C(http://).
   - Reads are repeated while the network or PVE fails for a moment. A change is only sent again when PVE has surely not
     made it, or after looking whether it has.
 """

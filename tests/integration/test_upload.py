@@ -199,6 +199,18 @@ def test_a_file_that_ends_early_is_told(certificate):
         upload(receiver, io.BytesIO(b"abc"), 7)
 
 
+def test_a_file_that_cannot_be_read_is_told(certificate):
+    class Broken(Zeros):
+        def read(self, size=-1):
+            raise OSError(5, "Input/output error")
+
+    with (
+        Receiver(certificate, answer()) as receiver,
+        pytest.raises(InvalidRequest, match=r"a b\.iso cannot be read: .*Input/output error"),
+    ):
+        upload(receiver, Broken(7), 7)
+
+
 def test_the_deadline_ends_an_upload(certificate):
     class Slow(Zeros):
         def read(self, size=-1):

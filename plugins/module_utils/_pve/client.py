@@ -12,7 +12,6 @@ from urllib.parse import quote
 from .connection import ConnectionOptions, Endpoint
 from .deadline import Deadline
 from .errors import NODE_UNREACHABLE, AnswerLost, ErrorReason, PveError, TimedOut, TransportError, Unreachable
-from .multipart import FileForm
 from .numbers import in_full
 from .transport import Transport
 from .turns import Turns
@@ -159,6 +158,8 @@ class PveClient:
         It is sent once. Raises Unreachable when PVE has not got all of it, and keeps nothing; AnswerLost when PVE
         may have all of it; TimedOut when the deadline passes meanwhile; InvalidRequest when source ends early.
         """
+        from .multipart import FileForm
+
         form = FileForm(fields, file_field, file_name, source, size, self.deadline)
         seconds = self._seconds(f"POST {encoded_path(path)}")
         self.changes_sent += 1

@@ -37,6 +37,10 @@ class TokenLogin:
     def log_in(self, post: Post) -> None:
         """Do nothing: a token is always fresh."""
 
+    def copy(self) -> TokenLogin:
+        """Return a login for another thread."""
+        return self
+
 
 class TicketLogin:
     """A ticket for a user and a password; secret."""
@@ -56,6 +60,12 @@ class TicketLogin:
         """Return the headers that say who asks; secret."""
         headers = {"Cookie": f"PVEAuthCookie={self._ticket}"}
         return headers if method == "GET" else {**headers, "CSRFPreventionToken": self._csrf_token}
+
+    def copy(self) -> TicketLogin:
+        """Return a login for another thread, which renews its ticket by itself."""
+        copied = TicketLogin.__new__(TicketLogin)
+        copied.__dict__.update(self.__dict__)
+        return copied
 
     def log_in(self, post: Post) -> None:
         """Get a ticket; raises AuthenticationFailed, or what post raises."""

@@ -66,7 +66,11 @@ class FileForm:
                     f"the time of {in_full(self._deadline.seconds)} s was over when {self._size - left} of "
                     f"{self._size} bytes of {self._file_name} were sent"
                 )
-            chunk = self._source.read(min(CHUNK_BYTES, left))
+            try:
+                chunk = self._source.read(min(CHUNK_BYTES, left))
+            except OSError as error:
+                # Not to be taken for an error of the connection.
+                raise InvalidRequest(f"{self._file_name} cannot be read: {error}") from error
             if not chunk:
                 raise InvalidRequest(
                     f"{self._file_name} ended after {self._size - left} of {self._size} bytes: "

@@ -11,7 +11,6 @@ would add the import of logging, for joining a path and looking at a status.
 from __future__ import annotations
 
 import contextlib
-import copy
 import http.client
 import os
 import select
@@ -36,9 +35,11 @@ from .exchange import (
     unusable_answer,
 )
 from .login import TICKET_PATH, login_for
-from .multipart import FileForm
 from .proxy import Proxy, proxy_for
 from .tls import FingerprintMismatch, Tls, printed_fingerprint
+
+if t.TYPE_CHECKING:
+    from .multipart import FileForm
 
 _REDIRECTIONS = (301, 302, 303, 307, 308)
 
@@ -100,8 +101,10 @@ class _Request(t.NamedTuple):
     method: str
     path: str
     query: str = ""
-    body: bytes | FileForm | None = None
+    body: bytes | None = None
     headers: t.Mapping[str, str] = {}
+    # The body in its place.
+    upload: FileForm | None = None
 
     @property
     def name(self) -> str:
@@ -121,9 +124,9 @@ def _answer(
 ) -> http.client.HTTPResponse:
     """Send a request and wait for the head of the answer."""
     try:
-        connection.request(request.method, target, request.body, headers)
+        connection.request(request.method, target, request.upload or request.body, headers)
     except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as error:
-        if not isinstance(request.body, FileForm):
+        if request.upload is None:
             raise
         # PVE refuses an upload before it has read it, and closes the connection.
         try:
@@ -174,7 +177,7 @@ class Transport:
         self._tls = self._tls or Tls(options.tls_policy)
         sibling = Transport(options, self._tls, self.endpoint_number, self._environment)
         sibling.reached = self.reached
-        sibling._login = copy.copy(self._login)
+        sibling._login = self._login.copy()
         return sibling
 
     @property
@@ -242,7 +245,7 @@ class Transport:
 
         Raises Unreachable when the connection breaks before all was sent: PVE throws the half away.
         """
-        return self._send(_Request("POST", path, body=form, headers=form.headers), seconds)
+        return self._send(_Request("POST", path, headers=form.headers, upload=form), seconds)
 
     def _send(self, request: _Request, seconds: float) -> t.Any:
         if not self._login.is_fresh:
@@ -284,7 +287,7 @@ class Transport:
         finally:
             self.last_used = time.monotonic()
         connection.keep_session()
-        if answer.will_close or (isinstance(request.body, FileForm) and not request.body.is_taken):
+        if answer.will_close or (request.upload is not None and not request.upload.is_taken):
             self.close()
         return self._read(request.name, answer, content)
 
@@ -292,8 +295,8 @@ class Transport:
         """Say how the connection ended before the answer."""
         late_after = seconds if isinstance(error, socket.timeout) else None
         lost = lost_connection(self.endpoint.url, error, Cause(request=request.name), late_after)
-        if isinstance(request.body, FileForm) and not request.body.is_taken:
-            sent = f"{request.body.taken} of {request.body.length} bytes were sent, and PVE keeps none of them"
+        if request.upload is not None and not request.upload.is_taken:
+            sent = f"{request.upload.taken} of {request.upload.length} bytes were sent, and PVE keeps none of them"
             return Unreachable(f"{lost}; {sent}", lost.cause)
         return lost
 
