@@ -54,7 +54,7 @@ class Interface:
 
 
 def interfaces_path(kind: str) -> tuple[str, ...]:
-    """Where below a guest's path its interfaces are told."""
+    """Where below a guest's path its interfaces are listed."""
     return ("interfaces",) if kind == LXC else ("agent", "network-get-interfaces")
 
 
@@ -162,7 +162,7 @@ def macs_of(kind: str, config: t.Mapping[str, t.Any]) -> frozenset[str]:
 def own_interfaces(interfaces: t.Iterable[Interface], macs: t.Collection[str]) -> tuple[Interface, ...]:
     """Leave out what only the guest knows, as a bridge of containers inside it.
 
-    They are all taken when the guest has no network device but those that it was passed, or when no MAC is told.
+    They are all taken when the guest has no network device but those that it was passed, or when no MAC is known.
     """
     given = tuple(interfaces)
     if not macs or not any(interface.mac for interface in given):

@@ -122,7 +122,7 @@ def want_stopped(handle: GuestHandle) -> bool:
 
 
 def takes_commands(ha_state: str) -> bool:
-    """Whether a resource in this state heeds what it is told, or is on its way to a stop already."""
+    """Whether a resource in this state heeds commands, or is on its way to a stop already."""
     return ha_state in (STARTED, "request_stop", "stopped", "error")
 
 

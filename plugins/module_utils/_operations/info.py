@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from .._pve.client import PveClient, offline_in
 from .._pve.errors import AnswerLost, PermissionDenied, PveError, Refused, TransportError
-from .._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, parse_guests
+from .._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, parse_guests, unless_absent
 from .addresses import Interface, addresses_of, macs_of, own_interfaces
 from .facts import (
     HIBERNATED,
@@ -177,12 +177,9 @@ def _selected(client: PveClient, selector: Selector) -> tuple[GuestHandle, Guest
         if guest is None:
             return None
         handle = GuestHandle(client, guest)
-        try:
-            status = read_status(handle)
-        except PveError as error:
-            if is_absent(error):
-                return None
-            raise
+        status = unless_absent(lambda: read_status(handle))  # noqa: B023 - called at once
+        if status is None:
+            return None
         if selector.name in (None, status.name):
             return handle, guest_result(handle.guest, status)
         if selector.vmid is not None:

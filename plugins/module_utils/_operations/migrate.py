@@ -25,7 +25,7 @@ _CLOUD_INIT = "cloudinit"
 
 @dataclass(frozen=True)
 class MigrationRequest:
-    """Which node the guest shall be on; the disks of a running guest are copied only where that is asked for."""
+    """Which node the guest is to be on; the disks of a running guest are copied only where that is asked for."""
 
     target: str
     with_local_disks: bool = False
@@ -140,7 +140,7 @@ def _reasons(request: MigrationRequest, status: Status, conditions: Conditions, 
 
 
 def _await_settled(handle: GuestHandle) -> None:
-    """Wait while HA starts or moves the guest: what it is told meanwhile is lost; raises TimedOut at the deadline."""
+    """Wait while HA starts or moves the guest: commands meanwhile are lost; raises TimedOut at the deadline."""
     deadline = handle.client.deadline
     tries = deadline.tries(deadline.remaining)
     while not takes_commands(read_status(handle).ha_state):

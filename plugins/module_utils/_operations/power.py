@@ -63,7 +63,7 @@ _CONTAINER_STATES = ("started", "stopped", "restarted")
 
 @dataclass(frozen=True)
 class PowerRequest:
-    """Which state a guest shall be in, and by which means."""
+    """Which state a guest is to be in, and by which means."""
 
     selector: Selector
     state: str
@@ -292,7 +292,7 @@ def is_through_ha(status: Status) -> bool:
 def await_ha_stop(handle: GuestHandle, wanted: tuple[str, ...], asked_ha: Cause) -> Status:
     """Wait until HA has stopped the guest for good; raises as await_condition does.
 
-    HA loses a command that comes while it starts or moves the guest, and would start one that it has not been told to
+    HA loses a command that comes while it starts or moves the guest, and would start one that nobody has asked it to
     let lie.
     """
     deadline = handle.client.deadline

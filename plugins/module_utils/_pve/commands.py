@@ -25,7 +25,7 @@ from .errors import (
 from .guests import GuestHandle, is_absent
 from .tasks import Task, Upid, find_own_task, parse_upid, wait_for_task
 from .turns import Places
-from .vm_config import DRIVE_KEY
+from .vm_config import VOLUME_KEY
 
 # A request that pveproxy gave up after 30 s (596), or the caller before, still waits for a worker of pvedaemon.
 LATE_SECONDS = 35.0
@@ -71,7 +71,7 @@ class Command:
 
 
 def _is_volume(key: str, value: t.Any) -> bool:
-    return bool(DRIVE_KEY.fullmatch(key)) and ":" in str(value).partition(",")[0]
+    return bool(VOLUME_KEY.fullmatch(key)) and ":" in str(value).partition(",")[0]
 
 
 def run_command(client: PveClient, command: Command, handle: GuestHandle | None = None) -> Task | None:

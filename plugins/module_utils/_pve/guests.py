@@ -221,6 +221,19 @@ def _only_one(selector: Selector, guests: t.Sequence[Guest]) -> Guest | None:
     return guests[0] if guests else None
 
 
+_Found = t.TypeVar("_Found")
+
+
+def unless_absent(look: t.Callable[[], _Found]) -> _Found | None:
+    """What a look at a guest finds; None when the guest is not, or no longer, on the node that was asked."""
+    try:
+        return look()
+    except PveError as error:
+        if is_absent(error):
+            return None
+        raise
+
+
 def is_absent(error: PveError) -> bool:
     """The guest is not, or no longer, on the node that was asked."""
     return error.pve_reason is ErrorReason.GUEST_ABSENT

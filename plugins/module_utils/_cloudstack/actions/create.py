@@ -17,7 +17,7 @@ from ..._operations.ha import Place, find_place, plan_ha
 from ..._operations.plan import Plan
 from ..._operations.power import PowerRequest
 from ..._operations.selection import check_dns_name, check_vmid
-from ..._operations.vm.cleanup import take_down
+from ..._operations.vm.cleanup import remove_deployment
 from ..._operations.vm.deployment import Deployment, deploy
 from ..._operations.vm.vm_request import VmRequest
 from ..._pve.errors import AlreadyExists, InvalidRequest, PveError, Refused, TimedOut
@@ -61,7 +61,7 @@ def create(run: Run) -> dict[str, t.Any]:
         run.begin_cleanup()
         # Until it is known: whatever ends this must not be taken for a good end.
         run.context.left_behind = f"guest {run.vmid} on node {run.node} may be left"
-        run.context.left_behind = take_down(run.client, deployment, error)
+        run.context.left_behind = remove_deployment(run.client, deployment, error)
         explained = _explained(run, deployment, error)
         if explained is None:
             raise

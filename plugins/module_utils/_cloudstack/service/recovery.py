@@ -19,7 +19,7 @@ import typing as t
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from ..._operations.vm.cleanup import take_down
+from ..._operations.vm.cleanup import remove_deployment
 from ..._operations.vm.deployment import Deployment
 from ..._pve.client import PveClient
 from ..._pve.connection import ConnectionOptions
@@ -216,7 +216,7 @@ class Recovery:
                 requested=True,
                 template=Guest(int(template[0]), str(template[1]), QEMU) if template else None,
             )
-            return take_down(client, deployment, None, age=entry.age)
+            return remove_deployment(client, deployment, None, age=entry.age)
         finally:
             self._resources.sessions.give_back(transport)
 

@@ -288,7 +288,7 @@ def _check_source(guest: Guest, source: t.Mapping[str, str], clone: CloneOptions
 
 
 def _full(clone: CloneOptions) -> bool | None:
-    """PVE makes linked clones of templates unless told otherwise, and refuses a storage for these."""
+    """PVE makes linked clones of templates unless it is asked for full ones, and refuses a storage for these."""
     if clone.full is None and (clone.storage or clone.format):
         return True
     return clone.full

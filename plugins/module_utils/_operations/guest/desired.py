@@ -19,7 +19,7 @@ MASK = "********"
 
 @dataclass(frozen=True)
 class DesiredSetting:
-    """One key as it shall be: a whole text, or some of its parts while the others stay as they are."""
+    """One key as desired: a whole text, or some of its parts while the others stay as they are."""
 
     key: str
     text: str | None = None
@@ -33,7 +33,7 @@ class DesiredSetting:
         return self if self.value_type else replace(self, value_type=value_type_of(self.key))
 
     def target(self, current: str | None) -> str | None:
-        """The value to send, given the current one; None when the key shall not be set."""
+        """The value to send, given the current one; None when the key is to be unset."""
         if self.parts is None:
             return self.text
         if self.value_type is None or self.value_type.write is None:
@@ -55,7 +55,7 @@ class DesiredSetting:
 
 @dataclass(frozen=True)
 class DesiredDevice:
-    """A device in a slot as it shall be; what it does not say stays as it is."""
+    """A device in a slot as desired; what it does not say stays as it is."""
 
     slot: str
     present: bool

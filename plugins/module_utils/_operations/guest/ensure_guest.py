@@ -12,7 +12,7 @@ from dataclasses import replace
 from ..._pve.client import PveClient
 from ..._pve.deadline import Tries
 from ..._pve.errors import Ambiguous, ErrorReason, NotFound, PveError, Refused
-from ..._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, read_guests
+from ..._pve.guests import Guest, GuestHandle, Selector, find_guest, read_guests, unless_absent
 from ..._pve.vm_config import VOLUME_KEY
 from ..plan import Applier, Change, Outcome, Plan, outcome
 from ..power import PowerRequest, bring_into_state
@@ -116,12 +116,7 @@ def _find_by_name(client: PveClient, request: GuestRequest, cluster: Cluster) ->
 
 def _read_unless_gone(client: PveClient, guest: Guest) -> tuple[GuestHandle, GuestState] | None:
     handle = GuestHandle(client, guest)
-    try:
-        return handle, read_state(handle)
-    except PveError as error:
-        if is_absent(error):
-            return None
-        raise
+    return unless_absent(lambda: (handle, read_state(handle)))
 
 
 def _name(state: GuestState) -> str:

@@ -52,7 +52,7 @@ class CloneOptions:
 
 @dataclass(frozen=True)
 class GuestRequest:
-    """A guest as it shall be; what is not said stays as it is. The methods say what only its kind has."""
+    """A guest as desired; what it does not say stays as it is. The methods say what only its kind has."""
 
     kind: t.ClassVar[GuestKind]
 

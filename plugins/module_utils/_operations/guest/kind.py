@@ -28,7 +28,7 @@ class GuestKind:
     volumes_option: str
     # How a volume is moved: the endpoint, its parameter for the slot, and the task.
     move: tuple[str, str, str]
-    # The key by which a guest that this run has made is told from one of somebody else, and a new value of it.
+    # The key that tells a guest of this run from one of somebody else, and a new value of it.
     mark: tuple[str, t.Callable[[], str]] | None = None
     # The keys that make a guest this one and no other, should its number be given to another meanwhile.
     identity: tuple[str, ...] = ()

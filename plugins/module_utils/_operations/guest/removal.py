@@ -10,7 +10,7 @@ import typing as t
 
 from ..._pve.commands import Command
 from ..._pve.errors import ErrorReason, InvalidRequest, PveError
-from ..._pve.guests import GuestHandle, is_absent
+from ..._pve.guests import GuestHandle, unless_absent
 from ..plan import Applier, Change, Plan, PlanStep
 from ..power import PowerRequest, bring_into_state
 from .guest_request import GuestRequest
@@ -73,10 +73,5 @@ def plan_removal(request: GuestRequest, state: GuestState, handle: GuestHandle |
 
 def _is_gone(handle: GuestHandle, kind: GuestKind, before: t.Mapping[str, str]) -> bool:
     """Whether the guest is not there any more; another one with its number is none of our business."""
-    try:
-        config = handle.read("config")
-    except PveError as error:
-        if is_absent(error):
-            return True
-        raise
-    return any(str(config.get(key, "")) != before.get(key, "") for key in kind.identity)
+    config = unless_absent(lambda: handle.read("config"))
+    return config is None or any(str(config.get(key, "")) != before.get(key, "") for key in kind.identity)

@@ -35,7 +35,7 @@ class Setting:
     key: str = ""
     bounds: tuple[float] | tuple[float, float] | None = None
     write: Write = _text
-    # The part of the property string that the option is, when the others shall stay.
+    # The part of the property string that the option is, when the others are to stay.
     part: str = ""
 
     def desired(self, value: t.Any) -> DesiredSetting:

@@ -23,7 +23,7 @@ _TAG_STYLE = PropertyFormat()
 
 @dataclass(frozen=True)
 class DesiredTags:
-    """The tags that a guest shall have, alone or among others."""
+    """The tags that a guest is to have, alone or among others."""
 
     tags: tuple[str, ...] = ()
     only: bool = True

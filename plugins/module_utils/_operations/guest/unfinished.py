@@ -9,8 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ..._pve.client import PveClient
-from ..._pve.errors import PveError
-from ..._pve.guests import CREATION_LOCKS, NAME_KEYS, Guest, GuestHandle, is_absent, read_guests
+from ..._pve.guests import CREATION_LOCKS, NAME_KEYS, Guest, GuestHandle, read_guests, unless_absent
 from ..._pve.tasks import parse_upid
 from .kind import GuestKind
 
@@ -51,12 +50,8 @@ def find_rival(
 
 
 def _name_of(client: PveClient, guest: Guest) -> str:
-    try:
-        return str(GuestHandle(client, guest).read("config").get(NAME_KEYS[guest.kind]) or "")
-    except PveError as error:
-        if is_absent(error):
-            return ""
-        raise
+    config = unless_absent(lambda: GuestHandle(client, guest).read("config"))
+    return str((config or {}).get(NAME_KEYS[guest.kind]) or "")
 
 
 def _may_be_unnamed(kind: GuestKind, guest: Guest) -> bool:
@@ -64,12 +59,8 @@ def _may_be_unnamed(kind: GuestKind, guest: Guest) -> bool:
 
 
 def _has_name(client: PveClient, guest: Guest) -> bool:
-    try:
-        return NAME_KEYS[guest.kind] in client.read("nodes", guest.node, guest.kind, guest.vmid, "config")
-    except PveError as error:
-        if is_absent(error):
-            return True
-        raise
+    config = unless_absent(lambda: client.read("nodes", guest.node, guest.kind, guest.vmid, "config"))
+    return config is None or NAME_KEYS[guest.kind] in config
 
 
 def _makes_guests(client: PveClient, kind: GuestKind, node: str) -> bool:

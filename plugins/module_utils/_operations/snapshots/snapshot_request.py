@@ -42,7 +42,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class SnapshotRequest:
-    """Which snapshots a guest shall have, or which one it shall go back to; None leaves alone."""
+    """Which snapshots a guest is to have, or which one it goes back to; None leaves alone."""
 
     selector: Selector
     state: str = "present"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Taking a deployment back that came to a bad end."""
+"""Removing what a failed deployment has made."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from ..._pve.guests import (
     Guest,
     GuestHandle,
     Selector,
-    is_absent,
     is_stub,
     stub_sentence,
+    unless_absent,
 )
 from ..._pve.numbers import in_full
 from ..._pve.tasks import Upid, parse_upid, stop_task
-from ..guest.removal import plan_removal
+from ..guest.removal import remove_guest
 from ..guest.state import GuestState, read_state
 from ..plan import Applier
-from ..power import PowerRequest, bring_into_state
 from .deployment import Deployment
 from .kind import VM
 from .vm_request import VmRequest
@@ -36,19 +35,21 @@ from .vm_request import VmRequest
 MOST_TASKS = 500
 
 
-def take_down(client: PveClient, deployment: Deployment, error: BaseException | None, age: float | None = None) -> str:
+def remove_deployment(
+    client: PveClient, deployment: Deployment, error: BaseException | None, age: float | None = None
+) -> str:
     """Remove what a deployment has made, within the client's deadline; says what could not be removed.
 
     Only the guest whose notes have the deployment's own text is removed: no other that has the number by now. error is
     what the deployment ended with, when that is known. age is how many seconds ago it began, for one that somebody else
-    may have begun to take down.
+    may have begun to remove.
     """
     if not deployment.requested or (isinstance(error, PveError) and error.pve_reason is ErrorReason.EXISTS):
         return ""
     if age is None and client.changes_sent == deployment.changes_before:
         return ""
     try:
-        return _TakeDown(client, deployment, age).run(is_sure=_is_refusal(error))
+        return _Removal(client, deployment, age).run(is_sure=_is_refusal(error))
     except PveError as problem:
         return f"guest {deployment.vmid} on node {deployment.node} could not be removed: {problem}"
 
@@ -58,8 +59,8 @@ def _is_refusal(error: BaseException | None) -> bool:
     return isinstance(error, PveError) and not isinstance(error, (TransportError, TimedOut))
 
 
-class _TakeDown:
-    """One deployment on its way back."""
+class _Removal:
+    """The removal of one deployment."""
 
     def __init__(self, client: PveClient, deployment: Deployment, age: float | None) -> None:
         self.client = client
@@ -126,15 +127,8 @@ class _TakeDown:
 def remove_remnant(applier: Applier, handle: GuestHandle, state: GuestState) -> None:
     """Stop and destroy a guest that never came to be an instance, with its volumes; one that vanishes is gone."""
     selector = Selector(handle.guest.vmid, kind=QEMU)
-    try:
-        if state.running and state.status is not None:
-            stop = PowerRequest(selector, "stopped", stop_method="stop")
-            bring_into_state(applier, handle, state.status, stop)
-        request = VmRequest(selector, state="absent", purge=True, destroy_unreferenced_disks=True)
-        applier.apply(plan_removal(request, state, handle), handle)
-    except PveError as error:
-        if not is_absent(error):
-            raise
+    request = VmRequest(selector, state="absent", force=True, purge=True, destroy_unreferenced_disks=True)
+    unless_absent(lambda: remove_guest(applier, handle, request, state))
 
 
 def settled_config(handle: GuestHandle) -> dict[str, t.Any] | None:
@@ -162,12 +156,8 @@ def settled_config(handle: GuestHandle) -> dict[str, t.Any] | None:
 
 
 def _read(handle: GuestHandle) -> dict[str, t.Any] | None:
-    try:
-        return dict(handle.read("config"))
-    except PveError as error:
-        if is_absent(error):
-            return None
-        raise
+    config: dict[str, t.Any] | None = unless_absent(lambda: handle.read("config"))
+    return config
 
 
 def _is_locked(handle: GuestHandle) -> bool:

@@ -54,7 +54,7 @@ _LAST_NIC = MAX_NICS - 1
 
 @dataclass(frozen=True)
 class DesiredCloudInit:
-    """cloud-init as it shall be; the password is written and never compared, since PVE does not tell it."""
+    """cloud-init as desired; the password is written and never compared, since PVE does not return it."""
 
     storage: str | None = None
     slot: str | None = None

@@ -76,7 +76,7 @@ class DesiredStateDisk:
 
 
 class DesiredHostDevice(DesiredDevice):
-    """A device of the node that is passed through, as it shall be."""
+    """A device of the node that is passed through, as desired."""
 
     def setting(self, current: str | None) -> DesiredSetting:
         """The setting of the device, given the one that is there; raises InvalidRequest."""

@@ -48,7 +48,7 @@ ONLY_ON = {row.option: row.buses for row in DRIVE_OPTIONS if row.buses != tuple(
 
 @dataclass(frozen=True)
 class DesiredDisk:
-    """A disk or a CD-ROM drive as it shall be; what it does not say stays as it is."""
+    """A disk or a CD-ROM drive as desired; what it does not say stays as it is."""
 
     slot: str
     state: str = "present"

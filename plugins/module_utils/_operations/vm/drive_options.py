@@ -20,7 +20,7 @@ from ..._pve.vm_config import DISK_BUSES, LENGTHS, LIMITS
 from ..guest.desired import check_range, flag
 
 Spec = t.Mapping[str, t.Any]
-# Writes a value, or None when the part shall not be there; raises ValueError with the reason.
+# Writes a value, or None when the part is to be left out; raises ValueError with the reason.
 Write = t.Callable[[t.Any], "str | None"]
 
 _BOOLEAN: Spec = {"type": "bool"}

@@ -32,7 +32,7 @@ def with_image_sizes(
 ) -> tuple[DesiredDisk, ...]:
     """The disks with the sizes of their images; a request for each one that is to be imported and has a size.
 
-    Raises InvalidRequest when an image is larger than the disk shall be.
+    Raises InvalidRequest when an image is larger than the desired disk.
     """
     return tuple(_with_image_size(client, disk, node) if _is_imported(disk, values) else disk for disk in disks)
 

@@ -37,7 +37,7 @@ _NUMBERS = (("vlan", "tag", MAX_VLAN), ("mtu", "mtu", 65520), ("queues", "queues
 
 
 class DesiredNetwork(DesiredDevice):
-    """A network device as it shall be; what it does not say stays as it is, the address above all."""
+    """A network device as desired; what it does not say stays as it is, the address above all."""
 
     @property
     def bridge(self) -> str | None:

@@ -41,7 +41,7 @@ from .settings import SETTINGS, serial_settings
 
 @dataclass(frozen=True)
 class VmRequest(GuestRequest):
-    """A virtual machine as it shall be; what is not said stays as it is."""
+    """A virtual machine as desired; what it does not say stays as it is."""
 
     kind = VM
 
@@ -83,7 +83,7 @@ class VmRequest(GuestRequest):
         return self
 
     def looked_up(self, client: PveClient, node: str, values: t.Mapping[str, str]) -> VmRequest:
-        """The request with the sizes of images; raises InvalidRequest when one is larger than its disk shall be."""
+        """The request with the sizes of images; raises InvalidRequest when one is larger than its disk."""
         return replace(self, disks=with_image_sizes(client, self.disks, node, values))
 
     def not_read(self, handle: GuestHandle, state: GuestState, changes: t.Sequence[Change]) -> tuple[Pending, ...]:
