@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guest of an instance, read, checked to be the instance's, and marked as such where it was not yet."""
+"""The guest of an instance: found, checked to be the instance's, read, and marked if it has no mark yet."""
 
 from __future__ import annotations
 
 import typing as t
 
-from .._operations.facts import read_status
+from .._operations.facts import Status, read_status
 from .._operations.guest.state import GuestState, config_reader, read_state
 from .._pve.errors import NotFound, PveError, Refused
 from .._pve.guests import DESTROYED, QEMU, UNSETTLED_LOCKS, Guest, GuestHandle, Selector, is_absent, is_stub
@@ -18,73 +18,107 @@ from .run import Run
 
 if t.TYPE_CHECKING:
     from .._operations.plan import Applier
-    from .._operations.power import PowerRequest
+    from .._operations.vm.vm_request import VmRequest
 
 _IS_BEING_DESTROYED = f"is locked ({DESTROYED})"
-Own = t.Tuple[GuestHandle, GuestState]  # noqa: UP006 - Python 3.9 evaluates it
 
 
-def own_guest(run: Run, applier: Applier, adopt: bool = True) -> Own:
-    """Find the instance's guest and read it; two requests. Without adopt, nothing is written.
+class OwnGuest:
+    """The guest of the run's instance, as it was read last."""
+
+    def __init__(self, run: Run, applier: Applier, handle: GuestHandle, state: GuestState) -> None:
+        self.run = run
+        self.applier = applier
+        self.handle = handle
+        self.state = state
+
+    @property
+    def label(self) -> str:
+        return self.handle.guest.label
+
+    @property
+    def status(self) -> Status:
+        if self.state.status is None:
+            raise TypeError("the status of the guest has not been read")
+        return self.state.status
+
+    @property
+    def condition(self) -> str:
+        """Running, paused, hibernated or stopped."""
+        return self.status.condition
+
+    def converge(self, request: VmRequest) -> GuestState:
+        """Change the guest until it is what the request says, and return what was read then; raises a PveError."""
+        from .._operations.guest.ensure_guest import converge
+
+        self.state = converge(self.applier, request, self.handle, self.state)
+        return self.state
+
+    def power(self, desired: str, **options: t.Any) -> None:
+        """Bring the guest into a power state, with the options of PowerRequest; raises a PveError."""
+        from .._operations.power import PowerRequest, bring_into_state
+
+        request = PowerRequest(Selector(self.handle.guest.vmid), desired, **options)
+        bring_into_state(self.applier, self.handle, self.status, request)
+
+    def mark(self, mark: Mark) -> None:
+        """Mark the guest, which has this mark so far, as the instance's, and read it again."""
+        # Most guests are marked: these imports would take longer than reading the guest.
+        from .._operations.guest.change_plan import plan_changes
+        from .._operations.guest.desired import DesiredSetting
+        from .._operations.guest.tags import DesiredTags
+        from .._operations.vm.vm_request import VmRequest
+
+        run, handle, state = self.run, self.handle, self.state
+        notes = adopted_notes(state.values.get("description", ""), mark, run.instance, run.details.text("cloud") or "")
+        request = VmRequest(
+            Selector(handle.guest.vmid),
+            settings=(DesiredSetting("description", notes),),
+            tags=DesiredTags((run.details.required("tag"),), only=False),
+        )
+        self.applier.apply(plan_changes(request, state, config_reader(handle)), handle)
+        self.state = read_state(handle, status=state.status)
+
+
+def own_guest(run: Run, adopt: bool = True) -> OwnGuest:
+    """Find the instance's guest and read it, with two requests. Without adopt, nothing is written.
 
     Raises NotFound when it is gone, PermissionDenied when the guest with its number is not the instance's, Refused when
-    its deployment was broken off.
+    its deployment was interrupted.
     """
-    own = read_own(run, applier, locate(run), adopt)
+    own = _read_own(run, locate(run), adopt)
     if own is None:
         raise NotFound(f"{run.instance.name} is gone: there is no guest {run.vmid} in the cluster")
     return own
 
 
-def find_own_guest(run: Run, applier: Applier, adopt: bool = True) -> Own | None:
+def find_own_guest(run: Run, adopt: bool = True) -> OwnGuest | None:
     """Do the same for an action that has nothing to do when the guest is gone: None when the whole cluster says so.
 
-    What a deployment has left that was broken off is found as well. A guest whose number CloudStack does not know, as
-    after a prepare that failed, is found by its mark.
+    It also finds what an interrupted deployment has left. A guest whose number CloudStack does not know, as after a
+    failed prepare, is found by its mark.
     """
-    return read_own(run, applier, find(run), adopt, unfinished=True)
+    return _read_own(run, find(run), adopt, unfinished=True)
 
 
-def read_own(
-    run: Run, applier: Applier, found: Found | None, adopt: bool = True, unfinished: bool = False
-) -> Own | None:
-    """Read the guest and make sure that it is the instance's; one that was there before the bridge is marked."""
+def _read_own(run: Run, found: Found | None, adopt: bool, unfinished: bool = False) -> OwnGuest | None:
     found = found if found is None or found[1].lock not in UNSETTLED_LOCKS else _settled(found[0])
     if found is None:
         return None
     handle, status = found
-    state = read_state(handle, status=status)
-    current = state.status or status
-    verdict, mark = check_owner(run, handle, current, state.values)
+    own = OwnGuest(run, run.applier(), handle, read_state(handle, status=status))
+    verdict, mark = check_owner(run, handle, own.state.status or status, own.state.values)
     if verdict is Verdict.UNFINISHED and not unfinished:
         raise Refused(
-            f"{handle.guest.label} on node {handle.guest.node} is what a deployment of {run.instance.name} has left "
-            f"that was broken off: delete the instance, and deploy it again"
+            f"{own.label} on node {handle.guest.node} is what an interrupted deployment of {run.instance.name} has "
+            f"left: delete the instance, and deploy it again"
         )
     cloud = run.details.text("cloud")
-    # One that was made before the cloud got its name gets that now.
+    # The mark may be older than the name of the cloud.
     lacks_cloud = verdict is Verdict.OURS and mark.genuine and bool(cloud) and mark.cloud != cloud
-    if not adopt or (verdict is not Verdict.ADOPTABLE and not lacks_cloud):
-        return handle, state
-    return mark_guest(run, applier, handle, state, mark)
-
-
-def mark_guest(run: Run, applier: Applier, handle: GuestHandle, state: GuestState, mark: Mark) -> Own:
-    """Mark a guest that was there before the bridge as the instance's, and read it again; mark is what it has."""
-    # Most guests are marked: to import what marks one would take longer than to read them.
-    from .._operations.guest.change_plan import plan_changes
-    from .._operations.guest.desired import DesiredSetting
-    from .._operations.guest.tags import DesiredTags
-    from .._operations.vm.vm_request import VmRequest
-
-    notes = adopted_notes(state.values.get("description", ""), mark, run.instance, run.details.text("cloud") or "")
-    request = VmRequest(
-        Selector(handle.guest.vmid),
-        settings=(DesiredSetting("description", notes),),
-        tags=DesiredTags((run.details.required("tag"),), only=False),
-    )
-    applier.apply(plan_changes(request, state, config_reader(handle)), handle)
-    return handle, read_state(handle, status=state.status)
+    if adopt and (verdict is Verdict.ADOPTABLE or lacks_cloud):
+        own.mark(mark)
+    return own
 
 
 def _settled(handle: GuestHandle) -> Found | None:
@@ -120,17 +154,3 @@ def is_gone(run: Run, error: PveError) -> bool:
                 return False
         return True
     return (isinstance(error, NotFound) or is_absent(error)) and find(run) is None
-
-
-def condition_of(state: GuestState) -> str:
-    """What the guest is: running, paused, hibernated or stopped."""
-    return state.status.condition if state.status else ""
-
-
-def power(applier: Applier, handle: GuestHandle, state: GuestState, request: PowerRequest) -> None:
-    """Bring a guest that has been read into a power state; raises a PveError."""
-    from .._operations.power import bring_into_state
-
-    if state.status is None:
-        raise TypeError("the status of the guest has not been read")
-    bring_into_state(applier, handle, state.status, request)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .._pve.deadline import Deadline
-from .._pve.errors import PveError
+from .._pve.errors import PveError, TimedOut, TransportError
 from .answer import shorten
 from .bridge_client import BridgeClient
 from .call_context import CallContext
@@ -22,6 +22,7 @@ if t.TYPE_CHECKING:
     from .._operations.plan import Applier, Change
     from .._operations.vm.deployment import Deployment
 
+Result = t.TypeVar("Result")
 DEBUG_VARIABLE = "CLOUDBRIDGE_DEBUG"
 LEAST_WORK = 0.1
 # The most characters of a value in the differences of a dry run.
@@ -98,6 +99,17 @@ class Run(CallRequest):
         self.deadline = self._deadline(self.context.cleanup_seconds(self.time.for_cleanup()))
         if self._client is not None:
             self._client.deadline = self.deadline
+
+    def call_off(self, error: BaseException, what: str, abandon: t.Callable[[], Result]) -> Result:
+        """Abandon what this error has ended the wait for; any other error, and one of abandon, is raised."""
+        if self.dry_run or (isinstance(error, PveError) and not isinstance(error, (TimedOut, TransportError))):
+            raise error
+        self.begin_cleanup()
+        try:
+            return abandon()
+        except PveError as problem:
+            self.context.left_behind = f"the {what} may still come into being: {problem}"
+            raise error from None
 
     def on_create(self, deployment: Deployment) -> None:
         """PVE is asked for a guest next, which has to be removed if the run fails."""

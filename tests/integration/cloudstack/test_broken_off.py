@@ -63,7 +63,7 @@ class TestKilledInMidClone:
     def test_it_is_off_and_not_started(self, finished, calls):
         assert calls("status", payload("status", finished))["power_state"] == "poweroff"
         answer = calls("start", payload("start", finished))
-        assert "is what a deployment of i-2-45-VM has left that was broken off: delete the instance" in answer.error
+        assert "is what an interrupted deployment of i-2-45-VM has left: delete the instance" in answer.error
         assert finished.status(105) == "stopped"
 
     @pytest.mark.parametrize("ownership", ["adopt", "require"])

@@ -19,11 +19,10 @@ from ..._operations.backup import (
     backup_request,
 )
 from ..._operations.own_tasks import Moment
-from ..._pve.errors import InvalidRequest, PveError, TimedOut, TransportError
-from ..._pve.guests import GuestHandle
+from ..._pve.errors import InvalidRequest, TimedOut
 from ..answer import table
 from ..details import STORAGE, Detail
-from ..owned import own_guest
+from ..owned import OwnGuest, own_guest
 from ..parameters import lines, parameter
 from ..policy import check_backup
 from ..run import Run
@@ -39,16 +38,20 @@ MEBIBYTE = 1024 * 1024
 def backup(run: Run) -> dict[str, t.Any]:
     """Back the instance up. When that takes too long it is called off, and nothing is left of it."""
     request = _request(run)
-    applier = run.applier()
-    handle, state = own_guest(run, applier)
-    if state.status is None:
-        raise TypeError("the status of the guest has not been read")
-    _check_number(run, handle, request.storage)
-    before = Moment.now(applier.client)
+    guest = own_guest(run)
+    _check_number(guest, request.storage)
+    before = Moment.now(run.client)
     try:
-        archive = back_up_guest(applier, handle, state.status, request)
-    except BaseException as error:  # noqa: BLE001 - whatever ends the wait
-        archive = _call_off(run, handle, request.storage, before, error)
+        archive = back_up_guest(guest.applier, guest.handle, guest.status, request)
+    except BaseException as error:
+        archive = run.call_off(error, "backup", lambda: abandon_backup(guest.handle, request.storage, before))
+        if archive is None and isinstance(error, TimedOut):
+            raise TimedOut(
+                f"the wait of {run.time.wait:g} s was too short for a backup of {guest.label}: "
+                f"it was stopped, and PVE removes what there was of it"
+            ) from None
+        if archive is None:
+            raise
     return _answer(archive)
 
 
@@ -68,36 +71,14 @@ def _request(run: Run) -> BackupRequest:
     )
 
 
-def _check_number(run: Run, handle: GuestHandle, storage: str) -> None:
-    most = run.details.number("max_backups")
+def _check_number(own: OwnGuest, storage: str) -> None:
+    guest, most = own.handle.guest, own.run.details.number("max_backups")
     if most is None:
         return
-    path = ("nodes", handle.guest.node, "storage", storage, "content")
-    held = len(run.client.read(*path, content="backup", vmid=handle.guest.vmid))
+    path = ("nodes", guest.node, "storage", storage, "content")
+    held = len(own.run.client.read(*path, content="backup", vmid=guest.vmid))
     if held >= most:
-        raise InvalidRequest(
-            f"{handle.guest.label} has {held} backups on storage {storage}, and the site policy allows {most}"
-        )
-
-
-def _call_off(run: Run, handle: GuestHandle, storage: str, before: Moment, error: BaseException) -> Archive | None:
-    """Stop a backup that nobody waits for any longer; returns it when it came to its end all the same."""
-    if run.dry_run or (isinstance(error, PveError) and not isinstance(error, (TimedOut, TransportError))):
-        raise error
-    run.begin_cleanup()
-    try:
-        archive = abandon_backup(handle, storage, before)
-    except PveError as problem:
-        run.context.left_behind = f"the backup may still come into being: {problem}"
-        raise error from None
-    if archive is not None:
-        return archive
-    if isinstance(error, TimedOut):
-        raise TimedOut(
-            f"the wait of {run.time.wait:g} s was too short for a backup of {handle.guest.label}: "
-            f"it was stopped, and PVE removes what there was of it"
-        ) from None
-    raise error
+        raise InvalidRequest(f"{own.label} has {held} backups on storage {storage}, and the site policy allows {most}")
 
 
 def _answer(archive: Archive | None) -> dict[str, t.Any]:

@@ -15,7 +15,7 @@ from ..._operations.console.opening import node_addresses, open_vnc, plain_vnc
 from ..._operations.console.target import ConsoleTarget
 from ..._pve.errors import InvalidRequest, PermissionDenied
 from ..._pve.guests import GuestHandle
-from ..owned import condition_of, own_guest
+from ..owned import own_guest
 from ..run import Run
 
 if t.TYPE_CHECKING:
@@ -57,9 +57,9 @@ def console_mode(run: Run) -> str:
 
 
 def _own_console(run: Run) -> tuple[ConsoleTarget, Abilities]:
-    handle, state = own_guest(run, run.applier(), adopt=False)
-    target = ConsoleTarget(run.client, handle=handle)
-    return target, machine_abilities(condition_of(state), state.values)
+    guest = own_guest(run, adopt=False)
+    target = ConsoleTarget(run.client, handle=guest.handle)
+    return target, machine_abilities(guest.condition, guest.state.values)
 
 
 def _relayed(run: Run, relay: Relay) -> dict[str, t.Any]:

@@ -11,11 +11,9 @@ import uuid
 
 from ..._operations.facts import STOPPED, split_tags
 from ..._operations.guest.creation import Source, find_source
-from ..._operations.guest.ensure_guest import converge
 from ..._operations.guest.placement import check_clone_target, read_cluster
 from ..._operations.ha import Place, find_place, plan_ha
 from ..._operations.plan import Plan
-from ..._operations.power import PowerRequest
 from ..._operations.selection import check_dns_name, check_vmid
 from ..._operations.vm.cleanup import remove_deployment
 from ..._operations.vm.deployment import Deployment, deploy
@@ -26,7 +24,6 @@ from ..._pve.tasks import parse_upid
 from ..guest_names import check_guest_name
 from ..guests import is_free
 from ..networks import bridges_of, check_networks
-from ..owned import condition_of, power
 from ..run import Run
 from ..tags import check_tags
 from ..translate import ISO, DesiredVm, clone_request, install_request, start_request
@@ -71,12 +68,11 @@ def create(run: Run) -> dict[str, t.Any]:
 
 def _import(run: Run, vmid: int) -> dict[str, t.Any]:
     """Take the guest that the operator has named instead of making one; whatever happens, it is not removed."""
-    applier = run.applier()
-    handle, state = import_own(run, applier, vmid)
-    if condition_of(state) == STOPPED:
-        state = converge(applier, start_request(run.instance, run.details, vmid), handle, state)
-    power(applier, handle, state, PowerRequest(Selector(vmid), "started"))
-    return {"message": f"Instance imported as {vmid} on node {handle.guest.node}"}
+    guest = import_own(run, vmid)
+    if guest.condition == STOPPED:
+        guest.converge(start_request(run.instance, run.details, vmid))
+    guest.power("started")
+    return {"message": f"Instance imported as {vmid} on node {guest.handle.guest.node}"}
 
 
 def _clone(run: Run, desired: DesiredVm, source: Source) -> VmRequest:

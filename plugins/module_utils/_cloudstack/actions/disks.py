@@ -10,20 +10,17 @@ import re
 import typing as t
 
 from ..._operations.guest.change_plan import plan_changes
-from ..._operations.guest.ensure_guest import converge
 from ..._operations.guest.state import GuestState, Origin, config_reader, read_state
 from ..._operations.guest.volumes import parse_drive
-from ..._operations.plan import Applier
 from ..._pve.errors import ErrorReason, InvalidRequest, PveError, Refused
-from ..._pve.guests import GuestHandle
 from ..._pve.vm_config import DISK_BUSES
 from ..details import STORAGE, Detail
-from ..owned import own_guest
+from ..owned import OwnGuest, own_guest
 from ..parameters import parameter
 from ..policy import check_disk_size, storage_of, storage_parameter
 from ..run import Run
 from ..translate import DEFAULT_STORAGE, disk_options, find_boot_disk, request_of
-from .storage import DISK, SIZE, disks_of, when
+from .storage import DISK, SIZE, disks_of, when, write_disks
 
 UNUSED = re.compile(r"unused\d+")
 PLACE = Detail("storage", pattern=STORAGE)
@@ -43,24 +40,23 @@ def attach_disk(run: Run) -> dict[str, t.Any]:
     elif parameter(run, PLACE):
         raise InvalidRequest(f"{PLACE.name} is for new disks: {kept} stays where it is")
     storage = _storage(run)
-    applier = run.applier()
-    handle, state = own_guest(run, applier)
-    if kept is not None and kept not in state.values:
-        there = ", ".join(sorted(filter(UNUSED.fullmatch, state.values))) or "none"
-        raise InvalidRequest(f"{handle.guest.label} has no detached disk {kept}: it has {there}")
-    volume = state.values[kept] if kept else None
+    guest = own_guest(run)
+    if kept is not None and kept not in guest.state.values:
+        there = ", ".join(sorted(filter(UNUSED.fullmatch, guest.state.values))) or "none"
+        raise InvalidRequest(f"{guest.label} has no detached disk {kept}: it has {there}")
+    volume = guest.state.values[kept] if kept else None
     for _try in range(MOST_TRIES):
-        slot = _free_slot(run, handle, state)
-        wanted = {"volume": parse_drive(volume).file} if volume else _new(run, storage, state, size)
-        disk = {**wanted, **disk_options(run.details, slot, state.values.get("scsihw", "lsi"))}
+        slot = _free_slot(guest)
+        desired = {"volume": parse_drive(volume).file} if volume else _new(run, storage, guest.state, size)
+        options = disk_options(run.details, slot, guest.state.values.get("scsihw", "lsi"))
         try:
-            return _attach(run, applier, handle, state, {"slot": slot, "state": "present", **disk})
+            return _attach(guest, {"slot": slot, "state": "present", **desired, **options})
         except PveError as error:
             # Somebody else may have taken the slot.
             if error.pve_reason is not ErrorReason.CONFLICT:
                 raise
-            state = read_state(handle)
-    raise Refused(f"{handle.guest.label} was changed by somebody else each time: try again")
+            guest.state = read_state(guest.handle)
+    raise Refused(f"{guest.label} was changed by somebody else each time: try again")
 
 
 def _storage(run: Run) -> str | None:
@@ -79,32 +75,30 @@ def _new(run: Run, storage: str | None, state: GuestState, size: int | None) -> 
     }
 
 
-def _free_slot(run: Run, handle: GuestHandle, state: GuestState) -> str:
+def _free_slot(guest: OwnGuest) -> str:
     """The first free slot on the bus of the boot disk, since its system has the driver; not IDE, which has four."""
-    disks, most = disks_of(state), run.details.number("max_disks")
+    state, most = guest.state, guest.run.details.number("max_disks")
+    disks = disks_of(state)
     if most is not None and len(disks) >= most:
-        raise InvalidRequest(
-            f"{handle.guest.label} has {len(disks)} disks, and the site policy allows {most} (max_disks)"
-        )
+        raise InvalidRequest(f"{guest.label} has {len(disks)} disks, and the site policy allows {most} (max_disks)")
     bus = re.sub(r"\d+$", "", find_boot_disk(state.values) or "scsi0")
     bus = "sata" if bus == "ide" else bus
     taken = {*state.values, *state.in_effect}
     slot = next((f"{bus}{number}" for number in range(DISK_BUSES[bus]) if f"{bus}{number}" not in taken), None)
     if slot is None:
-        raise InvalidRequest(f"{handle.guest.label} has no free slot for a disk on {bus}")
+        raise InvalidRequest(f"{guest.label} has no free slot for a disk on {bus}")
     return slot
 
 
-def _attach(
-    run: Run, applier: Applier, handle: GuestHandle, state: GuestState, disk: t.Mapping[str, t.Any]
-) -> dict[str, t.Any]:
-    slot = str(disk["slot"])
-    applier.apply(plan_changes(request_of({"vmid": run.vmid, "disks": [disk]}), state, config_reader(handle)), handle)
-    if run.dry_run:
+def _attach(guest: OwnGuest, disk: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    slot, handle = str(disk["slot"]), guest.handle
+    request = request_of({"vmid": guest.run.vmid, "disks": [disk]})
+    guest.applier.apply(plan_changes(request, guest.state, config_reader(handle)), handle)
+    if guest.run.dry_run:
         return {"message": f"{slot} would be attached"}
-    after = read_state(handle, Origin.WRITTEN, state.status)
+    after = read_state(handle, Origin.WRITTEN, guest.state.status)
     if slot not in after.values:
-        raise Refused(f"PVE accepted to attach {slot} to {handle.guest.label}, but it is not there")
+        raise Refused(f"PVE accepted to attach {slot} to {guest.label}, but it is not there")
     return {"message": f"{slot} is attached: {parse_drive(after.values[slot]).file}{when(after, slot)}", "disk": slot}
 
 
@@ -113,16 +107,14 @@ def detach_disk(run: Run) -> dict[str, t.Any]:
     slot, destroy = parameter(run, DISK), parameter(run, DELETE)
     if slot is None:
         raise InvalidRequest(f"the parameter {DISK.name} is missing")
-    applier = run.applier()
-    handle, state = own_guest(run, applier)
-    disks = disks_of(state)
+    guest = own_guest(run)
+    disks = disks_of(guest.state)
     if slot not in disks:
         there = ", ".join(disks) or "none"
-        raise InvalidRequest(f"{handle.guest.label} has no disk {slot}: it has {there}")
-    if slot == find_boot_disk(state.values):
-        raise InvalidRequest(f"{slot} is the disk that {handle.guest.label} boots from, so it is not detached")
-    disk = {"slot": slot, "state": "absent" if destroy else "detached"}
-    after = converge(applier, request_of({"vmid": run.vmid, "disks": [disk]}), handle, state)
+        raise InvalidRequest(f"{guest.label} has no disk {slot}: it has {there}")
+    if slot == find_boot_disk(guest.state.values):
+        raise InvalidRequest(f"{slot} is the disk that {guest.label} boots from, so it is not detached")
+    after = write_disks(guest, {"slot": slot, "state": "absent" if destroy else "detached"})
     if destroy:
         return {"message": f"{slot} is deleted{when(after, slot)}"}
     kept = [key for key in after.values if UNUSED.fullmatch(key) and after.values[key] == disks[slot].file]

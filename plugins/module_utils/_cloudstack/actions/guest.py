@@ -13,12 +13,11 @@ from ..._operations.facts import RUNNING
 from ..._operations.guest.state import GuestState
 from ..._operations.guest.volumes import parse_drive
 from ..._pve.errors import PveError
-from ..._pve.guests import GuestHandle
 from ..._pve.properties import truth
 from ..._pve.sizes import format_size
 from ..._pve.vm_config import AGENT, DRIVE_KEY, NIC, NIC_KEY
 from ..answer import Row, table
-from ..owned import condition_of, own_guest
+from ..owned import OwnGuest, own_guest
 from ..run import Run
 from .disks import UNUSED
 
@@ -27,13 +26,14 @@ MOST_ADDRESSES = 50
 
 def guest_info(run: Run) -> dict[str, t.Any]:
     """Show status, addresses, disks and network cards; the addresses are the guest's own word."""
-    handle, state = own_guest(run, run.applier(), adopt=False)
-    agent, addresses = _ask_agent(handle, state)
+    guest = own_guest(run, adopt=False)
+    handle, state = guest.handle, guest.state
+    agent, addresses = _ask_agent(guest)
     rows = [
-        _row("power state", condition_of(state)),
+        _row("power state", guest.condition),
         _row("node", handle.guest.node),
         _row("vmid", str(handle.guest.vmid)),
-        _row("uptime", f"{state.status.uptime} s" if state.status else "-"),
+        _row("uptime", f"{guest.status.uptime} s"),
         _row("guest agent", agent),
         *(_row("address", address) for address in [*addresses.ipv4, *addresses.ipv6][:MOST_ADDRESSES]),
         *_drives(state),
@@ -49,15 +49,15 @@ def _row(item: str, value: str) -> Row:
     return {"item": item, "value": value}
 
 
-def _ask_agent(handle: GuestHandle, state: GuestState) -> tuple[str, Addresses]:
+def _ask_agent(guest: OwnGuest) -> tuple[str, Addresses]:
     """Whether the agent answers, and the addresses; one request, and none when there is nobody to answer it."""
-    if truth(AGENT.parse(state.values.get("agent", "")).get("enabled", "0")) != "1":
+    if truth(AGENT.parse(guest.state.values.get("agent", "")).get("enabled", "0")) != "1":
         return "not configured", Addresses()
-    if condition_of(state) != RUNNING:
+    if guest.condition != RUNNING:
         return "-", Addresses()
     try:
         # A silent agent is not waited for: it holds one of the node's three workers for 3 s.
-        answer = handle.client.read_once(*handle.path, "agent", "network-get-interfaces")
+        answer = guest.run.client.read_once(*guest.handle.path, "agent", "network-get-interfaces")
     except PveError as error:
         return f"does not answer ({error.cause.pve_message or error})", Addresses()
     try:

@@ -11,12 +11,9 @@ import typing as t
 from ..._operations.guest.state import read_state
 from ..._pve.errors import InvalidRequest, NotFound
 from ..guests import locate
-from ..owned import Own, mark_guest
+from ..owned import OwnGuest
 from ..ownership import Verdict, foreign, judge, read_mark
 from ..run import Run
-
-if t.TYPE_CHECKING:
-    from ..._operations.plan import Applier
 
 DETAIL = "import_map"
 
@@ -32,7 +29,7 @@ def imported_vmid(run: Run) -> int | None:
     return int(text)
 
 
-def import_own(run: Run, applier: Applier, vmid: int) -> Own:
+def import_own(run: Run, vmid: int) -> OwnGuest:
     """Mark the guest as the instance's, unless it is that already; raises a PveError for one that cannot be.
 
     Nothing but its notes and its tags is changed.
@@ -46,15 +43,17 @@ def import_own(run: Run, applier: Applier, vmid: int) -> Own:
     if found is None:
         raise NotFound(f"there is no guest {vmid}, which {DETAIL} names for {run.instance.name}")
     handle, status = found
-    state = read_state(handle, status=status)
-    mark, label = read_mark(state.values), handle.guest.label
+    own = OwnGuest(run, run.applier(), handle, read_state(handle, status=status))
+    state, label = own.state, own.label
+    mark = read_mark(state.values)
     if state.values.get("template") == "1":
         raise InvalidRequest(f"{label} is a template, so it cannot be {run.instance.name}")
     if judge(mark, "", run.instance, "require") is Verdict.OURS:
-        return handle, state
+        return own
     if mark.genuine:
         raise foreign(label, handle.guest.node, mark, run.instance, "require")
-    return mark_guest(run, applier, handle, state, mark)
+    own.mark(mark)
+    return own
 
 
 def import_guest(run: Run) -> dict[str, t.Any]:
@@ -62,5 +61,5 @@ def import_guest(run: Run) -> dict[str, t.Any]:
     vmid = imported_vmid(run)
     if vmid is None:
         raise InvalidRequest(f"{DETAIL} of the site policy names no guest for {run.instance.name}")
-    handle, _state = import_own(run, run.applier(), vmid)
-    return {"message": f"Instance is {handle.guest.label} on node {handle.guest.node}"}
+    guest = import_own(run, vmid)
+    return {"message": f"Instance is {guest.label} on node {guest.handle.guest.node}"}

@@ -9,19 +9,14 @@ from __future__ import annotations
 import typing as t
 
 from ..._operations.facts import RUNNING, STOPPED
-from ..._operations.guest.ensure_guest import converge
 from ..._operations.guest.removal import remove_guest
 from ..._operations.guest.state import read_state
-from ..._operations.power import PowerRequest
 from ..._operations.vm.vm_request import VmRequest
 from ..._pve.errors import PveError, TaskFailed
 from ..._pve.guests import QEMU, Selector
-from ..owned import Own, condition_of, find_own_guest, is_gone, own_guest, power
+from ..owned import OwnGuest, find_own_guest, is_gone, own_guest
 from ..run import Run
 from ..translate import start_request
-
-if t.TYPE_CHECKING:
-    from ..._operations.plan import Applier
 
 # What is left of the time for PVE to kill a guest that did not shut down by itself, and for the answer.
 AFTER_SHUTDOWN_SECONDS = 10
@@ -29,46 +24,37 @@ NOT_THERE = "Instance is not there"
 
 
 def start(run: Run) -> dict[str, t.Any]:
-    """Start the instance, with the networks that it has in CloudStack now; one that runs is left alone."""
-    applier = run.applier()
-    handle, state = own_guest(run, applier)
-    if condition_of(state) == RUNNING:
+    """Start the instance, with the networks that it has in CloudStack now; one that runs stays as it is."""
+    guest = own_guest(run)
+    if guest.condition == RUNNING:
         return {"message": "Instance is running already"}
-    if condition_of(state) == STOPPED:
-        state = converge(applier, start_request(run.instance, run.details, run.vmid), handle, state)
-    power(applier, handle, state, PowerRequest(Selector(run.vmid), "started"))
+    if guest.condition == STOPPED:
+        guest.converge(start_request(run.instance, run.details, run.vmid))
+    guest.power("started")
     return {"message": "Instance started"}
 
 
 def stop(run: Run) -> dict[str, t.Any]:
-    """Stop the instance by the method that the operator chose; one that is gone or stopped is left alone."""
+    """Stop the instance by the operator's method; one that is gone or stopped stays as it is."""
     return _unless_gone(run, _stop)
 
 
-def _stop(run: Run, applier: Applier, own: Own) -> dict[str, t.Any]:
-    handle, state = own
-    request = PowerRequest(
-        Selector(handle.guest.vmid),
-        "stopped",
-        stop_method=run.details.required("stop_method"),
-        shutdown_timeout=shutdown_timeout(run),
-    )
-    power(applier, handle, state, request)
+def _stop(guest: OwnGuest) -> dict[str, t.Any]:
+    method = guest.run.details.required("stop_method")
+    guest.power("stopped", stop_method=method, shutdown_timeout=shutdown_timeout(guest.run))
     return {"message": "Instance stopped"}
 
 
 def reboot(run: Run) -> dict[str, t.Any]:
-    """Reboot the instance; one that is stopped is started, and one that does not react is reset if that is wanted."""
-    applier = run.applier()
-    handle, state = own_guest(run, applier)
-    selector = Selector(run.vmid)
-    request = PowerRequest(selector, "restarted", shutdown_timeout=shutdown_timeout(run))
+    """Reboot the instance; a stopped one is started. One that does not react is reset if reboot_fallback says so."""
+    guest = own_guest(run)
     try:
-        power(applier, handle, state, request)
+        guest.power("restarted", shutdown_timeout=shutdown_timeout(run))
     except TaskFailed:
         if run.details.text("reboot_fallback") != "reset":
             raise
-        power(applier, handle, read_state(handle), PowerRequest(selector, "reset"))
+        guest.state = read_state(guest.handle)
+        guest.power("reset")
         return {"message": "Instance reset: it did not react to the request to reboot"}
     return {"message": "Instance rebooted"}
 
@@ -78,29 +64,25 @@ def delete(run: Run) -> dict[str, t.Any]:
     return _unless_gone(run, _delete, adopt=False)
 
 
-def _delete(_run: Run, applier: Applier, own: Own) -> dict[str, t.Any]:
-    handle, state = own
+def _delete(guest: OwnGuest) -> dict[str, t.Any]:
     request = VmRequest(
-        Selector(handle.guest.vmid, kind=QEMU),
+        Selector(guest.handle.guest.vmid, kind=QEMU),
         state="absent",
         force=True,
         purge=True,
         destroy_unreferenced_disks=True,
     )
-    remove_guest(applier, handle, request, state)
+    remove_guest(guest.applier, guest.handle, request, guest.state)
     return {"message": "Instance deleted"}
 
 
-def _unless_gone(
-    run: Run, act: t.Callable[[Run, Applier, Own], dict[str, t.Any]], adopt: bool = True
-) -> dict[str, t.Any]:
-    """Find the guest and do something to it, for an action that has nothing to do when it is, or comes to be, gone."""
-    applier = run.applier()
+def _unless_gone(run: Run, act: t.Callable[[OwnGuest], dict[str, t.Any]], adopt: bool = True) -> dict[str, t.Any]:
+    """Act on the guest, for an action that succeeds if the guest is gone, or vanishes meanwhile."""
     try:
-        own = find_own_guest(run, applier, adopt)
-        return {"message": NOT_THERE} if own is None else act(run, applier, own)
+        guest = find_own_guest(run, adopt)
+        return {"message": NOT_THERE} if guest is None else act(guest)
     except PveError as error:
-        # Somebody else may be at the same, as CloudStack itself when it tries again.
+        # Somebody else may do the same, as CloudStack itself when it tries again.
         if not is_gone(run, error):
             raise
         return {"message": NOT_THERE}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import typing as t
 from fnmatch import fnmatchcase
 
-from ..._operations.guest.ensure_guest import converge
 from ..._operations.migrate import MigrationRequest, migrate_guest
 from ..._pve.errors import InvalidRequest, TimedOut
 from ..._pve.vm_config import NIC, NIC_KEY
@@ -31,22 +30,19 @@ def migrate(run: Run) -> dict[str, t.Any]:
     if not any(fnmatchcase(target, pattern) for pattern in nodes):
         hint = "" if nodes else ": it names none in allowed_nodes, where those belong that are hosts in CloudStack"
         raise InvalidRequest(f"{TARGET.name}: the site policy does not allow the node {target!r}{hint}")
-    applier = run.applier()
-    handle, state = own_guest(run, applier)
-    if handle.guest.node == target:
+    guest = own_guest(run)
+    if guest.handle.guest.node == target:
         return {"message": f"Instance is on node {target} already"}
-    if state.status is None:
-        raise TypeError("the status of the guest has not been read")
     request = MigrationRequest(target, with_local_disks=bool(run.details.flag("migrate_local_disks")))
     try:
-        migrate_guest(applier, handle, state.status, request)
+        migrate_guest(guest.applier, guest.handle, guest.status, request)
     except TimedOut as error:
         # It is not stopped: nobody can see whether it is about to switch over.
         task = error.cause.upid
         if not task:
             raise
         raise TimedOut(
-            f"the wait of {run.time.wait:g} s was too short to move {handle.guest.label} to {target}: "
+            f"the wait of {run.time.wait:g} s was too short to move {guest.label} to {target}: "
             f"PVE goes on with it, and the guest stays locked until it is on the one node or the other; look at {task}",
             error.cause,
         ) from error
@@ -63,14 +59,14 @@ def sync_networks(run: Run) -> dict[str, t.Any]:
             "stop and start the instance, which sets them as well"
         )
     options = network_options(nics, run.details)
-    applier = run.applier()
-    handle, state = own_guest(run, applier)
-    after = converge(applier, request_of({"vmid": run.vmid, "networks": options}), handle, state)
+    guest = own_guest(run)
+    before = guest.state
+    after = guest.converge(request_of({"vmid": run.vmid, "networks": options}))
     waiting = {item.key for item in after.pending}
     rows = []
-    for key in sorted(filter(NIC_KEY.fullmatch, {*state.values, *after.values})):
+    for key in sorted(filter(NIC_KEY.fullmatch, {*before.values, *after.values})):
         parts = NIC.parse(after.values[key]) if key in after.values else {}
-        same = after.values.get(key) == state.values.get(key)
+        same = after.values.get(key) == before.values.get(key)
         what = "unchanged" if same else "changed" if key in after.values else "removed"
         rows.append(
             {

@@ -9,10 +9,8 @@ from __future__ import annotations
 import typing as t
 
 from ..._operations.facts import HIBERNATED, PAUSED, RUNNING, STOPPED
-from ..._operations.power import PowerRequest
 from ..._pve.errors import InvalidRequest
-from ..._pve.guests import Selector
-from ..owned import condition_of, own_guest, power
+from ..owned import own_guest
 from ..run import Run
 from .lifecycle import shutdown_timeout
 
@@ -45,14 +43,12 @@ def reset(run: Run) -> dict[str, t.Any]:
 
 
 def _bring(
-    run: Run, wanted: str, done: t.Mapping[str, str], already: str, refused: t.Sequence[str] = ()
+    run: Run, desired: str, done: t.Mapping[str, str], already: str, refused: t.Sequence[str] = ()
 ) -> dict[str, t.Any]:
     """Bring the instance into a state; done is what to answer by the condition that it was in."""
-    applier = run.applier()
-    handle, state = own_guest(run, applier)
-    condition = condition_of(state)
+    guest = own_guest(run)
+    condition = guest.condition
     if condition in refused:
-        raise InvalidRequest(f"{handle.guest.label} is {condition}, so there is nothing to resume: start it")
-    request = PowerRequest(Selector(run.vmid), wanted, stop_method="shutdown", shutdown_timeout=shutdown_timeout(run))
-    power(applier, handle, state, request)
+        raise InvalidRequest(f"{guest.label} is {condition}, so there is nothing to resume: start it")
+    guest.power(desired, stop_method="shutdown", shutdown_timeout=shutdown_timeout(run))
     return {"message": done.get(condition, already)}

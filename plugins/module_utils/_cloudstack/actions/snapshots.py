@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..._operations.facts import PAUSED, RUNNING, STOPPED
 from ..._operations.guest.state import GuestState, read_state
 from ..._operations.snapshots.snapshot_tree import Snapshots, read_snapshots
-from ..._pve.errors import AlreadyExists, InvalidRequest, NotFound, PveError, TimedOut, TransportError
-from ..._pve.guests import GuestHandle, Selector
+from ..._pve.errors import AlreadyExists, InvalidRequest, NotFound, TimedOut
+from ..._pve.guests import Selector
 from ..._pve.vm_config import NIC_KEY
 from ..answer import table
 from ..details import Detail
-from ..owned import condition_of, own_guest, power
+from ..owned import OwnGuest, own_guest
 from ..parameters import lines, parameter, required
 from ..run import Run
 
 if t.TYPE_CHECKING:
-    from ..._operations.plan import Applier
     from ..._operations.snapshots.snapshot_request import SnapshotRequest
     from ..._operations.vm.vm_request import VmRequest
 
@@ -32,30 +31,29 @@ SAVE_MEMORY = Detail("snap_save_memory", "flag", default=False)
 DESCRIPTION = "snap_description"
 
 
-@dataclass
-class _Target:
+class _Target(t.NamedTuple):
     """The instance's guest and its snapshots."""
 
-    handle: GuestHandle
-    state: GuestState
+    guest: OwnGuest
     held: Snapshots
 
     @property
     def label(self) -> str:
-        return self.handle.guest.label
+        return self.guest.label
 
-    def apply(self, applier: Applier, request: SnapshotRequest) -> tuple[str, ...]:
+    def apply(self, request: SnapshotRequest) -> tuple[str, ...]:
         """Carry a request out; returns what the user should know."""
         from ..._operations.snapshots.planning import plan_snapshots
 
-        planned = plan_snapshots(request, self.handle.guest, self.held, lambda: read_snapshots(self.handle))
-        applier.apply(planned.plan, self.handle)
+        handle = self.guest.handle
+        planned = plan_snapshots(request, handle.guest, self.held, lambda: read_snapshots(handle))
+        self.guest.applier.apply(planned.plan, handle)
         return planned.warnings
 
 
 def list_snapshots(run: Run) -> dict[str, t.Any]:
     """Show the snapshots, the oldest first, with their times in UTC."""
-    held = _target(run, run.applier(), adopt=False).held
+    held = _target(run, adopt=False).held
     rows = [
         {
             "name": entry.name,
@@ -77,8 +75,7 @@ def create_snapshot(run: Run) -> dict[str, t.Any]:
 
     name = required(run, NAME)
     request = _request(run, "present", name, vmstate=parameter(run, SAVE_MEMORY) or None, description=_description(run))
-    applier = run.applier()
-    target = _target(run, applier)
+    target = _target(run)
     if target.held.get(name) is not None:
         raise AlreadyExists(f"{target.label} has a snapshot {name!r} already: choose another name")
     most = run.details.number("max_snapshots")
@@ -86,18 +83,11 @@ def create_snapshot(run: Run) -> dict[str, t.Any]:
         raise InvalidRequest(
             f"{target.label} has {len(target.held.entries)} snapshots, and the site policy allows {most}: delete one"
         )
-    before = Moment.now(applier.client)
+    before = Moment.now(run.client)
     try:
-        warnings = target.apply(applier, request)
+        warnings = target.apply(request)
     except BaseException as error:
-        if run.dry_run or (isinstance(error, PveError) and not isinstance(error, (TimedOut, TransportError))):
-            raise
-        run.begin_cleanup()
-        try:
-            called_off = abandon_snapshot(target.handle, name, before)
-        except PveError as problem:
-            run.context.left_behind = f"the snapshot may still come into being: {problem}"
-            raise error from None
+        called_off = run.call_off(error, "snapshot", lambda: abandon_snapshot(target.guest.handle, name, before))
         if called_off:
             if isinstance(error, TimedOut):
                 raise TimedOut(
@@ -115,56 +105,53 @@ def restore_snapshot(run: Run) -> dict[str, t.Any]:
     """
     name = required(run, NAME)
     request = _request(run, "rolled_back", name)
-    applier = run.applier()
-    target = _target(run, applier)
-    target.apply(applier, request)
+    target = _target(run)
+    target.apply(request)
     try:
-        started = _go_on(run, applier, target, name)
+        started = _go_on(target, name)
     except BaseException:
         run.context.left_behind = "the rollback itself was done"
         raise
     return {"message": f"Instance restored to snapshot {name}{' and started' if started else ''}"}
 
 
-def _go_on(run: Run, applier: Applier, target: _Target, name: str) -> bool:
+def _go_on(target: _Target, name: str) -> bool:
     """Bring a guest that was rolled back to where CloudStack has it; True when it had to be started."""
-    from ..._operations.guest.ensure_guest import converge
-    from ..._operations.power import PowerRequest
     from ..translate import start_request
 
-    handle = target.handle
-    state = _restored(target, name) if run.dry_run else read_state(handle)
-    state = converge(applier, _keep_identity(run, target.state, state), handle, state)
-    if condition_of(target.state) not in (RUNNING, PAUSED) or condition_of(state) == RUNNING:
+    guest, before = target.guest, target.guest.state
+    run, ran = guest.run, guest.condition in (RUNNING, PAUSED)
+    guest.state = _restored(target, name) if run.dry_run else read_state(guest.handle)
+    guest.converge(_keep_identity(run, before, guest.state))
+    if not ran or guest.condition == RUNNING:
         return False
-    state = converge(applier, start_request(run.instance, run.details, run.vmid), handle, state)
-    power(applier, handle, state, PowerRequest(Selector(run.vmid), "started"))
+    guest.converge(start_request(run.instance, run.details, run.vmid))
+    guest.power("started")
     return True
 
 
 def _restored(target: _Target, name: str) -> GuestState:
-    """What a dry run takes the guest for that would have been rolled back: else as it is, it runs with its memory."""
-    state, found = target.state, target.held.get(name)
+    """What a dry run expects after a rollback: a guest that runs if the snapshot holds its memory, or a stopped one."""
+    guest, found = target.guest, target.held.get(name)
     condition = RUNNING if found and found.vmstate else STOPPED
-    return replace(state, status=state.status._replace(condition=condition) if state.status else None)
+    return replace(guest.state, status=guest.status._replace(condition=condition))
 
 
 def delete_snapshot(run: Run) -> dict[str, t.Any]:
     """Delete a snapshot; those that are based on it stay."""
     name = required(run, NAME)
     request = _request(run, "absent", name)
-    applier = run.applier()
-    target = _target(run, applier)
+    target = _target(run)
     if target.held.get(name) is None:
         there = "it has " + ", ".join(target.held.names) if target.held.names else "it has none"
         raise NotFound(f"{target.label} has no snapshot {name!r}: {there}")
-    target.apply(applier, request)
+    target.apply(request)
     return {"message": "Snapshot deleted"}
 
 
-def _target(run: Run, applier: Applier, adopt: bool = True) -> _Target:
-    handle, state = own_guest(run, applier, adopt)
-    return _Target(handle, state, read_snapshots(handle))
+def _target(run: Run, adopt: bool = True) -> _Target:
+    guest = own_guest(run, adopt)
+    return _Target(guest, read_snapshots(guest.handle))
 
 
 def _request(run: Run, state: str, name: str, **options: t.Any) -> SnapshotRequest:
