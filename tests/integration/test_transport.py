@@ -140,11 +140,11 @@ def test_who_is_not_known_is_known_to_none(pve, way, login, code, words):
 
 
 def test_an_answer_without_a_ticket_is_no_login(strict):
-    with StrictServer(strict, Breaking(sent=answer(None)), per_connection=1) as server:
-        names = {"api_host": f"{HOST}:{server.port}", "api_user": "root@pam", "api_password": PASSWORD}
-        client = client_of(connection_options({**names, "api_timeout": 10, "ca_path": server.cafile}), {})
-        with pytest.raises(AuthenticationFailed, match="without a ticket"):
-            ask(client)
+    with (
+        StrictServer(strict, Breaking(sent=answer(None)), per_connection=1) as server,
+        pytest.raises(AuthenticationFailed, match="without a ticket"),
+    ):
+        ask(breaking_client(server, {}, BY_PASSWORD))
 
 
 def test_a_ticket_is_renewed_with_itself_before_it_ends(pve, monkeypatch):
@@ -353,9 +353,13 @@ def strict(tmp_path_factory):
     return make_certificate(tmp_path_factory.mktemp("strict"))
 
 
-def breaking_client(server, environment):
-    names = {"api_host": f"{HOST}:{server.port}", "api_token_id": "root@pam!ci", "api_token_secret": "s" * 36}
-    return client_of(connection_options({**names, "api_timeout": 10, "ca_path": server.cafile}), environment)
+BY_TOKEN = {"api_token_id": "root@pam!ci", "api_token_secret": "s" * 36}
+BY_PASSWORD = {"api_user": "root@pam", "api_password": PASSWORD}
+
+
+def breaking_client(server, environment, login=BY_TOKEN):
+    names = {"api_host": f"{HOST}:{server.port}", "api_timeout": 10, "ca_path": server.cafile, **login}
+    return client_of(connection_options(names), environment)
 
 
 @pytest.mark.parametrize("way", [read, change, upload])
@@ -370,6 +374,21 @@ def test_a_connection_that_breaks_says_whether_pve_can_have_got_the_request(stri
         assert "\n" not in str(caught.value)
         client.close()
     assert len(strict_server.requests) == (kind is AnswerLost)
+
+
+@pytest.mark.parametrize("way", [read, change, upload])
+@pytest.mark.parametrize("point", BREAKS)
+def test_a_login_that_breaks_says_that_the_request_was_not_sent(strict, way, point):
+    server, kind, words = BREAKS[point]
+    # A read may be repeated in any case.
+    expected = kind if way is read else Unreachable
+    words = words if expected is kind else r"; so POST /\S+ was not sent"
+    with StrictServer(strict, server, server.greet, per_connection=1) as strict_server:
+        with pytest.raises(TransportError, match=words) as caught:
+            way(breaking_client(strict_server, {}, BY_PASSWORD))
+        assert type(caught.value) is expected
+        assert PASSWORD not in str(caught.value)
+    assert [request.path for request in strict_server.requests] == ["/access/ticket"] * (kind is AnswerLost)
 
 
 @pytest.mark.parametrize("point", BREAKS)

@@ -71,23 +71,19 @@ def certificate_rejected(
 
 def no_connection(url: str, root: BaseException, cause: Cause, late_after: float | None) -> Unreachable:
     """Say why there is no connection; late_after is how many seconds were waited, when that was all."""
-    why = (
-        str(root) or type(root).__name__
-        if late_after is None
-        else f"no connection within {in_full(round(late_after, 3))} s"
-    )
-    return Unreachable(f"cannot connect to {url}: {why}", cause)
+    return Unreachable(f"cannot connect to {url}: {_why(root, 'connection', late_after)}", cause)
 
 
 def lost_connection(url: str, root: BaseException, cause: Cause, late_after: float | None) -> AnswerLost:
     """Say how the connection ended before the answer; late_after is how many seconds were waited, when that was all."""
-    why = (
-        str(root) or type(root).__name__
-        if late_after is None
-        else f"no answer within {in_full(round(late_after, 3))} s"
-    )
-    late = late_after is not None
-    return AnswerLost(f"the connection to {url} broke during {cause.request}: {why}", cause, late=late)
+    why = _why(root, "answer", late_after)
+    return AnswerLost(f"the connection to {url} broke during {cause.request}: {why}", cause, late_after is not None)
+
+
+def _why(root: BaseException, missing: str, late_after: float | None) -> str:
+    if late_after is None:
+        return str(root) or type(root).__name__
+    return f"no {missing} within {in_full(round(late_after, 3))} s"
 
 
 def unusable_answer(url: str, error: UnreadableAnswer, cause: Cause, reached: bool) -> TransportError:

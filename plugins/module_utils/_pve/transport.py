@@ -55,7 +55,7 @@ class _Connection(http.client.HTTPConnection):
         if proxy:
             self.set_tunnel(endpoint.host, endpoint.port, proxy.headers)
             if ":" in endpoint.host:
-                # Releases of Python before 3.14 leave the brackets out.
+                # Older releases of Python leave the brackets out.
                 self._tunnel_host = f"[{endpoint.host}]"
         self._endpoint, self._tls, self._proxy = endpoint, tls, proxy
         self._address = address or endpoint.host
