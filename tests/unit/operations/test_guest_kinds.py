@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,19 +75,27 @@ class BoxRequest(GuestRequest):
 
     storage: str | None = None
     size: int | None = None
+    data: str = "detached"
+
+    def creation_options(self) -> Mapping[str, Any]:
+        return {"ostemplate": "local:vztmpl/box.tar.zst"}
 
     def volume_changes(self, state: GuestState, progress: VolumeProgress | None = None) -> VolumeChanges:
-        changes = VolumeChanges()
-        slot = Slot("rootfs", BOX, state, changes, progress or VolumeProgress())
+        changes, progress = VolumeChanges(), progress or VolumeProgress()
+        slot = Slot("rootfs", BOX, state, changes, progress)
         if slot.drive is None:
             changes.set["rootfs"] = f"{self.storage}:{(self.size or 0) // GIBIBYTE}"
         else:
             slot.converge_place(slot.drive, self.storage)
             slot.converge_size(slot.drive, self.size)
+        if self.data == "absent":
+            Slot("mp0", BOX, state, changes, progress).take_away(destroy=True)
         return changes
 
 
-def box_request(storage: str | None = None, size: int | None = None, **options: Any) -> BoxRequest:
+def box_request(
+    storage: str | None = None, size: int | None = None, data: str = "detached", **options: Any
+) -> BoxRequest:
     defaults = {name: row.get("default") for name, row in guest_request_spec().items()}
     parameters = {**defaults, "vmid": 200, "name": "box", **options}
     request = BoxRequest(
@@ -94,6 +103,7 @@ def box_request(storage: str | None = None, size: int | None = None, **options: 
         settings=desired_settings(BOX, ROWS, parameters),
         storage=storage,
         size=size,
+        data=data,
     )
     check_remove(request)
     return request
@@ -106,8 +116,11 @@ def state(**values: str) -> GuestState:
     return GuestState(GUEST, {**VALUES, **values}, parse_status({"status": "running", "name": "box"}), digest="d" * 40)
 
 
-def sent(request: GuestRequest, there: GuestState) -> list[tuple[Any, ...]]:
-    commands = [step.command for step in plan_changes(request, there).steps]
+def sent(request: GuestRequest, there: GuestState, progress: VolumeProgress | None = None) -> list[tuple[Any, ...]]:
+    steps = plan_changes(request, there, progress=progress).steps
+    for step in steps:
+        step.note(progress or VolumeProgress())
+    commands = [step.command for step in steps]
     return [(command.method, command.tail, dict(command.form), command.task_type) for command in commands]
 
 
@@ -144,13 +157,24 @@ def test_a_guest_of_any_kind_that_is_as_desired_is_left_alone():
     assert sent(request, state(tags="a;b")) == []
 
 
+def test_a_volume_whose_kind_keeps_it_is_deleted_when_it_is_an_unused_one():
+    request, progress, volume = box_request(data="absent"), VolumeProgress(), "local:vm-200-disk-1"
+    deleted = ("PUT", (LXC, 200, "config"))
+    (first,) = sent(request, state(mp0=f"{volume},mp=/srv,size=8G"), progress)
+    assert first == (*deleted, {"delete": "mp0", "digest": "d" * 40}, "")
+    (second,) = sent(request, state(unused0=volume, unused1="local:vm-200-disk-7"), progress)
+    assert second == (*deleted, {"delete": "unused0", "digest": "d" * 40}, "")
+    assert sent(request, state(unused1="local:vm-200-disk-7"), progress) == []
+
+
 def test_a_guest_of_any_kind_is_made_and_deleted():
     request = box_request("local", 8 * GIBIBYTE, node="pve1", cores=1, config={"description": "A box."})
     creation = plan_create(UNUSED, request)
     command = creation.command(UNUSED, 200)
     assert (command.tail, command.task_type) == ((LXC,), "vzcreate")
     values = {"hostname": "box", "cores": "1", "description": "A box.", "rootfs": "local:8"}
-    assert command.form == {"vmid": 200, **values}
+    assert command.form == {"vmid": 200, **values, "ostemplate": "local:vztmpl/box.tar.zst"}
+    assert creation.expected.values == values
     assert creation.is_own({"hostname": "box", "description": "A box.\n"})
     assert not creation.is_own({"hostname": "box"})
     there = replace(creation.expected, status=new_guest_status("box"))

@@ -153,16 +153,17 @@ class _Builder:
 
     def destroy(self, keys: t.Sequence[str]) -> None:
         """Delete disks and their volumes. The call makes a task: to delete a large volume can take minutes."""
-        form = {"delete": ",".join(keys), "force": 1}
+        form = {"delete": ",".join(keys), "force": 1 if self.kind.deletes_volumes else None}
         command = self._write(form, keys, lambda: self._is_deleted(keys))
         there = {key: self.state.in_effect.get(key, self.state.values.get(key)) for key in keys}
-        never_in_effect = [key for key in keys if key not in self.state.in_effect and VOLUME_KEY.fullmatch(key)]
+        slots = [key for key in keys if VOLUME_KEY.fullmatch(key)]
+        kept = [key for key in slots if key not in self.state.in_effect or not self.kind.deletes_volumes]
         self._add(
             f"delete the disks {', '.join(keys)} of {self.state.guest.label}",
             command,
             *(Change(key, text, None) for key, text in there.items()),
             keys=tuple(keys),
-            doomed=tuple(parse_drive(there[key] or "").file for key in never_in_effect),
+            doomed=tuple(parse_drive(there[key] or "").file for key in kept),
         )
 
     def move(self, key: str, place: t.Mapping[str, str]) -> None:

@@ -161,7 +161,7 @@ def plan_create(client: PveClient, request: GuestRequest, cluster: Cluster = NO_
         return Command(
             "POST",
             (kind.path,),
-            {"vmid": vmid, **values, **pool},
+            {"vmid": vmid, **values, **pool, **request.creation_options()},
             node=node,
             task_type=kind.task("create"),
             task_id=str(vmid),

@@ -80,6 +80,10 @@ class GuestRequest:
     def complete(self, changes: ConfigChanges) -> None:
         """Add to a write of the configuration what only this kind has; raises InvalidRequest."""
 
+    def creation_options(self) -> t.Mapping[str, t.Any]:
+        """What the call that makes the guest takes besides its settings."""
+        return {}
+
     def needs(self) -> Needs:
         """What a node must have for the guest to be made on it."""
         return Needs()

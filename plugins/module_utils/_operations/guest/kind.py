@@ -39,6 +39,8 @@ class GuestKind:
     write_only: frozenset[str] = frozenset()
     # POST writes the configuration in a task, for what takes longer than the 30 s after which PUT is given up.
     writes_in_tasks: bool = False
+    # One call deletes a key and its volume; else the volume becomes an unused one first, which is deleted then.
+    deletes_volumes: bool = False
     # The feature in `hotplug` by which a running guest gives up some of a key, which takes long.
     unplugged_by: t.Mapping[str, str] = field(default_factory=dict)
     # Keys that are no settings, and those that have another name, or an option of their own, with words that say so.

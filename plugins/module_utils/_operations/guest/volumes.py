@@ -139,12 +139,13 @@ class Slot:
     def take_away(self, *, destroy: bool) -> None:
         """Detach the volume, or destroy it."""
         if self.drive is None:
-            # PVE has kept the volume of a drive that was never in effect.
+            # PVE has kept the volume, as that of a drive that was never in effect.
             unused = (key for key in self.values if key.startswith("unused"))
             self.changes.destroy.extend(key for key in unused if destroy and self.values[key] in self.progress.doomed)
             return
         destroy = destroy and not self.drive.is_cdrom
-        if self.is_leaving and self.running and self.is_forced == destroy:
+        is_forced = self.is_forced == destroy or not self.kind.deletes_volumes
+        if self.is_leaving and self.running and is_forced:
             return
         (self.changes.destroy if destroy else self.changes.detach).append(self.key)
 

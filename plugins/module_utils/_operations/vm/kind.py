@@ -28,6 +28,7 @@ VM = GuestKind(
     cloned={"smbios1": lambda text: SMBIOS.merge(text, {"uuid": None})},
     write_only=frozenset({"cipassword"}),
     writes_in_tasks=True,
+    deletes_volumes=True,
     # Memory and processors are taken out of a running guest one by one, which takes 3 s each and more.
     unplugged_by={"memory": "memory", "vcpus": "cpu"},
     # Not settings, but orders to the API call itself or to its bookkeeping.
