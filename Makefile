@@ -27,8 +27,9 @@ demo: $(VENV)/.ready-tests ## A tour on an embedded Proxmox VE
 	@$(PY) -m tests.demo $(ARGS)
 
 test: export CLOUDBRIDGE_TEST_EXAMPLES ?= gate
+test: SANITY_ARGS := --ends
 test: $(VENV)/.ready-quality ## Everything that has to pass before a change goes in
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target BESIDE=sanity sanity beside-sanity
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target BESIDE=sanity SANITY_ARGS=$(SANITY_ARGS) sanity beside-sanity
 
 beside-sanity: # Much of what takes long has one thread.
 	@$(MAKE) --no-print-directory --keep-going --output-sync=none BESIDE= lint typing docs-lint docs build galaxy tests
@@ -77,7 +78,7 @@ docs: $(VENV)/.ready-quality ## The pages of modules, plugins and roles as HTML,
 	$(PY) -m tests.tooling.site
 
 sanity: $(VENV)/.ready-quality ## ansible-test sanity on every Python found; ARGS="--test pylint" picks one
-	$(PY) -m tests.tooling.ansible_test sanity $(ARGS)
+	$(PY) -m tests.tooling.ansible_test sanity $(SANITY_ARGS) $(ARGS)
 
 build: $(VENV)/.ready-tests ## The collection as Galaxy would publish it, in dist/
 	@rm -rf dist
