@@ -160,8 +160,15 @@ def _handle(request: pytest.FixtureRequest) -> Callable[[], PveHandle]:
 
 
 @pytest.fixture
-def run_module(_handle: Callable[[], PveHandle], tmp_path: Path) -> RunModule:
-    """Run a module of the collection as a process; arguments win over the connection in the environment."""
+def in_worker(request: pytest.FixtureRequest) -> Callable[[], bool]:
+    """Whether the next module runs inside Ansible's worker: each other one does, unless the test wants one way."""
+    mark = request.node.get_closest_marker("one_way")
+    return modules.ways(request.node.nodeid, mark.args[0] if mark else None)
+
+
+@pytest.fixture
+def run_module(_handle: Callable[[], PveHandle], in_worker: Callable[[], bool], tmp_path: Path) -> RunModule:
+    """Run a module of the collection in one of its two ways; arguments win over the connection in the environment."""
 
     def run(
         name: str,
@@ -174,7 +181,14 @@ def run_module(_handle: Callable[[], PveHandle], tmp_path: Path) -> RunModule:
     ) -> ModuleResult:
         connection = (on or _handle()).environment
         return modules.run_module(
-            name, arguments or {}, home=tmp_path, connection=connection, check=check, diff=diff, env=env
+            name,
+            arguments or {},
+            home=tmp_path,
+            connection=connection,
+            check=check,
+            diff=diff,
+            env=env,
+            in_worker=in_worker(),
         )
 
     return run

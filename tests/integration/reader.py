@@ -19,6 +19,7 @@ import yaml
 from fakepve.shapes import PRIVILEGES
 
 from tests.integration.guides import Block, Command
+from tests.support import playbooks
 from tests.support.api_client import ApiClient
 from tests.support.collection_tree import REPOSITORY, link_collection
 from tests.support.embedded_pve import PveHandle
@@ -187,6 +188,7 @@ class Reader:
 
     def shell(self, words: list[str]) -> subprocess.CompletedProcess[str]:
         settings: dict[str, str | None] = {
+            "ANSIBLE_CONFIG": str(playbooks.SETTINGS),
             "ANSIBLE_COLLECTIONS_PATH": None if self.installed else str(link_collection()),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
@@ -204,7 +206,7 @@ class Reader:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
 
 

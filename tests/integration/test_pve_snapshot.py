@@ -537,7 +537,7 @@ def test_an_ha_guest_that_does_not_start_in_time(pve, snapshot):
     pve.add_guest(110, "ha", ha_state="stopped")
     snapshot(vmid=110, snapshot="clean")
     pve.call(lambda: setattr(pve.server, "run_guest", lambda vm: None))
-    result = snapshot(vmid=110, snapshot="clean", state="rolled_back", start_after=True, timeout=2)
+    result = snapshot(vmid=110, snapshot="clean", state="rolled_back", start_after=True, timeout=5)
     assert result["error"]["kind"] == "timed_out"
     assert result.msg.startswith("guest 110 (ha) on node pve1 was rolled back but is stopped")
 

@@ -66,8 +66,9 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 @pytest.fixture
-def run(world: World, tmp_path: Path) -> Runner:
-    """Run a module of the collection as a process."""
+def run(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Runner:
+    """Run a module of the collection, in turns inside Ansible's worker and as a process."""
+    in_worker = modules.ways(request.node.nodeid)
 
     def module(name: str, arguments: Mapping[str, Any], *, check: bool = False) -> ModuleResult:
         return modules.run_module(
@@ -78,6 +79,7 @@ def run(world: World, tmp_path: Path) -> Runner:
             check=check,
             diff=True,
             timeout=MODULE_SECONDS,
+            in_worker=in_worker(),
         )
 
     return Runner(module, world)

@@ -20,6 +20,7 @@ from typing import Any
 
 from . import canaries
 from .collection_tree import REPOSITORY, link_collection
+from .forks import forking_python
 from .playbooks import PlayResult, play
 
 COLLECTION = Path("ansible_collections", "cloudbridge", "proxmox")
@@ -136,7 +137,14 @@ class ManagementServer:
         self.home.mkdir(parents=True, exist_ok=True)
         settings = {"ANSIBLE_COLLECTIONS_PATH": str(self.collections), "ANSIBLE_PIPELINING": "true", **(env or {})}
         return play(
-            source, *arguments, home=self.home, connection={}, check=check, extra_vars=variables or {}, env=settings
+            source,
+            *arguments,
+            home=self.home,
+            connection={},
+            check=check,
+            extra_vars=variables or {},
+            env=settings,
+            interpreter=str(forking_python()),
         )
 
     def call(self, action: str, payload: str = "/nonexistent.json", wait: str = "30") -> tuple[int, dict[str, Any]]:

@@ -7,24 +7,24 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import canaries
+from .forks import order_process
 from .processes import child_environment
 
 PACKAGE = "ansible_collections.cloudbridge.proxmox.plugins.modules"
-SERVER = Path(__file__).with_name("module_server.py")
 TIMEOUT = 60
 
 
@@ -63,6 +63,17 @@ class ModuleResult:
         return self.result[name]
 
 
+def ways(test: str, only: str | None = None) -> Callable[[], bool]:
+    """Say of each run of a test whether it is one in the worker: in turns, beginning with either by the test's name.
+
+    So check mode, run and second run of most tests cross from one way to the other, and each sees what the other did.
+    """
+    only = only or os.environ.get("CLOUDBRIDGE_TEST_WAY")
+    assert only in (None, "worker", "process"), only
+    turns = itertools.count(zlib.crc32(test.encode()))
+    return lambda: only == "worker" if only else next(turns) % 2 == 0
+
+
 def module_input(arguments: Mapping[str, Any], check: bool, diff: bool) -> str:
     """What the controller sends; ansible-core 2.18 to 2.22 all read it from the standard input."""
     internal = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_no_log": False}
@@ -80,40 +91,25 @@ def run_module(
     env: Mapping[str, str | None] | None = None,
     package: str = PACKAGE,
     timeout: float = TIMEOUT,
+    in_worker: bool = False,
 ) -> ModuleResult:
+    """Run it as a process of its own, or as Ansible's worker does."""
     environment = child_environment(home, connection, env or {})
     order = {"module": f"{package}.{name}", "environment": environment, "directory": str(home)}
+    if in_worker:
+        order["worker"] = name
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _stream in range(3)]
         files[0].write(module_input(arguments, check, diff))
         files[0].seek(0)
-        mine, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        stack.enter_context(mine)
-        with answers:
-            descriptors = [file.fileno() for file in (*files, answers)]
-            socket.send_fds(_server(), [json.dumps(order).encode()], descriptors)
-        returncode = _exit_code(mine, name, timeout)
+        channel = stack.enter_context(order_process(order, [file.fileno() for file in files]))
+        returncode = _exit_code(channel, name, timeout)
         for file in files:
             file.seek(0)
         stdout, stderr = files[1].read(), files[2].read()
     canaries.see(f"output of {name}", stdout)
     canaries.see(f"errors of {name}", stderr)
     return ModuleResult(parse_result(stdout), stdout, stderr, returncode)
-
-
-@functools.cache
-def _server() -> socket.socket:
-    """Where modules are ordered; its process ends with this one."""
-    mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with its:
-        subprocess.Popen(
-            [sys.executable, str(SERVER), str(its.fileno())],
-            env=child_environment(SERVER.parent, {"PYTHONPATH": None}),
-            pass_fds=[its.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    return mine
 
 
 def _exit_code(answer: socket.socket, name: str, timeout: float) -> int:

@@ -19,7 +19,9 @@ from .collection_tree import link_collection
 from .processes import child_environment, refuse_deprecations
 
 CALLBACKS = Path(__file__).parent / "callbacks"
+SETTINGS = Path(__file__).with_name("ansible.cfg")
 TIMEOUT = 120
+RESULTS = "results.jsonl"
 HEAD = "- hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n"
 
 
@@ -87,6 +89,43 @@ def as_playbook(source: str | Path, directory: Path) -> Path:
     return path
 
 
+def command_line(
+    source: str | Path,
+    *arguments: str,
+    home: Path,
+    check: bool = False,
+    diff: bool = False,
+    extra_vars: Mapping[str, Any] | None = None,
+    interpreter: str | None = sys.executable,
+) -> list[str]:
+    """The call of ansible-playbook; without an interpreter, the play's own variables may name one."""
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), str(as_playbook(source, home))]
+    if not any(argument in ("-i", "--inventory") for argument in arguments):
+        command += ["-i", "localhost,"]
+    named = {"ansible_python_interpreter": interpreter} if interpreter else {}
+    command += ["-e", json.dumps({**named, **(extra_vars or {})})]
+    return command + ["--check"] * check + ["--diff"] * diff + list(arguments)
+
+
+def play_environment(home: Path, *layers: Mapping[str, str | None]) -> dict[str, str]:
+    """The environment of ansible-playbook, then the layers."""
+    settings = {
+        "ANSIBLE_CONFIG": str(SETTINGS),
+        "ANSIBLE_COLLECTIONS_PATH": str(link_collection()),
+        "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+        "ANSIBLE_CALLBACKS_ENABLED": "json_lines",
+        "CLOUDBRIDGE_TEST_RESULTS": str(home / RESULTS),
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_HOME": str(home / "ansible"),
+        "ANSIBLE_LOCAL_TEMP": str(home / "tmp"),
+        "ANSIBLE_REMOTE_TEMP": str(home / "tmp"),
+        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+    }
+    return child_environment(home, settings, *layers)
+
+
 def play(
     source: str | Path,
     *arguments: str,
@@ -100,31 +139,13 @@ def play(
     interpreter: str | None = sys.executable,
     stderr: int = subprocess.PIPE,
 ) -> PlayResult:
-    """Run it; without an interpreter, the play's own variables may name one. Errors go to stderr."""
-    results = home / "results.jsonl"
+    """Run it; errors go to stderr."""
+    results = home / RESULTS
     results.unlink(missing_ok=True)
-    settings = {
-        "ANSIBLE_COLLECTIONS_PATH": str(link_collection()),
-        "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
-        "ANSIBLE_CALLBACKS_ENABLED": "json_lines",
-        "CLOUDBRIDGE_TEST_RESULTS": str(results),
-        "ANSIBLE_LOCALHOST_WARNING": "false",
-        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_HOME": str(home / "ansible"),
-        "ANSIBLE_LOCAL_TEMP": str(home / "tmp"),
-        "ANSIBLE_REMOTE_TEMP": str(home / "tmp"),
-        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-    }
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), str(as_playbook(source, home))]
-    if not any(argument in ("-i", "--inventory") for argument in arguments):
-        command += ["-i", "localhost,"]
-    named = {"ansible_python_interpreter": interpreter} if interpreter else {}
-    command += ["-e", json.dumps({**named, **(extra_vars or {})})]
-    command += ["--check"] * check + ["--diff"] * diff + list(arguments)
+    options: dict[str, Any] = {"check": check, "diff": diff, "extra_vars": extra_vars, "interpreter": interpreter}
     completed = subprocess.run(
-        command,
-        env=child_environment(home, settings, connection, env or {}),
+        command_line(source, *arguments, home=home, **options),
+        env=play_environment(home, connection, env or {}),
         cwd=home,
         stdout=subprocess.PIPE,
         stderr=stderr,

@@ -13,6 +13,7 @@ import sys
 import pytest
 
 from tests.support.collection_tree import link_collection
+from tests.support.forks import forking_python
 from tests.support.playbooks import play
 from tests.support.processes import child_environment
 
@@ -49,7 +50,15 @@ class Machine:
             "console_client_python_environment": sys.prefix,
         }
         settings = {"ANSIBLE_COLLECTIONS_PATH": str(link_collection()), "ANSIBLE_PIPELINING": "true"}
-        return play(PLAY, home=self.home, connection={}, check=check, extra_vars={**paths, **variables}, env=settings)
+        return play(
+            PLAY,
+            home=self.home,
+            connection={},
+            check=check,
+            extra_vars={**paths, **variables},
+            env=settings,
+            interpreter=str(forking_python()),
+        )
 
     def files(self):
         return {str(path.relative_to(self.root)) for path in self.root.rglob("*")}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.management_servers import GROUP, USER, ManagementServer
+from tests.support.management_servers import COLLECTION, GROUP, USER, ManagementServer
 from tests.support.service import wait_until
 
 # Whole plays, on a machine that may have other things to do.
@@ -85,36 +85,86 @@ def test_calls_write_nothing_beside_the_executable_nor_into_the_code(installed):
     assert {name for name in installed.files() if not name.startswith("var/")} == before
 
 
-def test_an_upgrade_is_complete_before_it_is_used_and_uninstalling_leaves_no_directory(server):
+def test_an_upgrade_is_complete_before_it_is_used_and_uninstalling_leaves_no_directory(server, tmp_path):
+    """The service goes on with an upgrade, too: what systemd would do is done by hand here, start and reload it."""
     entry = server.use_own_collection() / "_cloudstack" / "entry.py"
     original = entry.read_text("utf-8")
     passed(server.install())
     (first,) = server.releases
     executable = server.executable.read_bytes()
 
+    # The part of the role that this is about.
+    module = "ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.entry"
+    code = {
+        "python_environment_packages": ["_pve", "_operations", "_cloudstack"],
+        "python_environment_imports": [module],
+    }
     for spoilt, words in (("import no_such_module", "no_such_module"), ("def half(", "SyntaxError")):
         entry.write_text(f"{original}\n{spoilt}\n", "utf-8")
-        assert words in told(server.install())
+        assert words in told(server.environment(**code))
         assert server.releases == [first]
         assert (server.directory / "current").resolve().name == first
         assert server.call("unknown")[0] == 1
 
-    entry.write_text(f"{original}\nSECOND = 2\n", "utf-8")
-    assert changed_tasks(passed(server.install())) == [
-        "Prepare the release beside the one in use",
-        "Switch to the release",
-    ]
-    (second,) = set(server.releases) - {first}
-    assert (server.directory / "current").resolve().name == second
-    # CloudStack compares it over its servers, and must see no difference while they are upgraded one by one.
-    assert server.executable.read_bytes() == executable
-    assert server.call("unknown")[0] == 1
+    with running_service(server, tmp_path / "output") as service:
+        assert server.call("status")[0] == 1
+        entry.write_text(f"{original}\nSECOND = 2\n", "utf-8")
+        assert changed_tasks(passed(server.install())) == [
+            "Prepare the release beside the one in use",
+            "Switch to the release",
+        ]
+        (second,) = set(server.releases) - {first}
+        assert (server.directory / "current").resolve().name == second
+        # CloudStack compares it over its servers, and must see no difference while they are upgraded one by one.
+        assert server.executable.read_bytes() == executable
+        assert server.call("unknown")[0] == 1
+
+        assert "reload it" in service.state()["error"]
+        # Meanwhile the executable does it, with the code that is installed.
+        assert server.call("status")[0] == 1
+        service.reload()
+        assert service.state()["release"] == str((server.directory / "current").readlink())
 
     # Nothing else is in the directories.
     passed(server.uninstall())
     assert [name for name in server.files() if "cloudbridge" in name.lower()] == []
     assert server.extensions.is_dir()
     assert changed_tasks(passed(server.uninstall())) == []
+
+
+class RunningService:
+    """The service as its unit starts it."""
+
+    def __init__(self, server, command, output):
+        self.control = [str(server.directory / "bin" / "cloudbridge-proxmoxctl"), "status", "--json"]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        self.pids = {self.process.pid}
+        wait_until(lambda: self.state().get("pid") == self.process.pid)
+
+    def state(self):
+        return json.loads(subprocess.run(self.control, capture_output=True, check=False).stdout)
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+        assert self.process.wait(30) == 0
+        wait_until(lambda: "error" not in self.state())
+        self.pids.add(self.state()["pid"])
+        assert len(self.pids) == 2
+
+
+@contextlib.contextmanager
+def running_service(server, output):
+    (unit,) = server.units.glob("*.service")
+    command = re.search(r"ExecStart=(.*?[^\\])\n", unit.read_text(), re.DOTALL)[1].replace("\\\n", " ").split()
+    server.socket.parent.mkdir(exist_ok=True)
+    with output.open("wb") as file:
+        service = RunningService(server, command, file)
+    try:
+        yield service
+    finally:
+        for pid in service.pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
 
 def test_calls_that_are_under_way_keep_the_release_before(server):
@@ -168,37 +218,41 @@ def test_an_address_that_the_console_proxy_does_not_find(installed, address):
     assert installed.files() == before
 
 
-def two_servers(tmp_path):
-    """Two servers that differ in CloudStack's directory alone: the executable names the others."""
-    first = ManagementServer(tmp_path / "s")
-    inventory = tmp_path / "inventory"
-    roots = {name: tmp_path / name / "extensions" for name in ("mgmt1", "mgmt2")}
-    inventory.write_text("".join(f"{name} cloudstack_extension_root={root}\n" for name, root in roots.items()))
-    variables = {name: value for name, value in first.variables.items() if name != "cloudstack_extension_root"}
-
-    def install():
-        playbook = (
-            first.collections / "ansible_collections/cloudbridge/proxmox/playbooks/install_cloudstack_extension.yml"
-        )
-        # Both are this machine, and write to the same directories: one after the other.
-        return first.run(playbook, "-i", str(inventory), "--forks", "1", variables=variables)
-
-    return install, roots
+COMPARISON = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role:
+        name: cloudbridge.proxmox.cloudstack_extension
+        tasks_from: compare
+"""
 
 
 def test_several_servers_have_the_same_bytes_or_the_role_fails(tmp_path):
-    install, roots = two_servers(tmp_path)
-    passed(install())
-    one, two = (next((root / "CloudbridgeProxmox").iterdir()) for root in roots.values())
-    assert one.read_bytes() == two.read_bytes()
+    # They differ in CloudStack's directory alone: the executable names the others.
+    first = ManagementServer(tmp_path / "s")
+    roots = {name: tmp_path / name / "extensions" for name in ("mgmt1", "mgmt2")}
+    inventory = tmp_path / "inventory"
+    inventory.write_text("".join(f"{name} cloudstack_extension_root={root}\n" for name, root in roots.items()))
+    variables = {name: value for name, value in first.variables.items() if name != "cloudstack_extension_root"}
+    playbook = first.collections / COLLECTION / "playbooks" / "install_cloudstack_extension.yml"
 
-    # What the role has written itself, it mends; what it has not, it can only tell.
-    two.write_bytes(two.read_bytes() + b"# tampered with\n")
-    (two.parent / "state.json").write_text("{}")
-    text = told(install())
-    assert one.read_bytes() == two.read_bytes()
+    # What the role writes itself, it mends; what it does not, it can only tell.
+    one, two = (root / first.name / first.entry_point for root in roots.values())
+    two.parent.mkdir(parents=True)
+    two.write_bytes(b"import ansible_collections  # tampered with\n")
+    two.chmod(0o755)
+    state = two.with_name("state.json")
+    state.write_text("{}")
+    # Both are this machine, and write to the same directories: one after the other.
+    text = told(first.run(playbook, "-i", str(inventory), "--forks", "1", variables=variables))
     assert "differ in state.json" in text
     assert "mgmt1 and mgmt2" in text
+    assert b"tampered" not in one.read_bytes()
+    assert one.read_bytes() == two.read_bytes()
+
+    state.unlink()
+    passed(first.run(COMPARISON, "-i", str(inventory), variables=variables))
 
 
 @pytest.mark.parametrize(
@@ -262,38 +316,3 @@ def test_turning_the_service_off_removes_it(installed):
     changed = changed_tasks(passed(installed.install(check=True, cloudstack_extension_service="false")))
     assert "Remove the units, the programs and the journal of the service" in changed
     assert "Write the executable" in changed
-
-
-def test_an_upgrade_hands_over_to_the_new_service(server, tmp_path):
-    """What systemd would do is done by hand here: start it, and reload it when the release differs."""
-    entry = server.use_own_collection() / "_cloudstack" / "entry.py"
-    passed(server.install())
-    (unit,) = server.units.glob("*.service")
-    command = re.search(r"ExecStart=(.*?[^\\])\n", unit.read_text(), re.DOTALL)[1].replace("\\\n", " ").split()
-    control = [str(server.directory / "bin" / "cloudbridge-proxmoxctl"), "status", "--json"]
-
-    def state():
-        return json.loads(subprocess.run(control, capture_output=True, check=False).stdout)
-
-    server.socket.parent.mkdir(exist_ok=True)
-    with (tmp_path / "output").open("wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    pids = {process.pid}
-    try:
-        wait_until(lambda: state().get("pid") == process.pid)
-        assert server.call("status")[0] == 1
-        entry.write_text(entry.read_text("utf-8") + "\nSECOND = 2\n", "utf-8")
-        passed(server.install())
-        assert "reload it" in state()["error"]
-        # Meanwhile the executable does it, with the code that is installed.
-        assert server.call("status")[0] == 1
-        process.send_signal(signal.SIGHUP)
-        assert process.wait(30) == 0
-        wait_until(lambda: "error" not in state())
-        pids.add(state()["pid"])
-        assert len(pids) == 2
-        assert state()["release"] == str((server.directory / "current").readlink())
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)

@@ -11,7 +11,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from tests.support.cloudstack_api import CloudStackApi, running_cloudstack_api
 from tests.support.collection_tree import REPOSITORY
 from tests.support.embedded_pve import PveHandle
 from tests.support.embedded_pve.seed import directory
+from tests.support.forks import forking_python
 from tests.support.management_servers import ManagementServer
 
 GUIDE = REPOSITORY / "docs" / "cloudstack-operator-guide.md"
@@ -46,7 +46,7 @@ class Operator(Reader):
         self.connection = {
             "ANSIBLE_VAULT_PASSWORD_FILE": str(home / "vault-password"),
             "ANSIBLE_PIPELINING": "true",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_PYTHON_INTERPRETER": str(forking_python()),
         }
         variables = home / "group_vars" / "cloudstack_management.json"
         variables.parent.mkdir()
