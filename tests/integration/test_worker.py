@@ -38,7 +38,9 @@ TASKS = """
 - {name: an unknown option, ignore_errors: true, cloudbridge.proxmox.pve_vm_power: {vmid: 100, sate: started}}
 - {name: a wrong type, ignore_errors: true, cloudbridge.proxmox.pve_vm: {vmid: many}}
 - {name: a missing option, ignore_errors: true, cloudbridge.proxmox.pve_vm: {name: x, clone: {full: true}}}
-- {name: an option twice, check_mode: true, cloudbridge.proxmox.pve_vm: {vmid: 100, numa: true, numa_enabled: false}}
+- {name: an option twice, check_mode: true, cloudbridge.proxmox.pve_vm: {vmid: 100, numa: true, numa_enabled: true}}
+- {name: two values of an option, ignore_errors: true,
+    cloudbridge.proxmox.pve_vm: {vmid: 100, numa: true, numa_enabled: false}}
 - {name: a wrong secret, ignore_errors: true, cloudbridge.proxmox.pve_vm_info: {api_token_secret: "{{ wrong_secret }}"}}
 - {name: a new guest, diff: true, cloudbridge.proxmox.pve_vm: {vmid: 300, name: app, memory: 512, cores: 2}}
 - {name: a password, diff: true, cloudbridge.proxmox.pve_vm: {vmid: 300, cloud_init: {storage: local-lvm, user: a,
@@ -130,6 +132,19 @@ def test_the_same_is_asked_of_pve(both_ways):
     assert [VOLATILE.sub("-", line) for line in asked] == [VOLATILE.sub("-", line) for line in asked_by_it]
 
 
+def test_the_keywords_of_tasks_have_their_effect(both_ways):
+    """In both ways, and not only the same one."""
+    for play, _asked in both_ways:
+        assert play.task("no change").result["invocation"]["module_args"]["api_timeout"] == 20
+        assert play.task("no change").changed is False
+        assert play.task("changed when").changed is True
+        assert play.task("retries").result["attempts"] == 1
+        assert [item["guests"][0]["vmid"] for item in play.task("a loop").result["results"]] == [100, 101]
+        assert play.task("a variable of the environment").result["error"]["kind"] == "authentication"
+        assert play.task("and not of the next task").outcome == "ok"
+        assert not {"guests", "invocation"} & play.task("no log").result.keys()
+
+
 def test_secrets_are_masked(both_ways):
     for play, _asked in both_ways:
         everything = json.dumps([task.result for task in play.tasks])
@@ -137,35 +152,35 @@ def test_secrets_are_masked(both_ways):
             assert secret not in everything
 
 
-@pytest.mark.parametrize(
-    ("keywords", "env", "reason"),
-    [
-        ("", {}, None),
-        ("", OFF, "cloudbridge_proxmox_run_in_worker is false"),
-        (
-            "  vars: {cloudbridge_proxmox_run_in_worker: '{{ 1 == 2 }}'}",
-            {},
-            "cloudbridge_proxmox_run_in_worker is false",
-        ),
-        ("  async: 30\n  poll: 1", {}, "the task is asynchronous"),
-        ("  become: true", {}, "the task becomes another user"),
-        ("  vars: {ansible_python_interpreter: /usr/bin/python3}", {}, "it has the interpreter /usr/bin/python3"),
-        ("  vars: {ansible_python_interpreter: auto_silent}", {}, None),
-        ("  vars: {ansible_python_interpreter: '{{ ansible_playbook_python }}'}", {}, None),
-        ("  delegate_to: localhost", {}, None),
-        ("  connection: ssh", {}, "the connection is not local"),
-    ],
-)
-def test_where_the_worker_is_not_the_place_it_says_why(pve, tmp_path, keywords, env, reason):
-    task = (
-        "- cloudbridge.proxmox.pve_vm_info: {vmid: 100}\n  ignore_errors: true\n  ignore_unreachable: true\n" + keywords
-    )
-    text = PLAY + "\n".join(f"    {line}" for line in task.splitlines()) + "\n"
-    done = playbooks.play(text, "-vvv", home=tmp_path, connection=pve.environment, env=env, interpreter=None)
-    found = IN_A_PROCESS.search(done.stdout)
-    assert (found is None) == (reason is None), done.stdout[-3000:]
-    if found:
-        assert found[1].startswith(reason)
+# The keywords of a task, and why it runs in a process of its own, if so.
+KEYWORDS = {
+    "": None,
+    "vars: {cloudbridge_proxmox_run_in_worker: '{{ 1 == 2 }}'}": "cloudbridge_proxmox_run_in_worker is false",
+    "async: 30, poll: 1": "the task is asynchronous",
+    "become: true": "the task becomes another user",
+    "vars: {ansible_python_interpreter: /usr/bin/python3}": "it has the interpreter /usr/bin/python3",
+    "vars: {ansible_python_interpreter: auto_silent}": None,
+    "vars: {ansible_python_interpreter: '{{ ansible_playbook_python }}'}": None,
+    "delegate_to: localhost": None,
+    "connection: ssh": "the connection is not local",
+}
+
+
+def test_where_the_worker_is_not_the_place_it_says_why(pve, tmp_path):
+    task = "- {cloudbridge.proxmox.pve_vm_info: {vmid: 100}, ignore_errors: true, ignore_unreachable: true"
+    tasks = [f"    {task}, name: case {number}, {words}}}" for number, words in enumerate(KEYWORDS)]
+    text = PLAY + "\n".join(tasks) + "\n"
+    done = playbooks.play(text, "-vvv", home=tmp_path, connection=pve.environment, interpreter=None)
+    for number, (words, reason) in enumerate(KEYWORDS.items()):
+        _before, _mark, after = done.stdout.partition(f"TASK [case {number}]")
+        found = IN_A_PROCESS.search(after.partition("TASK [")[0])
+        assert (found and found[1].startswith(reason or "?")) or (found is reason is None), (words, after[:3000])
+
+
+def test_the_environment_turns_it_off(pve, tmp_path):
+    task = "- cloudbridge.proxmox.pve_vm_info: {vmid: 100}"
+    done = playbooks.play(task, "-vvv", home=tmp_path, connection=pve.environment, env=OFF)
+    assert "runs in a process of its own: cloudbridge_proxmox_run_in_worker is false" in done.stdout
 
 
 @pytest.mark.parametrize("env", [{}, OFF], ids=["worker", "process"])
