@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role cloud_template: a machine is booted once, a real shell runs on its console, and it becomes a template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+import yaml
+
+from tests.support.embedded_pve import PveHandle
+from tests.support.noting_systems import Systems
+
+IMAGE = {"volume": "local:import/debian-13.qcow2"}
+
+
+@pytest.fixture
+def systems(pve: PveHandle) -> Iterator[Systems]:
+    with ExitStack() as stack:
+        systems = Systems(pve, stack)
+        pve.before("POST", "/status/start$", systems.boot, times=None)
+        yield systems
+
+
+@pytest.fixture
+def build(play):
+    """Run the role."""
+
+    def run(*, check=False, **variables):
+        given = {
+            "cloud_template_name": "debian-13",
+            "cloud_template_image": IMAGE,
+            "cloud_template_packages": ["htop"],
+            **variables,
+        }
+        role = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [
+            {"name": "Make it", "ansible.builtin.import_role": {"name": "cloudbridge.proxmox.cloud_template"}},
+            {"name": "Show it", "ansible.builtin.debug": {"msg": "{{ cloud_template_full_name }}"}},
+        ]}  # fmt: skip
+        return play(yaml.safe_dump([{**role, "vars": given}], sort_keys=False), check=check)
+
+    return run
+
+
+def name_of(result) -> str:
+    return str(result.task("Show it").result["msg"])
+
+
+def templates(pve) -> dict[str, int]:
+    """Those of the role: name and number."""
+    listed = pve.call(lambda: [(vm.name, vm.vmid, vm.template) for vm in pve.server.vms])
+    return {name: vmid for name, vmid, is_template in listed if name.startswith("debian-13-") and is_template}
+
+
+def writes(pve) -> list[str]:
+    return [line for line in pve.summary() if not line.startswith("GET ")]
+
+
+def test_an_image_becomes_a_template_once(pve, systems, build):
+    check = build(check=True)
+    assert check.returncode == 0, check.stdout
+    assert writes(pve) == []
+    made = build()
+    assert made.returncode == 0, made.stdout
+    vmid = templates(pve)[name_of(made)]
+    config = pve.config(vmid)
+    assert {"ciuser", "cipassword"} & set(config) == set()
+    assert config["description"].startswith("cloud_template: debian-13\nversion: ")
+    assert config["scsi0"].startswith("local-lvm:base-")
+    calls = systems.calls(vmid)
+    assert calls[:3] == [
+        "cloud-init status --wait",
+        "apt-get -q update",
+        "apt-get -q -y --no-install-recommends install qemu-guest-agent htop",
+    ]
+    assert "truncate -s 0 /etc/machine-id" in calls
+    assert calls[-1] == "sync"
+    assert [user for user, _password in systems.shells[vmid].logins] == ["root", "root"]
+    pve.reset_record()
+    again = build()
+    assert not any(again.changed), again.stdout
+    assert len(pve.exchanges) == 4
+
+
+def test_other_content_is_another_version_and_old_ones_go_unless_they_have_clones(pve, systems, build):
+    first = name_of(build(cloud_template_keep=1))
+    pve.add_guest(
+        500, "clone", config={"scsi0": f"local-lvm:base-{templates(pve)[first]}-disk-0/vm-500-disk-0,size=2G"}
+    )
+    second = name_of(build(cloud_template_keep=1, cloud_template_packages=["htop", "vim"]))
+    assert set(templates(pve)) == {first, second}
+    pve.remove_guest(500)
+    third = name_of(build(cloud_template_keep=1, cloud_template_commands=["sync now"]))
+    assert set(templates(pve)) == {third}
+    assert len({first, second, third}) == 3
+
+
+def test_a_command_that_fails_removes_the_machine_and_says_which(pve, systems, build):
+    before = pve.vmids()
+    systems.fails.add("apt-get")
+    result = build()
+    assert result.returncode != 0
+    assert "was not built: Install, configure and clean: step 1 (1. apt-get -q update)" in result.stdout
+    assert "it ended with status 100" in result.stdout
+    assert pve.vmids() == before
+
+
+def test_what_a_killed_run_left_is_removed_and_nothing_else(pve, systems, build):
+    name = name_of(build(check=True))
+    mark = "cloud_template: debian-13\nversion: 0\nstate: building"
+    pve.add_guest(501, name, config={"description": mark}, status="running")
+    pve.add_guest(502, "debian-13-00000000", config={"description": "mine"})
+    pve.add_guest(503, "other", config={"description": mark})
+    made = build()
+    assert made.returncode == 0, made.stdout
+    assert templates(pve) == {name: templates(pve)[name]}
+    assert {502, 503} <= set(pve.vmids())
+    assert 501 not in pve.vmids() or templates(pve)[name] == 501
+
+
+def test_a_guest_of_that_name_that_is_somebody_elses_is_an_error(pve, systems, build):
+    name = name_of(build(check=True))
+    pve.add_guest(501, name, config={"description": "mine"})
+    result = build()
+    assert result.returncode != 0
+    assert f"A guest named {name} exists that this role has not made" in result.stdout
+    assert writes(pve) == []
+
+
+@pytest.mark.parametrize(
+    ("distribution", "install"),
+    [("rocky", "dnf -q -y install qemu-guest-agent htop"), ("alpine", "apk -q add qemu-guest-agent htop")],
+)
+def test_distributions_have_their_ways(pve, systems, build, distribution, install):
+    made = build(cloud_template_distribution=distribution)
+    assert made.returncode == 0, made.stdout
+    assert install in systems.calls(templates(pve)[name_of(made)])
