@@ -14,6 +14,7 @@ import yaml
 
 from tests.support.embedded_pve import PveHandle
 from tests.support.noting_systems import Systems
+from tests.support.web_server import qcow2, running_web_server, sha256
 
 IMAGE = {"volume": "local:import/debian-13.qcow2"}
 
@@ -84,6 +85,19 @@ def test_an_image_becomes_a_template_once(pve, systems, build):
     again = build()
     assert not any(again.changed), again.stdout
     assert len(pve.exchanges) == 4
+
+
+def test_the_image_is_downloaded_once(pve, systems, build):
+    with running_web_server() as web:
+        web.add("genericcloud.qcow2", qcow2())
+        image = {"url": web.url("genericcloud.qcow2"), "checksum": f"sha256:{sha256(qcow2())}"}
+        made = build(cloud_template_image=image)
+        assert made.returncode == 0, made.stdout
+        assert not any(build(cloud_template_image=image).changed)
+        other = build(cloud_template_image=image, cloud_template_packages=[])
+        assert other.returncode == 0, other.stdout
+    assert set(templates(pve)) == {name_of(made), name_of(other)}
+    assert web.asked.count("GET /genericcloud.qcow2") == 1
 
 
 def test_other_content_is_another_version_and_old_ones_go_unless_they_have_clones(pve, systems, build):
