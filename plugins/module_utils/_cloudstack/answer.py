@@ -12,7 +12,7 @@ import typing as t
 
 from .._pve.errors import PveError, one_line
 
-# CloudStack reads the answer only after the process has ended: more than a pipe holds would block it for ever.
+# CloudStack reads the answer only after the process has ended: more than a pipe holds would block it forever.
 MAX_BYTES = 60 * 1024
 MAX_ERROR = 800
 MASK = "********"
@@ -40,14 +40,14 @@ _CELL_LIMITS = (400, 100, 40)
 
 
 def success(fields: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The document of an action that went well."""
+    """The document of a successful action."""
     return {"status": "success", **fields}
 
 
 def failure(error: BaseException, secrets: t.Iterable[str] = (), also: str = "") -> dict[str, t.Any]:
-    """The document of an action that failed: the reason first, in PVE's own words where there are any.
+    """The document of a failed action: the reason first, in PVE's own words if there are any.
 
-    also is what else the user has to know, as of a guest that could not be removed.
+    also is what else the user has to know, such as a guest that could not be removed.
     """
     if isinstance(error, PveError):
         kind, text = error.kind, _reason_first(error)
@@ -87,7 +87,7 @@ def redact(text: str, secrets: t.Iterable[str]) -> str:
 
 
 def _spelt_out(escape: re.Match[str]) -> str:
-    # CloudStack's log masks a console's password up to the next quotation mark, be that an escaped one.
+    # CloudStack's log masks a console's password up to the next quotation mark, even an escaped one.
     return "\\u0022" if escape[0] == '\\"' else escape[0]
 
 
@@ -101,7 +101,7 @@ def encode(document: t.Mapping[str, t.Any]) -> bytes:
 
 
 def table(rows: t.Sequence[Row]) -> dict[str, t.Any]:
-    """The fields of an answer that is a table; what does not fit is shortened, and then left out with a word on it."""
+    """The fields of an answer that is a table. What does not fit is shortened, or left out, which the last row says."""
     shown: list[dict[str, str]] = []
     for limit in _CELL_LIMITS:
         shown = [{name: shorten(one_line(text), limit) for name, text in row.items()} for row in rows]

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The details: what operators and tenants can say beside CloudStack's own fields, one row each.
+"""The details: what operators and tenants can set beside CloudStack's own fields, one row each.
 
-Operators say it in the details of the action, the host, the cluster's mapping (resourcemap) and the extension, and in
-the site policy, in this order of precedence; tenants in those of the VM, and only where the row allows it.
+Operators set them in the details of the action, the host, the cluster's mapping (resourcemap) and the extension, and in
+the site policy, in this order of precedence; tenants set those of the VM, where the row allows it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
 class Detail(t.NamedTuple):
-    """One row: its name, the kind of its value, who may set it, what it may be, and what it is when nobody says."""
+    """One row: its name, the kind of its value, who may set it, which values it may have, and its default."""
 
     name: str
     kind: str = "text"
@@ -49,7 +49,7 @@ def _rows(*rows: Detail) -> dict[str, Detail]:
 
 
 DETAILS = _rows(
-    # Where PVE is, and who asks.
+    # Where PVE is, and the credentials.
     Detail("url"),
     Detail("user"),
     Detail("token"),
@@ -60,7 +60,7 @@ DETAILS = _rows(
     Detail("fingerprint"),
     Detail("api_timeout", "number", default=30, bounds=(1, 3600)),
     Detail("node", pattern=r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"),
-    # Whose guests are touched.
+    # Which guests may be changed.
     Detail("ownership", default="adopt", choices=("require", "adopt", "ignore")),
     Detail("adopt_custom_names", "flag", default=False),
     Detail("cloud", pattern=NAME),
@@ -81,7 +81,7 @@ DETAILS = _rows(
     Detail("allowed_backup_modes", "words", default=("snapshot", "suspend", "stop")),
     Detail("allow_protected_backups", "flag", default=False),
     Detail("max_backups", "number", bounds=(0, 10_000)),
-    # What is made.
+    # The new guest.
     Detail("vm_name", tenant=True),
     Detail("template_type", tenant=True, default="template"),
     Detail("template_id", tenant=True, pattern=NAME),
@@ -150,7 +150,7 @@ DETAILS = _rows(
 
 
 class Details:
-    """The values that are in force, and where each came from."""
+    """The values in force, and the section that each came from."""
 
     def __init__(self, values: t.Mapping[str, t.Any], origins: t.Mapping[str, str]) -> None:
         self._values = values
@@ -161,7 +161,7 @@ class Details:
         return self._origins.get(name) == TENANT
 
     def given(self, name: str) -> bool:
-        """Somebody has set it."""
+        """It has been set."""
         return name in self._origins
 
     def text(self, name: str) -> str | None:

@@ -17,7 +17,7 @@ from .answer import encode, failure, success
 from .call_context import CallContext, CallInterrupted
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# CloudStack's own first argument is the action: it can never ask for a dry run, which makes nothing of its request.
+# CloudStack's first argument is the action, so it can never start a dry run by mistake.
 DRY_RUN = "--dry-run"
 USAGE = f"call it as: <executable> [{DRY_RUN}] <action> <payload file> <wait seconds>"
 
@@ -25,7 +25,7 @@ USAGE = f"call it as: <executable> [{DRY_RUN}] <action> <payload file> <wait sec
 def main(argv: t.Sequence[str], policy_file: str, log_file: str, service: str = "", expects_relay: bool = False) -> int:
     """Carry out one action in this process and answer on the standard output; returns the exit code.
 
-    service is where the resident service should be, for the doctor; expects_relay says that it should have one.
+    service is the socket of the resident service, for the doctor; expects_relay says that it has a console relay.
     """
     started = time.monotonic() - seconds_alive("self")
     answer = _reserve_output()
@@ -43,7 +43,7 @@ def main(argv: t.Sequence[str], policy_file: str, log_file: str, service: str = 
 def carry_out(
     argv: t.Sequence[str], policy_file: str, log_file: str, started: float, context: CallContext
 ) -> dict[str, t.Any]:
-    """Carry out one action and return the document that answers it, whatever happens.
+    """Carry out one action and return the document that answers it, also if it fails.
 
     argv is that of the executable, started the moment on the monotonic clock at which it was started.
     """
@@ -82,7 +82,7 @@ def finish(document: t.Mapping[str, t.Any]) -> tuple[bytes, int]:
 
 
 def seconds_alive(pid: int | str) -> float:
-    """How long a process has been running: the interpreter's start counts, too (proc(5), starttime)."""
+    """How long a process has been running, with the start of the interpreter (proc(5), starttime)."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - pathlib costs 10 ms
             ticks = int(file.read().rpartition(")")[2].split()[19])
@@ -93,7 +93,7 @@ def seconds_alive(pid: int | str) -> float:
 
 
 def _interrupt(number: int, _frame: t.Any) -> t.NoReturn:
-    # Taking down what was made is not to be interrupted as well.
+    # The cleanup is not interrupted.
     for other in _SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     raise CallInterrupted(f"ended by signal {number}")
@@ -119,4 +119,4 @@ def _write(stream: int, line: bytes) -> None:
         while line:
             line = line[os.write(stream, line) :]
     except OSError:
-        pass  # Nobody reads any more.
+        pass  # The reader is gone.

@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
 
 
 def guest_name(instance: Instance, details: Details) -> str:
-    """The name that the guest has in PVE; raises InvalidRequest when it cannot be that."""
+    """The name that the guest has in PVE; raises InvalidRequest if PVE cannot take it, or it means another guest."""
     name = details.text("vm_name") or instance.name
     check_dns_name("vm_name", name)
     if name != instance.name:
@@ -32,7 +32,7 @@ def guest_name(instance: Instance, details: Details) -> str:
 
 
 def check_guest_name(run: Run) -> None:
-    """Raise InvalidRequest when the guest cannot have its name, or that belongs to a template.
+    """Raise InvalidRequest if PVE cannot take the name, or a template has it.
 
     One request, and only for a name that is not CloudStack's own.
     """

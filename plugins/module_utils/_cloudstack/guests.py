@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Finding the guest of an instance wherever it is, and making sure that it is that instance's."""
+"""Finds the guest of an instance on any node, and checks that it is the instance's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .ownership import Mark, Verdict, foreign, is_instance_name, judge, read_mar
 if t.TYPE_CHECKING:
     from .run import Run
 
-# How long a node may take for its first answer before somebody asks the cluster how it is.
+# How long a node may take for its first answer before the cluster is asked for its state.
 LOOK_SECONDS = 4.0
 Found = t.Tuple[GuestHandle, Status]  # noqa: UP006 - Python 3.9 evaluates it
 
@@ -40,7 +40,7 @@ def find(run: Run) -> Found | None:
 def locate(run: Run) -> Found | None:
     """Find the guest by its number; one request when it is where CloudStack thinks that it is.
 
-    None only when the whole cluster says that there is none; raises a PveError when nobody can tell.
+    None only when the whole cluster says that there is none; raises a PveError if that is unknown.
     """
     client, vmid = run.client, run.vmid
     guest = Guest(vmid, run.node, QEMU)
@@ -55,7 +55,7 @@ def locate(run: Run) -> Found | None:
 
 @contextlib.contextmanager
 def briefly(run: Run) -> t.Iterator[None]:
-    """Give PVE little time to answer: a node that is down may keep a request for a minute."""
+    """Limit the time for an answer: a request to a node that is down may take a minute."""
     client, whole = run.client, run.client.deadline
     client.deadline = whole.within(LOOK_SECONDS)
     try:
@@ -68,7 +68,7 @@ def check_online(node: str, entries: t.Iterable[t.Mapping[str, t.Any]]) -> None:
     """Raise Unreachable when the cluster's list has the node as offline: nothing on it can be asked."""
     if any(str(entry.get("node")) == node and entry.get("status") == "offline" for entry in entries if is_node(entry)):
         raise Unreachable(
-            f"node {node} is offline, as the other nodes of the cluster say: nobody can tell what runs there; "
+            f"node {node} is offline, as the other nodes of the cluster say: it is unknown what runs there; "
             f"try again when it is back, or when HA has moved its guests"
         )
 
@@ -97,14 +97,14 @@ def _confirm_absence(run: Run, resources: t.Iterable[t.Mapping[str, t.Any]]) -> 
     silent = sorted(str(entry["node"]) for entry in nodes if entry.get("status") == "offline")
     if silent or not nodes:
         raise TransportError(
-            f"nobody can say whether {run.instance.name} is gone: "
+            f"it is unknown whether {run.instance.name} is gone: "
             f"{', '.join(silent) or 'every node'} does not answer; try again when the cluster is complete"
         )
     vmid = run.instance.vmid
     if vmid is None:
         return
     try:
-        # This list knows every guest, other than that of the resources, which holds what the token may see.
+        # nextid knows every guest; the list of resources has only those that the token may see.
         run.client.read("cluster", "nextid", vmid=vmid)
     except PveError as error:
         if is_taken(error):
@@ -115,7 +115,7 @@ def _confirm_absence(run: Run, resources: t.Iterable[t.Mapping[str, t.Any]]) -> 
 
 
 def is_free(run: Run, vmid: int) -> bool:
-    """Whether no guest has the number; raises a PveError when that cannot be told."""
+    """Whether no guest has the number; raises a PveError if that is unknown."""
     try:
         run.client.read("cluster", "nextid", vmid=vmid)
     except PveError as error:
@@ -133,8 +133,8 @@ def is_taken(error: PveError) -> bool:
 def find_by_mark(run: Run) -> Found | None:
     """Find the guest of an instance whose number CloudStack does not know, by its mark; as locate does.
 
-    Guests of its name are looked at first. A guest that goes by the name of another instance is not looked at, so that
-    this costs little however many instances there are.
+    Guests of its name are read first. Guests with the name of another instance are not read, so the number of requests
+    does not grow with the number of instances.
     """
     instance, tag = run.instance, run.details.required("tag").lower()
     resources: list[dict[str, t.Any]] = run.client.read("cluster", "resources")
@@ -145,7 +145,7 @@ def find_by_mark(run: Run) -> Found | None:
     ]
     names = {guest.vmid: guest.name for guest in tagged}
     for node in sorted({guest.node for guest in tagged if not guest.name}):
-        # The list does not know the name of a new guest yet, nor those of a node that was just started.
+        # The list has no name of a new guest yet, nor those of a node that was just started.
         check_online(node, resources)
         names.update({int(item["vmid"]): str(item.get("name") or "") for item in run.client.read("nodes", node, QEMU)})
     mine = [guest for guest in tagged if names[guest.vmid] == instance.name]
@@ -161,9 +161,9 @@ def find_by_mark(run: Run) -> Found | None:
 
 
 def check_owner(run: Run, handle: GuestHandle, status: Status, config: t.Mapping[str, t.Any]) -> tuple[Verdict, Mark]:
-    """Say that the guest is the instance's, could be adopted, or is unfinished; raises PermissionDenied for any other.
+    """The verdict: the instance's, adoptable, or unfinished; raises PermissionDenied for any other guest.
 
-    A stub is nobody's: it is the instance's by its number alone.
+    A stub has no mark: it is the instance's by its number alone.
     """
     if is_stub(config):
         return Verdict.UNFINISHED, Mark()
@@ -179,5 +179,5 @@ def check_owner(run: Run, handle: GuestHandle, status: Status, config: t.Mapping
 
 
 def is_half_made(status: Status) -> bool:
-    """The guest is only being made, or is as good as gone, so it has no mark."""
+    """The guest is being created or destroyed, so it has no mark."""
     return status.lock in UNSETTLED_LOCKS

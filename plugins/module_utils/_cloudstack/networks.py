@@ -23,13 +23,13 @@ if t.TYPE_CHECKING:
     from .run import Run
 
 MEGABITS_PER_MEGABYTE = 8
-# What PVE takes for the mtu of the bridge (PVE::QemuServer::Network).
+# The value that means the bridge's own MTU (PVE::QemuServer::Network).
 MTU_OF_THE_BRIDGE = 1
 _URI = re.compile(r"(?P<scheme>[a-z]+)://(?P<id>[A-Za-z0-9._-]+)", re.IGNORECASE)
 _UNTAGGED = frozenset({"untagged", "native"})
-# Kinds of network that have no number to be kept apart by.
+# Kinds of network without a number.
 _FLAT = frozenset({"", "native", "undecided"})
-# What an interface has whose configuration says none.
+# The MTU of an interface whose configuration has none.
 USUAL_MTU = 1500
 Entry = t.Mapping[str, t.Any]
 
@@ -83,12 +83,12 @@ def _place(nic: Nic, details: Details) -> tuple[str, int]:
     label = f"the NIC with deviceId {nic.device_id}"
     if not uri:
         if nic.broadcast_type.lower() not in _FLAT:
-            # Its traffic would mix with that of another network.
+            # Untagged, its traffic would mix with that of another network.
             raise InvalidRequest(f"{label} has no broadcastUri although its network is a {nic.broadcast_type}")
         return _bridge(nic, details), 0
     match = _URI.fullmatch(uri)
     if not match:
-        raise InvalidRequest(f"{label} has the broadcastUri {uri[:100]!r}, which nobody understands")
+        raise InvalidRequest(f"{label} has the broadcastUri {uri[:100]!r}, which is not supported")
     scheme, number = match["scheme"].lower(), match["id"].lower()
     vnet = _vnet(scheme, number, details)
     if vnet is not None:
@@ -125,7 +125,7 @@ def _checked(bridge: str, detail: str) -> str:
 
 
 def address_options(nics: t.Sequence[Nic], details: Details) -> dict[str, t.Any]:
-    """cloud-init's networks as vm_request takes them; empty when nobody asked for them."""
+    """cloud-init's networks as vm_request takes them; empty if they are not configured."""
     wanted = details.text("ci_network")
     if wanted == "dhcp":
         return {"ipconfig": [{"slot": f"net{nic.device_id}", "ip": "dhcp"} for nic in nics]}
@@ -140,7 +140,7 @@ def _addresses(nic: Nic) -> dict[str, t.Any]:
     try:
         if nic.ip:
             options["ip"] = f"{nic.ip}/{ipaddress.ip_network(f'0.0.0.0/{nic.netmask}').prefixlen}"
-            # Two default routes would fight.
+            # A guest can have one default route.
             options["gateway"] = nic.gateway if nic.gateway and nic.default else None
         if nic.ip6:
             prefix = nic.ip6_cidr.partition("/")[2] or "64"
@@ -158,9 +158,9 @@ def bridges_of(config: t.Mapping[str, str]) -> set[str]:
 
 
 def check_networks(run: Run, assumed: t.Container[str]) -> None:
-    """Raise a PveError when the node lacks what a card of the instance needs.
+    """Raise a PveError if the node lacks what a card of the instance needs.
 
-    One request, unless all cards are on bridges that are assumed to be there. A dry run assumes nothing.
+    One request, and none if all cards are on bridges that are assumed to exist. A dry run assumes nothing.
     """
     cards = [card for card in network_options(run.instance.nics, run.details) if card["state"] == "present"]
     if not run.dry_run:

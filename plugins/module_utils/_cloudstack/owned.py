@@ -122,14 +122,14 @@ def _read_own(run: Run, found: Found | None, adopt: bool, unfinished: bool = Fal
 
 
 def _settled(handle: GuestHandle) -> Found | None:
-    """The guest once nobody makes or destroys it any more; None when it is gone then."""
+    """The guest after its creation or destruction has ended; None if it is gone then."""
     from .._operations.vm.cleanup import settled_config
 
     return None if settled_config(handle) is None else (handle, read_status(handle))
 
 
 def remove_unfinished(run: Run, vmid: int) -> bool:
-    """Remove what a deployment of the instance that was broken off has left on its node, when no lock is on it."""
+    """Remove what an interrupted deployment of the instance has left on its node, unless it is locked."""
     handle = GuestHandle(run.client, Guest(vmid, run.node, QEMU))
     try:
         state = read_state(handle)
@@ -146,7 +146,7 @@ def remove_unfinished(run: Run, vmid: int) -> bool:
 
 
 def is_gone(run: Run, error: PveError) -> bool:
-    """Whether an action failed because the guest has vanished meanwhile, for good, as the whole cluster says."""
+    """Whether an action failed because the guest has been destroyed meanwhile, as the whole cluster says."""
     if _IS_BEING_DESTROYED in str(error):
         tries = run.deadline.tries(run.deadline.remaining)
         while find(run) is not None:

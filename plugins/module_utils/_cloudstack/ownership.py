@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whose guest it is: the mark on every guest that is CloudStack's, and the check before anything is done to one.
+"""Ownership: the mark on every guest of CloudStack, and the check before a guest is changed.
 
-The mark is a tag, the UUID of the instance as the UUID of the firmware, and lines in the notes. A guest that was there
-before keeps the firmware's UUID, which its system may be licensed by; the notes say then which one that is. A copy
-that somebody makes of a guest inherits notes and tags, but not that UUID, so it is told from the original.
+The mark is a tag, the UUID of the instance as the UUID of the firmware, and lines in the notes. An adopted
+guest keeps the UUID of its firmware, to which a licence may be bound; its notes contain that UUID. A copy of a guest
+inherits notes and tags, but not the UUID, so that it can be distinguished from the original.
 
-A clone has another UUID, too, until its deployment has configured it. Till then its notes say that it is unfinished,
-which those of a finished guest, and so of a copy of one, never do.
+A clone, too, has another UUID until its deployment has configured it. Until then its notes say that it is unfinished.
+The notes of a finished guest, and so of a copy of one, never say that.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Verdict(enum.Enum):
 
 
 class Mark(t.NamedTuple):
-    """What a guest's configuration says of the instance that it is."""
+    """What a guest's configuration says about its instance."""
 
     instance: str = ""
     # The name of its CloudStack, where several share a cluster.
@@ -52,7 +52,7 @@ class Mark(t.NamedTuple):
 
     @property
     def genuine(self) -> bool:
-        """The notes speak of this very guest, not of one that it is a copy of."""
+        """The notes are about this guest, and not copied from another one."""
         return bool(self.uuid) and self.firmware_uuid in (self.uuid, self.adopted_guest)
 
     @property
@@ -77,7 +77,7 @@ def read_mark(config: t.Mapping[str, t.Any]) -> Mark:
 
 
 def judge(mark: Mark, name: str, instance: Instance, ownership: str, custom_name: str | None = None) -> Verdict:
-    """Say whether a guest of this name and mark is the instance; custom_name is the name it may have instead."""
+    """Whether a guest of this name and mark is the instance; custom_name is a name that it may have instead."""
     if mark.firmware_uuid == instance.uuid and mark.uuid in ("", instance.uuid):
         return Verdict.OURS
     if mark.uuid == instance.uuid and mark.genuine:
@@ -92,7 +92,7 @@ def judge(mark: Mark, name: str, instance: Instance, ownership: str, custom_name
 
 
 def foreign(label: str, node: str, mark: Mark, instance: Instance, ownership: str) -> PermissionDenied:
-    """The refusal to touch a guest that is not the instance."""
+    """The error for a guest that is not the instance's."""
     whose = f"it is marked as {mark.instance or mark.uuid}" if mark.present else "it has no mark of CloudStack"
     if mark.uuid == instance.uuid:
         whose = "it is a copy of the instance's guest"
@@ -101,7 +101,7 @@ def foreign(label: str, node: str, mark: Mark, instance: Instance, ownership: st
 
 
 def new_notes(instance: Instance, deployment: str, cloud: str | None = None, finished: bool = True) -> str:
-    """The notes of a guest that is made for the instance by this deployment."""
+    """The notes of a guest that this deployment creates for the instance."""
     name = "deployment" if finished else "unfinished deployment"
     return "\n".join([*_first_lines(instance, cloud), f"CloudStack {name}: {deployment}"])
 
@@ -112,7 +112,7 @@ def _first_lines(instance: Instance, cloud: str | None) -> list[str]:
 
 
 def adopted_notes(notes: str, mark: Mark, instance: Instance, cloud: str | None = None) -> str:
-    """The notes of a guest that was there already, with the lines of the mark in front."""
+    """The notes of an adopted guest: the lines of the mark, then its own."""
     rest = _ANY_LINE.sub("", notes).strip("\n")
     if mark.deployment:
         last = f"CloudStack deployment: {mark.deployment}"
@@ -122,5 +122,5 @@ def adopted_notes(notes: str, mark: Mark, instance: Instance, cloud: str | None 
 
 
 def is_instance_name(name: str) -> bool:
-    """A name as CloudStack gives them to instances."""
+    """Whether the name has the form of CloudStack's internal names of instances."""
     return bool(_INSTANCE_NAME.fullmatch(name))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The parameters of custom actions: typed by the rows of the actions, and never trusted."""
+"""The parameters of custom actions: checked and typed by the rows of the actions."""
 
 from __future__ import annotations
 

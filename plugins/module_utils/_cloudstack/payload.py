@@ -50,7 +50,7 @@ class Nic(t.NamedTuple):
 
 
 class Instance(t.NamedTuple):
-    """The VM that a call is about. memory is in bytes, vmid PVE's number where CloudStack knows it."""
+    """The VM of a call. Memory is in bytes; vmid is its number in PVE, if CloudStack knows it."""
 
     uuid: str
     name: str
@@ -67,7 +67,7 @@ class Instance(t.NamedTuple):
 
 
 class Caller(t.NamedTuple):
-    """The user of CloudStack who asked for the action; all empty when CloudStack does not say."""
+    """The user of CloudStack who called the action; empty if CloudStack does not say."""
 
     id: str = ""
     name: str = ""
@@ -79,7 +79,7 @@ class Caller(t.NamedTuple):
 
 
 class Payload(t.NamedTuple):
-    """What CloudStack sent. sections are the external details by their origin, as they came."""
+    """What CloudStack sent. sections are the external details by their origin, unchecked."""
 
     sections: t.Mapping[str, Object] = types.MappingProxyType({})
     parameters: Object = types.MappingProxyType({})
@@ -89,7 +89,7 @@ class Payload(t.NamedTuple):
     name: str = ""
 
     def instance(self) -> Instance:
-        """Read the VM that the call is about; raises InvalidRequest when it says of none, or says nonsense."""
+        """Read the VM that the call is about; raises InvalidRequest if there is none, or it is invalid."""
         return _instance(self)
 
 
@@ -147,7 +147,7 @@ def _caller(caller: Object) -> Caller:
 def _instance(payload: Payload) -> Instance:
     where = "cloudstack.vm.details."
     if payload.vm is None and not payload.uuid:
-        raise InvalidRequest("the payload says of no VM: cloudstack.vm.details is missing")
+        raise InvalidRequest("the payload describes no VM: cloudstack.vm.details is missing")
     vm = payload.vm or {}
     name = payload.name or _text(vm, "name", where)
     if not _INSTANCE_NAME.fullmatch(name):

@@ -17,7 +17,7 @@ from .payload import Caller
 from .registry import find_action
 
 MAX_BYTES = 1024 * 1024
-# A pattern without any of these is one of all names.
+# A pattern without any of these matches all names.
 _LITERAL = re.compile(r"[A-Za-z0-9]")
 _SET = re.compile(r"\[[^]]*\]")
 _ISO = re.compile(rf"{STORAGE}:iso/[A-Za-z0-9][A-Za-z0-9._+ ()@-]*\.(iso|img)", re.IGNORECASE)
@@ -28,7 +28,7 @@ ROLE_TYPES = ("Admin", "ResourceAdmin", "DomainAdmin", "User")
 
 
 def read_policy(path: str) -> dict[str, t.Any]:
-    """Read the site policy; a file that is missing says nothing. Raises InvalidRequest for any other trouble."""
+    """Read the site policy; a missing file is an empty policy. Raises InvalidRequest if it cannot be used."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs 10 ms
             content = file.read(MAX_BYTES)
@@ -53,9 +53,9 @@ def read_policy(path: str) -> dict[str, t.Any]:
 
 
 def check_source(details: Details, vmid: int, config: t.Mapping[str, str]) -> None:
-    """Raise InvalidRequest unless this guest is meant to be cloned, and the tenant may select it.
+    """Raise InvalidRequest unless the operator lets this guest be cloned, and the tenant select it.
 
-    The name of a guest that is no template may be a tenant's choice, so it counts for nothing.
+    The name of a guest that is not a template may be a tenant's choice, so it does not count.
     """
     wanted, is_template = details.required("template_id"), config.get("template") == "1"
     names = [wanted, str(vmid), *([config["name"]] if is_template and "name" in config else [])]
@@ -69,14 +69,14 @@ def check_source(details: Details, vmid: int, config: t.Mapping[str, str]) -> No
 
 
 def _names_guest(details: Details, number: str) -> bool:
-    """The operator has named this very guest as something to clone, by its number and without a pattern."""
+    """The operator has named this guest as a source of clones, by its number and without a pattern."""
     mapped = details.mapping("template_map").values()
     own = not details.from_tenant("template_id") and details.text("template_id") == number
     return own or number in details.words("allowed_templates") or number in mapped
 
 
 def check_vm_name(details: Details, name: str) -> None:
-    """Raise InvalidRequest for a name by which the details mean a template."""
+    """Raise InvalidRequest for a name that means a template in the details."""
     maps, allowed = details.mapping("template_map"), details.words("allowed_templates")
     named = {
         "allowed_templates": [pattern for pattern in allowed if _LITERAL.search(_SET.sub("", pattern))],
@@ -114,7 +114,7 @@ def _mapped_storage(details: Details, storage: str) -> str:
 
 
 def disk_size_of(details: Details) -> int | None:
-    """The size of the first disk in GiB; raises InvalidRequest when a tenant may not have that much."""
+    """The size of the first disk in GiB; raises InvalidRequest if a tenant may not have that much."""
     size = details.number("disk_size_gb")
     if size is not None and details.from_tenant("disk_size_gb"):
         check_disk_size(details, size)
@@ -145,7 +145,7 @@ def check_iso_parameter(details: Details, iso: str) -> None:
 
 
 def check_backup(details: Details, storage: str, mode: str, protected: bool) -> None:
-    """Raise InvalidRequest unless tenants may put backups there, and make them so."""
+    """Raise InvalidRequest unless tenants may create such backups on this storage."""
     if storage != details.text("backup_storage") and not _allows(details, "allowed_backup_storages", (storage,)):
         raise InvalidRequest(f"storage: the site policy does not allow the backup storage {storage!r}")
     if not _allows(details, "allowed_backup_modes", (mode,)):
@@ -155,7 +155,7 @@ def check_backup(details: Details, storage: str, mode: str, protected: bool) -> 
 
 
 def check_iso(iso: str) -> None:
-    """Raise InvalidRequest unless the text names an ISO image and nothing besides."""
+    """Raise InvalidRequest unless the text is the name of an ISO image."""
     if not _ISO.fullmatch(iso) or ".." in iso:
         raise InvalidRequest(f"iso_path {iso[:100]!r} is not an ISO image as in local:iso/debian.iso")
 

@@ -13,8 +13,8 @@ import typing as t
 # It gets the Run, and returns the fields of the answer.
 Function = t.Callable[[t.Any], t.Dict[str, t.Any]]  # noqa: UP006 - Python 3.9 evaluates it
 
-# What becomes of an action that nobody waits for any more, because the executable was killed: the resident service
-# goes on to its end, takes back what it has made, or drops it where it only looks.
+# What the resident service does with an action whose executable was killed: it goes on to its end, removes what it has
+# created, or cancels it if it only reads.
 GO_ON = "go on"
 TAKE_BACK = "take back"
 DROP = "drop"

@@ -36,7 +36,7 @@ MOST_TEMPLATES = 50
 
 @dataclass(frozen=True)
 class Finding:
-    """One row: what was looked at, what was found, and what to do about it."""
+    """One row: what was checked, what was found, and what to do about it."""
 
     check: str
     result: str
@@ -45,23 +45,23 @@ class Finding:
 
 
 def is_pattern(word: str) -> bool:
-    """The word names what fits, and not one thing."""
+    """Whether the word is a pattern."""
     return not _WILDCARDS.isdisjoint(word)
 
 
 def matches(word: str, names: t.Iterable[str]) -> list[str]:
-    """Those of the names that a pattern fits."""
+    """The names that match a pattern."""
     return [name for name in names if fnmatch.fnmatchcase(name, word)]
 
 
 def nothing_of(detail: str, word: str, there: t.Iterable[str], mend: str) -> Finding:
-    """The row for a word of a list that fits nothing: a mistake where it is a name, and perhaps one where not."""
+    """The row for a word of a list without a match: a problem if it is a name, a warning if it is a pattern."""
     listed = ", ".join(sorted(there)) or "none"
     return Finding(f"{detail} {word}", WARNING if is_pattern(word) else PROBLEM, f"fits nothing of {listed}", mend)
 
 
 class Site:
-    """PVE as the doctor sees it; each thing is read when it is asked for, and once."""
+    """PVE as the doctor sees it. Each property is read once, on first use."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -217,7 +217,7 @@ def check_storages(site: Site) -> Findings:
 
 
 def _patterns(site: Site, detail: str, there: t.Sequence[str], mend: str) -> Findings:
-    """A row for each pattern of a list that fits nothing; names have rows of their own."""
+    """A row for each pattern of a list without a match; names have rows of their own."""
     for word in site.run.details.words(detail):
         if is_pattern(word) and word not in DETAILS[detail].default and not matches(word, there):
             yield nothing_of(detail, word, there, mend)
@@ -332,7 +332,7 @@ def check_tags(site: Site) -> Findings:
         if tag in refused:
             yield Finding(f"tag {tag}", PROBLEM, f"{site.run.client.identity} may not set it", refused[tag])
     if untold and site.run.details.words("tags"):
-        found = f"PVE does not tell whether {site.run.client.identity} may set {', '.join(untold)}"
+        found = f"PVE does not show whether {site.run.client.identity} may set {', '.join(untold)}"
         yield Finding("tags", WARNING, found, "grant Sys.Audit on /")
     elif not refused:
         yield Finding("tags", OK, ", ".join(tags))

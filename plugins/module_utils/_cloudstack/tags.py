@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
     from .run import Run
 
 Options = t.Mapping[str, t.Any]
-# What PVE tells of the options without Sys.Audit on /.
+# The options that PVE shows without Sys.Audit on /.
 _FOR_ALL = frozenset({"console", "tag-style", "allowed-tags"})
 
 
@@ -30,7 +30,7 @@ def wanted_tags(details: Details) -> list[str]:
 def check_tags(run: Run, there: t.Callable[[], t.Iterable[str]]) -> None:
     """Raise PermissionDenied for a tag that the token may not set; one request.
 
-    there tells the tags that the guest has from its template; it is asked only in trouble.
+    there returns the tags that the guest has from its template; it is called only if a tag is refused.
     """
     refused = refused_tags(read_options(run), wanted_tags(run.details))
     known = {tag.lower() for tag in there()} if refused else set()
@@ -40,7 +40,7 @@ def check_tags(run: Run, there: t.Callable[[], t.Iterable[str]]) -> None:
 
 
 def read_options(run: Run) -> Options:
-    """The datacenter's options, as far as PVE tells them; one request."""
+    """The datacenter's options, as far as PVE shows them; one request."""
     try:
         options: Options = run.client.read("cluster", "options") or {}
     except PermissionDenied:
@@ -70,7 +70,7 @@ def refused_tags(options: Options, tags: t.Iterable[str]) -> dict[str, str]:
 
 
 def untold_tags(options: Options, tags: t.Iterable[str]) -> list[str]:
-    """Those of the tags of which PVE does not tell this token whether it may set them."""
+    """The tags for which PVE does not show whether this token may set them."""
     if not _FOR_ALL.issuperset(options):
         return []
     allowed = set(options.get("allowed-tags") or ())

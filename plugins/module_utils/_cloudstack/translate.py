@@ -48,7 +48,7 @@ MEBIBYTE = 1024 * 1024
 
 @dataclass(frozen=True)
 class DesiredVm:
-    """What is to be made: the instance, its number and name, and the line in its notes that tells this run's guest."""
+    """The desired VM: its instance, number and node. deployment identifies the guest of this run in its notes."""
 
     instance: Instance
     details: Details
@@ -71,12 +71,12 @@ class DesiredVm:
 
 
 def request_of(options: t.Mapping[str, t.Any]) -> VmRequest:
-    """Go through the one door of virtual machines; raises InvalidRequest."""
+    """The request of pve_vm; raises InvalidRequest."""
     return vm_request({**_DEFAULTS, **options})
 
 
 def clone_request(desired: DesiredVm, source: Source) -> VmRequest:
-    """The guest as a clone of a template that was read; raises InvalidRequest before anything is made."""
+    """The guest as a clone of this template; raises InvalidRequest before anything is created."""
     instance, details, template = desired.instance, desired.details, source.values
     check_source(details, source.handle.guest.vmid, template)
     storage = storage_of(details)
@@ -130,7 +130,7 @@ def install_request(desired: DesiredVm) -> VmRequest:
         **common,
         **firmware_disks(instance, details, {}, storage),
         "description": desired.notes,
-        # The empty disk does not boot, so the image does, once.
+        # The empty disk does not boot, so the image boots the first time.
         "boot": [slot, INSTALL_CDROM, *(["net0"] if any(nic.device_id == 0 for nic in instance.nics) else [])],
         "disks": [disk, {"slot": INSTALL_CDROM, "state": "present", "iso": iso}],
     }
@@ -138,7 +138,7 @@ def install_request(desired: DesiredVm) -> VmRequest:
 
 
 def start_request(instance: Instance, details: Details, vmid: int) -> VmRequest:
-    """What has to be right about a guest whenever it starts: its networks, and the CPUs and memory of its offering."""
+    """What is set at every start of a guest: its networks, and the CPUs and memory of its offering."""
     options: dict[str, t.Any] = {"vmid": vmid}
     if instance.nics:
         options["networks"] = network_options(instance.nics, details)
@@ -149,12 +149,12 @@ def start_request(instance: Instance, details: Details, vmid: int) -> VmRequest:
 
 
 def _takes(option: str, slot: str) -> bool:
-    """PVE has this option for a disk in this slot."""
+    """Whether PVE has this option for a disk in this slot."""
     return slot.rstrip("0123456789") in ONLY_ON.get(option, DISK_BUSES)
 
 
 def disk_options(details: Details, slot: str, controller: str) -> dict[str, t.Any]:
-    """The options of the boot disk; raises InvalidRequest for one that it cannot have."""
+    """The options of the boot disk; raises InvalidRequest if PVE does not support one."""
     options: dict[str, t.Any] = {
         "cache": details.text("disk_cache"),
         "discard": details.flag("disk_discard"),
@@ -189,7 +189,7 @@ def _common_options(desired: DesiredVm) -> dict[str, t.Any]:
 
 
 def _with_identity(request: VmRequest, desired: DesiredVm) -> VmRequest:
-    """Give the firmware the instance's UUID; the rest of what it says of the machine stays as in the template."""
+    """Give the firmware the instance's UUID; its other values stay as in the template."""
     identity = DesiredSetting("smbios1", parts={"uuid": desired.instance.uuid})
     if request.clone is not None:
         request = replace(request, clone=replace(request.clone, description=desired.unfinished_notes))
@@ -197,7 +197,7 @@ def _with_identity(request: VmRequest, desired: DesiredVm) -> VmRequest:
 
 
 def _is_full(details: Details, template: t.Mapping[str, str], storage: str | None) -> bool:
-    """Whether every disk has to be copied: when asked for, and whenever PVE cannot link."""
+    """Whether the clone is a full one: if configured, and if PVE cannot make a linked one."""
     if details.flag("is_full_clone") or template.get("template") != "1":
         return True
     drives = [parse_drive(text) for key, text in template.items() if DRIVE_KEY.fullmatch(key)]
@@ -220,7 +220,7 @@ def find_boot_disk(template: t.Mapping[str, str]) -> str | None:
 
 
 def _ssh_keys(details: Details) -> list[str]:
-    """The keys of a new instance. They stop no action on an older one, which PVE has taken them for."""
+    """The keys of a new instance. They are not checked again for an existing one."""
     keys = list(details.words("ci_ssh_keys"))
     for number, key in enumerate(keys, 1):
         for _line, text in key_lines(key):
@@ -262,7 +262,7 @@ def offering_options(instance: Instance, details: Details) -> dict[str, t.Any]:
 
 
 def _cpu_limit(instance: Instance, details: Details) -> float:
-    """The most that the guest may use, in cores; 0 is no limit. CloudStack says it in MHz for each CPU."""
+    """The CPU limit in cores; 0 is no limit. CloudStack has it in MHz for each CPU."""
     cpus, host_speed = instance.cpus or 0, details.number("cpu_mhz")
     if not instance.limit_cpu:
         return 0
@@ -272,7 +272,7 @@ def _cpu_limit(instance: Instance, details: Details) -> float:
 
 
 def hardware_options(instance: Instance, details: Details) -> dict[str, t.Any]:
-    """What the details say of the hardware, for a guest that is made; raises InvalidRequest."""
+    """The hardware in the details, for a new guest; raises InvalidRequest."""
     options: dict[str, t.Any] = {
         "cpu": details.text("cpu_type"),
         "machine": details.text("machine"),
@@ -303,7 +303,7 @@ def is_uefi(instance: Instance) -> bool:
 def firmware_disks(
     instance: Instance, details: Details, there: t.Mapping[str, str], storage: str | None
 ) -> dict[str, t.Any]:
-    """The EFI disk and the TPM that are not there yet; raises InvalidRequest when they cannot be as asked."""
+    """The EFI disk and the TPM that the template lacks; raises InvalidRequest if they are impossible."""
     options: dict[str, t.Any] = {}
     place = details.text("efi_storage") or storage
     secure = instance.boot_mode == "SECURE"

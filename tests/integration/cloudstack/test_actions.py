@@ -348,7 +348,7 @@ class TestConsole:
         before = len(world.forms("POST", "/vncproxy$"))
         answer = calls("getconsole", data_for("getconsole", world, host=host))
         assert answer.exit_code == 1
-        assert "is no IPv4 address, and CloudStack's console proxy finds a way to no other" in answer.error
+        assert "is no IPv4 address, and CloudStack's console proxy supports no other" in answer.error
         assert len(world.forms("POST", "/vncproxy$")) == before
 
     def test_a_tenant_does_not(self, world, calls):

@@ -36,7 +36,7 @@ MEBIBYTE = 1024 * 1024
 
 
 def backup(run: Run) -> dict[str, t.Any]:
-    """Back the instance up. When that takes too long it is called off, and nothing is left of it."""
+    """Back up the instance. If that takes too long, it is cancelled, and PVE removes the unfinished archive."""
     request = _request(run)
     guest = own_guest(run)
     _check_number(guest, request.storage)

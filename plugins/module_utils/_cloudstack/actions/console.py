@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from ..._operations.console.vnc_viewer import Opened
     from ..relay.relay import Relay
 
-# A viewer waits, and behind it somebody who looks at an empty window.
+# A viewer waits for it.
 OPENING_SECONDS = 30.0
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _URL = re.compile(r"https?://[^\s\"<>\\]+", re.IGNORECASE)
@@ -63,7 +63,7 @@ def _own_console(run: Run) -> tuple[ConsoleTarget, Abilities]:
 
 
 def _relayed(run: Run, relay: Relay) -> dict[str, t.Any]:
-    """Have the console offered by this server; PVE is asked for it when somebody comes."""
+    """Have the relay offer the console. PVE opens it when a viewer connects."""
     from ..relay.console import ConsoleRequest
 
     url, instance = run.connection().endpoints[0].url, run.instance
@@ -98,7 +98,7 @@ def _open(run: Run) -> Opened:
 def _raw(run: Run, target: ConsoleTarget) -> dict[str, t.Any]:
     addresses = _addresses(run)
     vnc = open_vnc(target, websocket=False)
-    # A node that is not in the list is the one that was asked, or nobody knows.
+    # If the node is not in the list, it is the node that was asked, or its address is unknown.
     host = addresses.get(vnc.node) or addresses.get("") or run.client.peer or str(urlsplit(run.client.address).hostname)
     return plain_vnc(_node_address(vnc.node, host), vnc.port, vnc.password)
 
@@ -106,7 +106,7 @@ def _raw(run: Run, target: ConsoleTarget) -> dict[str, t.Any]:
 def _addresses(run: Run) -> dict[str, str]:
     """Where the console proxy reaches each node; the one without a name is for all others."""
     chosen, rest = dict(run.details.mapping("console_host_map")), run.details.text("console_host")
-    # Before PVE opens a port that nobody would find.
+    # Checked before PVE opens a port that is never used.
     for node, address in chosen.items():
         _node_address(node, address)
     if rest:

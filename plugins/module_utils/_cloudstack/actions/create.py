@@ -31,7 +31,7 @@ from .imports import import_own, imported_vmid
 
 
 def create(run: Run) -> dict[str, t.Any]:
-    """Make the guest from a template or for an ISO image, and start it. When that fails nothing is left of it."""
+    """Create the guest from a template or for an ISO image, and start it. If that fails, it is removed."""
     imported = imported_vmid(run)
     if imported is not None:
         return _import(run, imported)
@@ -56,7 +56,7 @@ def create(run: Run) -> dict[str, t.Any]:
         deploy(applier, deployment, request, source)
     except BaseException as error:
         run.begin_cleanup()
-        # Until it is known: whatever ends this must not be taken for a good end.
+        # Until the cleanup has an answer: if it is interrupted, the guest may be left.
         run.context.left_behind = f"guest {run.vmid} on node {run.node} may be left"
         run.context.left_behind = remove_deployment(run.client, deployment, error)
         explained = _explained(run, deployment, error)
@@ -67,7 +67,7 @@ def create(run: Run) -> dict[str, t.Any]:
 
 
 def _import(run: Run, vmid: int) -> dict[str, t.Any]:
-    """Take the guest that the operator has named instead of making one; whatever happens, it is not removed."""
+    """Use the guest that the operator has named instead of creating one. It is never removed."""
     guest = import_own(run, vmid)
     if guest.condition == STOPPED:
         guest.converge(start_request(run.instance, run.details, vmid))
@@ -125,7 +125,7 @@ def _too_far(run: Run) -> InvalidRequest:
 
 
 def _explained(run: Run, deployment: Deployment, error: BaseException) -> PveError | None:
-    """The failure in the words of somebody who knows what was wanted; None when it is clear as it is."""
+    """The failure in terms of the instance; None if the error is clear as it is."""
     if isinstance(error, Refused) and "uses local storage" in error.cause.pve_message:
         return _too_far(run)
     if isinstance(error, TimedOut) and deployment.requested and not run.context.left_behind:
@@ -149,7 +149,7 @@ def _template(run: Run) -> tuple[Selector, str]:
 
 
 def _after_start(run: Run) -> list[Plan]:
-    """What is to be done once the guest runs; raises InvalidRequest, before anything is made, when it cannot be."""
+    """What is done once the guest runs; raises InvalidRequest, before anything is created, if that is impossible."""
     name = run.details.text("ha_group")
     if name:
         return [plan_ha(run.vmid, find_place(run.client, name))]

@@ -26,7 +26,7 @@ UNUSED = re.compile(r"unused\d+")
 PLACE = Detail("storage", pattern=STORAGE)
 KEPT = Detail("unused_disk", pattern=UNUSED.pattern)
 DELETE = Detail("delete_data", "flag", default=False)
-# Writers that are faster each time.
+# How often other clients may change the guest meanwhile.
 MOST_TRIES = 10
 
 
@@ -56,7 +56,7 @@ def attach_disk(run: Run) -> dict[str, t.Any]:
             if error.pve_reason is not ErrorReason.CONFLICT:
                 raise
             guest.state = read_state(guest.handle)
-    raise Refused(f"{guest.label} was changed by somebody else each time: try again")
+    raise Refused(f"{guest.label} was changed by another client each time: try again")
 
 
 def _storage(run: Run) -> str | None:

@@ -45,7 +45,7 @@ _EPHEMERAL_PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
 
 
 def doctor(run: Run) -> dict[str, t.Any]:
-    """Examine everything that can be; the answer is an error, with the reasons, unless all is well."""
+    """Run all checks. The answer is an error, with the reasons, if there is a problem."""
     findings = _examine(run)
     problems = [finding for finding in findings if finding.result == PROBLEM]
     rows = [
@@ -114,14 +114,14 @@ def _log(run: Run) -> Findings:
 def _service(run: Run) -> Findings:
     path = run.context.service
     if not path:
-        yield Finding("service", OK, "turned off: the executable carries actions out itself")
+        yield Finding("service", OK, "turned off: the executable carries out the actions itself")
         return
     from ..service.control import ask_status
 
     try:
         state = ask_status(path)
     except (OSError, ValueError) as error:
-        mend = "systemctl status cloudbridge-proxmoxd-*; meanwhile the executable carries actions out itself"
+        mend = "systemctl status cloudbridge-proxmoxd-*; meanwhile the executable carries out the actions itself"
         yield Finding("service", WARNING, f"none answers at {path}: {getattr(error, 'strerror', '') or error}", mend)
         return
     half_made = state["now"]["half_made"]
@@ -143,11 +143,13 @@ def _connection(run: Run) -> Findings:
     version = str(run.client.read_once("version").get("version") or "0")
     yield Finding("connection", OK, f"PVE {version} at {run.client.address} as {run.client.identity}")
     if _release(version) < OLDEST_RELEASE:
-        yield Finding("version", WARNING, f"PVE {version}", f"nobody tests against PVE before {OLDEST_RELEASE}")
+        yield Finding(
+            "version", WARNING, f"PVE {version}", f"this collection is not tested with PVE before {OLDEST_RELEASE}"
+        )
     details = run.details
     if not details.flag("verify_tls_certificate") and not details.text("fingerprint"):
         mend = "set fingerprint, or ca_file, and verify_tls_certificate to true"
-        yield Finding("certificate", WARNING, "it is not checked, so that anybody can get the token", mend)
+        yield Finding("certificate", WARNING, "it is not verified, so an attacker can read the token", mend)
     else:
         yield Finding("certificate", OK, "it is the one that it should be")
 
@@ -218,7 +220,7 @@ def _relay_ports(address: str, first: int, last: int) -> Findings:
             yield Finding("console ports", WARNING, found, "give the relay others: cloudstack_extension_console_ports")
     if taken:
         found = f"{len(taken)} of {last - first + 1} are taken: {', '.join(map(str, taken[:10]))}"
-        mend = "consoles that wait for their viewers hold one each; ss -ltnp tells of other programs"
+        mend = "consoles that wait for their viewers hold one each; ss -ltnp shows other programs"
         yield Finding("console ports", WARNING if len(taken) <= last - first else PROBLEM, found, mend)
 
 

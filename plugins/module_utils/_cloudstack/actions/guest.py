@@ -50,7 +50,7 @@ def _row(item: str, value: str) -> Row:
 
 
 def _ask_agent(guest: OwnGuest) -> tuple[str, Addresses]:
-    """Whether the agent answers, and the addresses; one request, and none when there is nobody to answer it."""
+    """Whether the agent answers, and the addresses; one request, and none if no agent can answer."""
     if truth(AGENT.parse(guest.state.values.get("agent", "")).get("enabled", "0")) != "1":
         return "not configured", Addresses()
     if guest.condition != RUNNING:

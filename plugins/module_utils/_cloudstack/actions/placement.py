@@ -37,7 +37,7 @@ def migrate(run: Run) -> dict[str, t.Any]:
     try:
         migrate_guest(guest.applier, guest.handle, guest.status, request)
     except TimedOut as error:
-        # It is not stopped: nobody can see whether it is about to switch over.
+        # The task is not stopped: the API does not show whether it is about to switch over.
         task = error.cause.upid
         if not task:
             raise

@@ -31,7 +31,7 @@ def suspend(run: Run) -> dict[str, t.Any]:
 
 
 def resume(run: Run) -> dict[str, t.Any]:
-    """Let a suspended or hibernated instance go on; one that is stopped is not started."""
+    """Resume a suspended or hibernated instance; a stopped one is not started."""
     done = "Instance resumed"
     return _bring(run, "started", {PAUSED: done, HIBERNATED: done}, "Instance runs already", refused=(STOPPED,))
 
@@ -45,7 +45,7 @@ def reset(run: Run) -> dict[str, t.Any]:
 def _bring(
     run: Run, desired: str, done: t.Mapping[str, str], already: str, refused: t.Sequence[str] = ()
 ) -> dict[str, t.Any]:
-    """Bring the instance into a state; done is what to answer by the condition that it was in."""
+    """Bring the instance into a state; done has the message for each condition that it was in."""
     guest = own_guest(run)
     condition = guest.condition
     if condition in refused:

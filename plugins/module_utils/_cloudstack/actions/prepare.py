@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""prepare: the number of a guest that is to be. It imports little, since it does little."""
+"""prepare: the number of a new guest. It imports little, since it does little."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ VMID_TRIES = 20
 
 
 def prepare(run: Run) -> dict[str, t.Any]:
-    """Choose the number of the guest: nothing that create does can be told to CloudStack any more."""
+    """Choose the number of the guest: CloudStack reads it from this answer alone, and not from that of create."""
     if run.details.mapping("import_map"):
         imported = _imported(run)
         if imported is not None:
             return {"details": {"proxmox_vmid": str(imported)}}
     check_guest_name(run)
     if run.instance.vmid is not None:
-        # It was prepared before, and CloudStack tries again.
+        # It was prepared before, and CloudStack retries.
         _clear(run, run.instance.vmid)
     # CloudStack always prepares what it creates, so that create need not ask.
     check_tags(run, lambda: _tags_of_template(run))
@@ -68,7 +68,7 @@ def _choose_vmid(run: Run) -> int:
     if lowest > highest:
         raise InvalidRequest(f"vmid_range: {lowest} is more than {highest}")
     for _try in range(VMID_TRIES):
-        # PVE reserves no number: of the many in the range two calls will hardly choose the same.
+        # PVE reserves no number. Random ones make it unlikely that two calls choose the same.
         vmid = lowest + int.from_bytes(os.urandom(8), "big") % (highest - lowest + 1)
         if is_free(run, vmid):
             return vmid

@@ -42,7 +42,7 @@ class _Target(t.NamedTuple):
         return self.guest.label
 
     def apply(self, request: SnapshotRequest) -> tuple[str, ...]:
-        """Carry a request out; returns what the user should know."""
+        """Carry out a request; returns PVE's warnings."""
         from ..._operations.snapshots.planning import plan_snapshots
 
         handle = self.guest.handle
@@ -69,7 +69,7 @@ def list_snapshots(run: Run) -> dict[str, t.Any]:
 
 
 def create_snapshot(run: Run) -> dict[str, t.Any]:
-    """Take a snapshot. When that takes too long it is called off, and nothing is left of it."""
+    """Create a snapshot. If that takes too long, it is cancelled and removed."""
     from ..._operations.own_tasks import Moment
     from ..._operations.snapshots.abandon import abandon_snapshot
 
@@ -101,7 +101,7 @@ def create_snapshot(run: Run) -> dict[str, t.Any]:
 def restore_snapshot(run: Run) -> dict[str, t.Any]:
     """Go back to a snapshot. The instance runs afterwards when it ran before, or when the snapshot holds its memory.
 
-    Its networks stay those that it has now: CloudStack may have given those of then to somebody else.
+    Its networks stay those that it has now: CloudStack may have given the former ones to other instances.
     """
     name = required(run, NAME)
     request = _request(run, "rolled_back", name)
@@ -155,7 +155,7 @@ def _target(run: Run, adopt: bool = True) -> _Target:
 
 
 def _request(run: Run, state: str, name: str, **options: t.Any) -> SnapshotRequest:
-    """Go through the one door of snapshots; raises InvalidRequest in the words of CloudStack's parameters."""
+    """The request of pve_snapshot; raises InvalidRequest with the names of CloudStack's parameters."""
     from ..._operations.snapshots.snapshot_request import snapshot_request
 
     try:
@@ -169,7 +169,7 @@ def _description(run: Run) -> str | None:
 
 
 def _keep_identity(run: Run, before: GuestState, after: GuestState) -> VmRequest:
-    """What a rollback must not bring back: the networks of then, and a guest without the mark's tag."""
+    """What a rollback must not change: the networks, and the tag of the mark."""
     from ..._operations.guest.desired import DesiredSetting
     from ..._operations.guest.tags import DesiredTags
     from ..._operations.vm.vm_request import VmRequest

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who runs: one instance, or all of a node."""
+"""Which instances run: one, or all of a node."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def _state(current: Status) -> dict[str, t.Any]:
 
 
 def statuses(run: Run) -> dict[str, t.Any]:
-    """Say who runs on the node, by instance name. It answers for all, or fails.
+    """The power states of the node's instances, by instance name: of all, or the action fails.
 
-    CloudStack takes an instance that is missing here for stopped.
+    CloudStack considers an instance that is missing here to be stopped.
     """
     guests = _read_node(run)
     known: dict[str, list[t.Mapping[str, t.Any]]] = {}
@@ -56,7 +56,7 @@ def statuses(run: Run) -> dict[str, t.Any]:
 def _read_node(run: Run) -> list[t.Mapping[str, t.Any]]:
     guests = _list_node(run)
     if not guests:
-        # PVE leaves out the guests that the token may not see, and says nothing of it (PVE::API2::Qemu, vmlist).
+        # PVE leaves out the guests that the token may not see, without an error (PVE::API2::Qemu, vmlist).
         paths: t.Mapping[str, t.Mapping[str, t.Any]] = run.client.read("access", "permissions")
         if not any(_SEES_GUESTS.fullmatch(path) and "VM.Audit" in rights for path, rights in paths.items()):
             raise PermissionDenied(f"{run.client.identity} cannot see guests: grant VM.Audit on /vms")
@@ -64,7 +64,7 @@ def _read_node(run: Run) -> list[t.Mapping[str, t.Any]]:
 
 
 def _list_node(run: Run) -> list[t.Mapping[str, t.Any]]:
-    """The guests of the node; raises at once when it is down, since CloudStack asks one by one next."""
+    """The guests of the node; raises at once if it is down, since CloudStack then asks for each instance."""
     path = ("nodes", run.node, QEMU)
     guests: list[t.Mapping[str, t.Any]]
     try:
@@ -83,7 +83,7 @@ def _instance_name(run: Run, guest: t.Mapping[str, t.Any]) -> str:
     if run.details.text("cloud"):
         return _name_in_cloud(run, guest, name, tags)
     if is_instance_name(name):
-        # One that is not marked yet can only be CloudStack's where old guests are taken over.
+        # A guest without a mark can be CloudStack's only where existing guests are adopted.
         return name if _is_tagged(run, tags) or run.details.text("ownership") != "require" else ""
     if not _is_tagged(run, tags):
         return ""
@@ -109,7 +109,7 @@ def _is_tagged(run: Run, tags: str) -> bool:
 
 
 def _only_one(run: Run, name: str, group: t.Sequence[t.Mapping[str, t.Any]]) -> t.Mapping[str, t.Any]:
-    """Of several guests that go by the name of one instance, the one that is no copy."""
+    """Of several guests with the name of one instance, the one that is not a copy."""
     if len(group) == 1:
         return group[0]
     genuine = [guest for guest in group if _is_genuine(run, name, guest)]
@@ -135,7 +135,7 @@ def _power(run: Run, guest: t.Mapping[str, t.Any]) -> str:
     if guest.get("status") != RUNNING:
         return POWER_OFF
     if guest.get("lock") == "backup":
-        # The list does not tell a guest that runs from one whose disks PVE is only reading.
+        # In the list, a stopped guest that is being backed up looks like a running one.
         handle = GuestHandle(run.client, Guest(int(guest["vmid"]), run.node, QEMU))
         return POWER_OFF if read_status(handle).condition == STOPPED else POWER_ON
     return POWER_ON

@@ -24,7 +24,7 @@ from ..translate import find_boot_disk, request_of
 DISK = Detail("disk", pattern=r"(ide|sata|scsi|virtio)[0-9]{1,2}")
 SIZE = Detail("disk_size_gb", "number", bounds=(1, 1024 * 1024))
 ISO = Detail("iso_path")
-# cloud-init's drive is on ide2, unless somebody chose another place; a q35 machine has no ide1 and ide3.
+# cloud-init's drive is on ide2, unless another slot was chosen; a q35 machine has no ide1 and ide3.
 CDROM_SLOTS = ("ide2", "ide0", "sata0", "sata1", "sata2", "sata3", "sata4", "sata5")
 NO_MEDIUM = "none"
 AFTER_RESTART = "; it takes effect when the instance is stopped and started"

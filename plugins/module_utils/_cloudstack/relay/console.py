@@ -16,10 +16,10 @@ from ..._operations.console.vnc_viewer import ENDED, LEAVING, PROVED, SHOWN, TOL
 from ..._pve.rfb import new_password
 from .settings import RelaySettings
 
-# CloudStack's console proxy connects once and has the right password. Who guesses gets so many tries for each answer:
-# at one try, anybody who reaches the port could take consoles away from those whom they belong to.
+# CloudStack's console proxy connects once and has the right password. A client has so many attempts for each answer.
+# With one attempt, anyone who reaches the port could end the consoles of others.
 MOST_TRIES = 3
-# Beyond these, the one that came first makes room, so that nobody can keep the others out by silence.
+# With more of these, the oldest one is closed, so that silent connections cannot block the others.
 MOST_STRANGERS = 4
 # A viewer asks for the next picture at once; one that has not for so long is thought to have left.
 ANSWER_SECONDS = 5.0
@@ -27,7 +27,7 @@ ANSWER_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class ConsoleRequest:
-    """A console that somebody may come for.
+    """A console that is offered to a viewer.
 
     open is called in a thread of the relay when a viewer has given the password: it has PVE open the console and keeps
     nothing else open; it may raise a PveError. It is forgotten, with the credentials that it holds, when nobody is
@@ -46,7 +46,7 @@ class ConsoleRequest:
 
 @dataclass(frozen=True)
 class Offer:
-    """Where somebody may come; only this holds the password."""
+    """Where a viewer connects; only this holds the password."""
 
     host: str
     port: int
@@ -57,7 +57,7 @@ class Offer:
 
 
 class Floor(t.Protocol):
-    """What a console needs of the relay, in the relay's own thread but for stop()."""
+    """What a console needs of the relay. All but stop() run in the relay's thread."""
 
     settings: RelaySettings
 
@@ -74,7 +74,7 @@ class Floor(t.Protocol):
         """The console is open, or will not be."""
 
     def make_room(self, console: RelayedConsole) -> None:
-        """Somebody has come for it: see to it that its guest has not too many."""
+        """A viewer has connected: end other consoles of its guest beyond the limit."""
 
     def stop(self, console: RelayedConsole) -> None:
         """End the console; from any thread."""
@@ -83,14 +83,14 @@ class Floor(t.Protocol):
         """The console has ended."""
 
     def refused(self, why: str) -> None:
-        """Somebody was turned away."""
+        """A connection was refused."""
 
     def say(self, words: str) -> None:
-        """Tell the operator."""
+        """Write a line to the operator's log."""
 
 
 class RelayedConsole:
-    """An answer's port, the viewers that come there, and the one that knows the password."""
+    """A console that is offered at a port: the connections there, and the viewer that has given the password."""
 
     def __init__(self, floor: Floor, request: ConsoleRequest, listener: socket.socket) -> None:
         self.request: ConsoleRequest | None = request
@@ -98,9 +98,9 @@ class RelayedConsole:
         self.listener: socket.socket | None = listener
         self.viewer: Viewer | None = None
         self.password = new_password()
-        # Somebody has come for it.
+        # A viewer has given the password.
         self.taken = False
-        # It is about to end, so that it counts no more.
+        # It is about to end, so it does not count.
         self.condemned = False
         # PVE is being asked for it: until the picture is there, and until PVE has opened it.
         self.opening = self.fetching = False
@@ -120,7 +120,7 @@ class RelayedConsole:
 
     @property
     def silence(self) -> tuple[bool, float]:
-        """Whether nobody seems to be there, and for how long nobody was heard: the greatest is missed the least."""
+        """Whether the viewer seems to have left, and for how long. The greatest one is ended first."""
         viewer, now = self.viewer, time.monotonic()
         if viewer is None:
             return True, now - self._begun
@@ -136,7 +136,7 @@ class RelayedConsole:
     # ---- in the relay's own thread
 
     def accept(self) -> None:
-        """Let somebody in who has connected."""
+        """Accept a connection."""
         listener = self.listener
         if listener is None:
             return
@@ -162,7 +162,7 @@ class RelayedConsole:
 
     def _limits(self) -> ViewerLimits:
         settings = self._floor.settings
-        # Whoever comes back does not begin anew.
+        # The total time also counts for a viewer that comes back.
         spent = time.monotonic() - self._begun if self.taken else 0.0
         return ViewerLimits(
             settings.login_seconds,
@@ -192,7 +192,7 @@ class RelayedConsole:
         """Look at the clock."""
         now, settings = time.monotonic(), self._floor.settings
         if not self.taken and now - self._begun >= settings.offer_seconds:
-            self.end("unused", f"nobody came within {settings.offer_seconds:g} s")
+            self.end("unused", f"no viewer connected within {settings.offer_seconds:g} s")
         elif self.taken and self.viewer is None and now >= self._kept_until:
             self.end("ended", f"it did not come back within {settings.reconnect_seconds:g} s")
         for viewer in [*self._strangers, *([self.viewer] if self.viewer else [])]:
@@ -203,11 +203,11 @@ class RelayedConsole:
                 self._floor.watch(self, viewer)
 
     def fetched(self, viewer: Viewer) -> bool:
-        """PVE has answered for this viewer; whether it still waits for that."""
+        """PVE has answered for this viewer; returns whether it still waits."""
         self.fetching = False
         if viewer is self.viewer and not self._ended:
             return True
-        # Another one has come meanwhile, or nobody is there.
+        # The viewer has been replaced, or has left.
         self._release_turn()
         return False
 
@@ -230,7 +230,7 @@ class RelayedConsole:
         return self._ended
 
     def _choose(self, viewer: Viewer) -> None:
-        """This one knows the password; there is no second one beside it."""
+        """This viewer has given the password. It is the only one."""
         address, returned = self._strangers.pop(viewer), self.taken
         before, self.viewer = self.viewer, viewer
         if before is not None:
@@ -252,14 +252,14 @@ class RelayedConsole:
             self._floor.opened(self)
 
     def _is_last_try(self, viewer: Viewer) -> bool:
-        """Count somebody who was turned away."""
+        """Count a wrong password."""
         self._mistaken.add(viewer)
         self._floor.refused("wrong password")
         self._floor.say(f"console of {self.label}: {self._strangers[viewer]} did not know the password")
         return len(self._mistaken) >= MOST_TRIES
 
     def _withdraw(self) -> None:
-        """Somebody guesses: an offer ends, and nobody comes back to a console any more, which itself goes on."""
+        """After too many wrong passwords an offer ends; an open console goes on, but its viewer cannot come back."""
         words = f"withdrawn after {MOST_TRIES} wrong passwords"
         if not self.taken:
             self.end("wrong password", words)
@@ -285,7 +285,7 @@ class RelayedConsole:
         self.end(outcome, viewer.ending if viewer.error else f"{viewer.ending}, after {seconds:.0f} s")
 
     def _shut(self) -> None:
-        """Nobody else may come."""
+        """Accept no other viewer."""
         self.password = ""
         self._close_listener()
         for other in list(self._strangers):

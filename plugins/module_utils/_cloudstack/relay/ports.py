@@ -12,7 +12,7 @@ import socket
 from ..._pve.errors import PveError
 from .settings import RelaySettings
 
-# Whoever connects beyond these waits for TCP's own patience.
+# Further connections wait until TCP gives up.
 _BACKLOG = 8
 
 
@@ -50,16 +50,16 @@ class Ports:
         return None
 
     def all_in_use(self) -> PveError:
-        """Return the error that it is when there is no free port."""
+        """The error that there is no free port."""
         settings = self._settings
         return PveError(
             f"all {settings.port_count} ports of the console relay ({settings.ports[0]}-{settings.ports[1]}) are in "
-            f"use: try again in a minute, or give it more ports"
+            f"use: try again in a minute, or configure more ports"
         )
 
 
 def address_towards(host: str, port: int) -> str:
-    """The address of this server that is seen by that host; raises a PveError. Nothing is sent."""
+    """The address of this server as that host sees it; raises a PveError. Nothing is sent."""
     try:
         family, kind, protocol, _name, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -67,5 +67,5 @@ def address_towards(host: str, port: int) -> str:
             return str(probe.getsockname()[0]).partition("%")[0]
     except OSError as error:
         raise PveError(
-            f"nobody can say which address of this server the console proxy reaches ({error}): name it to the relay"
+            f"it is unknown which address of this server the console proxy reaches ({error}): name it to the relay"
         ) from error

@@ -4,7 +4,7 @@
 
 """The console relay: plain VNC for CloudStack's console proxy, PVE's websocket behind it.
 
-One thread listens to all and carries all bytes; a few more ask PVE for consoles.
+One thread serves all connections; a few more ask PVE for consoles.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if t.TYPE_CHECKING:
 TICK_SECONDS = 1.0
 # How many consoles PVE is asked for at once.
 OPENERS = 16
-# The last one that was asked for counts; without a bound, one tenant could hold all ports.
+# Without a limit, one tenant could hold all ports.
 MOST_OFFERS_PER_GUEST = 5
 _JOIN_SECONDS = 5.0
 # How often, and how long each time, an offer waits for a port that another one gives up.
@@ -43,7 +43,7 @@ _ROOM_SECONDS = 2.0
 
 
 class Ledger(t.Protocol):
-    """Who keeps the books of what the relay has."""
+    """Counts the consoles of the relay, and closes them when the service stops."""
 
     def add(self, thing: RelayedConsole) -> bool:
         """Take charge of a console; False, and it is closed, when none may begin any more."""
@@ -63,7 +63,7 @@ class _NoLedger:
 class Relay:
     """Offers consoles, each at a port of its own for one viewer, and carries those that are open.
 
-    say gets a line for the operator now and then, count the names of what happened; neither ever holds a secret.
+    say gets lines for the operator, count the names of events; neither contains a secret.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class Relay:
             )
         waiting = [console for console in same if console.guest == request.guest and not console.taken]
         if request.guest and len(waiting) >= MOST_OFFERS_PER_GUEST:
-            self._condemn(waiting[0], "nobody came before others were offered")
+            self._condemn(waiting[0], "no viewer connected before others were offered")
 
     def _counted(self) -> list[RelayedConsole]:
         """Those that are not about to end, the oldest first."""
@@ -197,7 +197,7 @@ class Relay:
 
     @staticmethod
     def _spare(consoles: t.Sequence[RelayedConsole]) -> RelayedConsole | None:
-        """The one that nobody misses: where nobody seems to be, or an offer of a guest that has a later one."""
+        """The one to end first: its viewer seems to have left, or it is an offer of a guest that has a later one."""
         left = [console for console in consoles if console.taken and console.silence[0]]
         if left:
             return max(left, key=lambda console: console.silence)
@@ -209,7 +209,7 @@ class Relay:
         return most[0] if len(most) > 1 else None
 
     def _condemn(self, console: RelayedConsole, words: str) -> threading.Event:
-        """Have it ended; the event tells when it has."""
+        """End it in the relay's thread; the event is set when it has ended."""
         console.condemned, gone = True, threading.Event()
 
         def end() -> None:
@@ -238,7 +238,7 @@ class Relay:
             for viewer, console in restless.items():
                 self._guard(console, functools.partial(console.pump, viewer))
             for key, dummy in ready:
-                # Whoever came before may have closed it, and another may have its number.
+                # An earlier event may have closed it, and another channel may have its number.
                 known = self._selector.get_map().get(key.fd)
                 if known is not None and known.data is key.data:
                     key.data()
@@ -261,7 +261,7 @@ class Relay:
             self._bell.recv(4096)
 
     def _guard(self, console: RelayedConsole, step: t.Callable[[], None]) -> None:
-        """Let no console take the others down with it."""
+        """Run a step; an error in it ends this console alone."""
         try:
             step()
         except Exception as error:  # noqa: BLE001
@@ -353,16 +353,16 @@ class Relay:
             channel, handshake = request.open()
         except PveError as error:
             # Its frames hold the credentials.
-            told = error.with_traceback(None)
-        except Exception as error:  # noqa: BLE001 - the viewer is told, whatever it is
-            told = PveError(f"the console of {console.label} could not be opened: {type(error).__name__}")
+            failure = error.with_traceback(None)
+        except Exception as error:  # noqa: BLE001 - the viewer gets a reason for any error
+            failure = PveError(f"the console of {console.label} could not be opened: {type(error).__name__}")
         else:
             if self._closed:
                 channel.close()
                 return
             self._run_later(lambda: self._guard(console, lambda: self._give(console, viewer, channel, handshake)))
             return
-        self._run_later(lambda: self._guard(console, lambda: self._deny(console, viewer, told)))
+        self._run_later(lambda: self._guard(console, lambda: self._deny(console, viewer, failure)))
 
     def _give(
         self, console: RelayedConsole, viewer: Viewer, channel: ConsoleChannel, handshake: ClientHandshake

@@ -25,7 +25,7 @@ _MAX_PORT = 65535
 
 @dataclass(frozen=True)
 class RelaySettings:
-    """Times are in seconds; idle_seconds and total_seconds may be 0, which is for ever.
+    """Times are in seconds; idle_seconds and total_seconds may be 0, which is no limit.
 
     address is what answers name: empty for the address of this server that PVE sees. bind is where the relay listens:
     empty for that address. No sources are all addresses. A viewer that has left may come back for reconnect_seconds; 0
@@ -36,7 +36,7 @@ class RelaySettings:
     bind: str = ""
     ports: tuple[int, int] = (15900, 16099)
     sources: tuple[Network, ...] = ()
-    # As long as the URL of CloudStack lives that leads to it.
+    # As long as CloudStack's URL of the console is valid.
     offer_seconds: float = 120.0
     # The console proxy answers when the browser behind it has answered.
     login_seconds: float = 30.0
@@ -46,7 +46,7 @@ class RelaySettings:
     unasked_seconds: float = 60.0
     total_seconds: float = 43200.0
     reconnect_seconds: float = 0.0
-    # How long somebody is shown why there is no console.
+    # How long a viewer shows why there is no console.
     told_seconds: float = 60.0
     most: int = 500
     most_per_endpoint: int = 250
@@ -57,10 +57,10 @@ class RelaySettings:
         return self.ports[1] - self.ports[0] + 1
 
     def admits(self, address: str) -> bool:
-        """Whether somebody with this address may connect."""
+        """Whether a client with this address may connect."""
         if not self.sources:
             return True
-        # Without the scope of an address of the link, and as IPv4 where it is that in disguise.
+        # Without the scope of a link-local address, and as IPv4 if it is a mapped one.
         found = ipaddress.ip_address(address.partition("%")[0])
         found = getattr(found, "ipv4_mapped", None) or found
         return any(found in network for network in self.sources)
@@ -72,8 +72,8 @@ def check_address(address: str) -> str:
         return str(ipaddress.IPv4Address(address))
     except ValueError as error:
         raise InvalidRequest(
-            f"{address[:100]!r} is no IPv4 address, and CloudStack's console proxy finds a way to no other "
-            f"(ensureRoute): neither to a name nor to an IPv6 address"
+            f"{address[:100]!r} is no IPv4 address, and CloudStack's console proxy supports no other "
+            f"(ensureRoute): neither a name nor an IPv6 address"
         ) from error
 
 
@@ -113,8 +113,8 @@ def add_relay_words(parser: argparse.ArgumentParser) -> None:
     add("--console-bind", default="", help="where to listen, if that is another address")
     add("--console-sources", default="", metavar="NETWORKS", help="who may connect, with commas; none: everybody")
     add("--console-seconds", type=float, default=_USUAL.offer_seconds, help="how long a console is offered")
-    add("--console-idle-seconds", type=float, default=_USUAL.idle_seconds, help="until an idle one ends; 0: for ever")
-    add("--console-total-seconds", type=float, default=_USUAL.total_seconds, help="until any one ends; 0: for ever")
+    add("--console-idle-seconds", type=float, default=_USUAL.idle_seconds, help="until an idle one ends; 0: no limit")
+    add("--console-total-seconds", type=float, default=_USUAL.total_seconds, help="until any one ends; 0: no limit")
     add("--console-reconnect-seconds", type=float, default=_USUAL.reconnect_seconds, help="for viewers to come back")
     add("--most-consoles", type=int, default=_USUAL.most, help="consoles at once")
     add("--most-consoles-per-pve", type=int, default=_USUAL.most_per_endpoint, help="consoles of one PVE at once")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How systemd starts the service and hears of it: sockets that are open already, and notifications (sd_notify)."""
+"""Socket activation and notifications of systemd (sd_listen_fds, sd_notify)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def handover(sockets: t.Mapping[str, t.Sequence[socket.socket]]) -> str:
 
 
 def notify(*lines: str) -> None:
-    """Tell systemd something, where there is one that wants to know."""
+    """Notify systemd, if it started the service."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -80,7 +80,7 @@ def notify(*lines: str) -> None:
 def listen(path: str) -> socket.socket:
     """Make the socket for requests, for a service that was started by hand; raises OSError.
 
-    The socket of a service that is gone is replaced; that of one that lives is not.
+    The socket of a service that has ended is replaced, that of a running one is not.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
         probe.settimeout(1.0)
@@ -103,6 +103,6 @@ def listen(path: str) -> socket.socket:
 
 
 def forget(path: str) -> None:
-    """Remove the socket of a service that was started by hand."""
+    """Remove a file, if it is there."""
     with contextlib.suppress(OSError):
         os.unlink(path)  # noqa: PTH108

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A connection of an executable, and what it is at."""
+"""A connection of an executable, and its state."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if t.TYPE_CHECKING:
 MESSAGE_SECONDS = 2.0
 _CREDENTIALS = struct.Struct("3i")
 
-# It has said nothing yet, waits for its turn, was told that it is its turn, waits for the answer, has it.
+# It has sent nothing yet, waits for its turn, may send GO, waits for the answer, has the answer.
 NEW, QUEUED, READY, RUNNING, ANSWERED = "new", "queued", "ready", "running", "answered"
 
 
 class Client:
-    """One connection. until is when it has to have come further, on the monotonic clock."""
+    """One connection. until is its time limit in this state, on the monotonic clock."""
 
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
@@ -37,7 +37,7 @@ class Client:
         # The open payload.
         self.stream = -1
         peer = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        # By the word of the kernel.
+        # From the kernel.
         self.pid, self.user, dummy = _CREDENTIALS.unpack(peer)
 
     def receive(self, streams: list[int]) -> bytes:
@@ -53,7 +53,7 @@ class Client:
         return b"" if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) else message
 
     def send(self, message: bytes) -> bool:
-        """Send a message; False when there is nobody."""
+        """Send a message; False if the executable is gone."""
         try:
             return bool(self.channel.send(message))
         except OSError:

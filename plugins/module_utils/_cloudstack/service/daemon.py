@@ -41,7 +41,7 @@ class _Arguments:
 
 
 def main(argv: t.Sequence[str], release: str) -> int:
-    """Serve until told to stop. argv is that of the program, which is run again to make a successor."""
+    """Serve until stopped. argv is that of the program, which is run again to start a successor."""
     warnings.simplefilter("ignore")
     arguments = _parse(argv[1:], release)
     # The log is for CloudStack's group as well.
@@ -96,7 +96,7 @@ def _parse(words: t.Sequence[str], release: str) -> _Arguments:
 
 
 class _Daemon:
-    """A server, and what keeps it in touch with systemd and with its successor."""
+    """A server, its signals, systemd and its successor."""
 
     def __init__(self, argv: t.Sequence[str], arguments: _Arguments) -> None:
         self.argv = list(argv)
@@ -118,7 +118,7 @@ class _Daemon:
         self.successor: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
-        """Serve, and end the process's threads with it."""
+        """Serve, then end the process with all threads."""
         _load_everything()
         server = self.server
         server.on_tick = lambda: activation.notify("WATCHDOG=1")
@@ -171,7 +171,7 @@ class _Daemon:
         if self.server.stopping:
             return
         if self.successor is not None:
-            # It hangs, or somebody is impatient; the next signal starts another one.
+            # It hangs, or a second reload came too soon; the next signal starts another one.
             self.successor.kill()
             return
         reading, writing = os.pipe()
@@ -195,7 +195,7 @@ class _Daemon:
         self.server.loop.watch(reading, lambda: self._succeeded(reading))
 
     def _succeeded(self, reading: int) -> None:
-        """The successor is ready, or it failed."""
+        """The successor is ready, or has failed."""
         is_ready = os.read(reading, 16) == b"ready"
         self.server.loop.unwatch(reading)
         os.close(reading)

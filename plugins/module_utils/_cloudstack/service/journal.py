@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the service has begun and must not leave half made, on disk, so that it outlives a crash.
+"""The guests that the service is creating, on disk, so that a crash leaves none of them unfinished.
 
-There is a file for each guest that is being made. It holds no secret: where PVE is, who asks it (not by which secret),
-which guest, and the text in the guest's notes by which it is recognised. Each line is written before what it announces.
-The process that works on it holds a lock on it, so that a file without one was left by a process that is gone.
+There is a file for each guest. It holds no secret: the endpoint and the name of the token, which guest, and the text in
+the guest's notes by which it is recognised. Each line is written before the step that it announces.
+The process that creates the guest locks the file, so that a file without a lock was left by a process that has ended.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .say import say
 
 SUFFIX = ".deployment"
 MAX_BYTES = 64 * 1024
-# Nobody repairs by hand what is older, and nobody is surprised by it: it is left alone.
+# Older guests may be in use by now, so they are not removed.
 OLDEST_SECONDS = 7 * 24 * 3600
-# The executable was told of its end, and may have told CloudStack.
+# The executable has the answer, and may have printed it.
 ANSWERED = "answered"
 
 
 class Entry:
-    """One guest on its way; the process that has it open has it alone."""
+    """One guest that is being created. One process at a time has it open."""
 
     def __init__(self, path: str, stream: int, facts: dict[str, t.Any]) -> None:
         self.path = path
@@ -46,25 +46,25 @@ class Entry:
             os.fdatasync(self._stream)
 
     def note_task(self, upid: str) -> None:
-        """Add a task of the deployment; a full disk must not spoil that."""
+        """Add a task of the deployment; a full disk is no reason to fail."""
         with contextlib.suppress(OSError):
             self.note(upid=upid)
 
     def settle(self) -> None:
-        """Whoever finds the file is not to remove the guest: CloudStack may be told next that it is there."""
+        """The guest must not be removed from now on: CloudStack may get the answer that it exists."""
         try:
             self.note(**{ANSWERED: True})
         except OSError:
             forget(self.path)
 
     def remove(self) -> None:
-        """Nothing is left to be done."""
+        """The guest is finished, or removed."""
         if self.path:
             forget(self.path)
         self.release()
 
     def release(self) -> None:
-        """Leave the file to whoever looks at it next."""
+        """Unlock the file, and leave it for the next scan."""
         stream, self._stream = self._stream, -1
         if stream >= 0:
             os.close(stream)
@@ -98,7 +98,7 @@ class Journal:
         self.directory = directory
 
     def begin(self, **facts: t.Any) -> Entry:
-        """Write down what is about to be begun; when that is not possible, it is known until this process ends."""
+        """Record a new deployment; if the disk cannot be written, in memory only."""
         if not self.directory:
             return Entry("", -1, facts)
         path = os.path.join(self.directory, uuid.uuid4().hex + SUFFIX)  # noqa: PTH118
@@ -118,7 +118,7 @@ class Journal:
         return entry
 
     def left_behind(self) -> list[Entry]:
-        """What a process that is gone has left, locked for this one."""
+        """The entries of processes that have ended, locked for this one."""
         try:
             names = [name for name in os.listdir(self.directory) if name.endswith(SUFFIX)] if self.directory else []  # noqa: PTH208
         except OSError:
@@ -128,7 +128,7 @@ class Journal:
 
 
 def _take(path: str) -> Entry | None:
-    """Lock and read a file; None when somebody works on it, or when it cannot be read."""
+    """Lock and read a file; None if another process has locked it, or it cannot be read."""
     try:
         stream = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:

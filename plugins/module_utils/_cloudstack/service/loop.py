@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One thread that listens to many channels, and waits for none of them."""
+"""An event loop: one thread for many channels, none of which can block it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TICK_SECONDS = 1.0
 
 
 class Loop:
-    """Calls functions when there is something to hear, and one every second."""
+    """Calls a function when its channel can be read, and one every second."""
 
     def __init__(self, tick: t.Callable[[], None], failed: t.Callable[[], None]) -> None:
         self._tick = tick
@@ -40,12 +40,12 @@ class Loop:
         self._selector.unregister(channel)
 
     def wake(self) -> None:
-        """Let the loop look around; from any thread."""
+        """Wake the loop; from any thread."""
         with contextlib.suppress(OSError):
             self._ring.send(b"!")
 
     def turn(self) -> None:
-        """Wait for something to happen, and see to it."""
+        """Wait for events, and handle them."""
         for key, dummy in self._selector.select(max(0.0, self._next_tick - time.monotonic())):
             self.guarded(key.data)
         if time.monotonic() >= self._next_tick:
@@ -53,7 +53,7 @@ class Loop:
             self.guarded(self._tick)
 
     def guarded(self, act: t.Callable[[], None]) -> None:
-        """Do something; what goes wrong with one client is no reason to forsake all others."""
+        """Call a function; its error is logged, and the loop goes on for the other clients."""
         try:
             act()
         except Exception as error:  # noqa: BLE001
@@ -72,7 +72,7 @@ def accepted(listener: socket.socket) -> socket.socket | None:
         channel, dummy = listener.accept()
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            time.sleep(0.05)  # Whoever waits helps himself.
+            time.sleep(0.05)  # Until a descriptor is free.
         return None
     channel.setblocking(False)
     return channel

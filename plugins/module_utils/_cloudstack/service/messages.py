@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the executable and the service say to each other over the socket.
+"""The protocol between the executable and the service.
 
 The socket keeps the boundaries of messages (SOCK_SEQPACKET). The executable sends a request, with the open payload; the
 service answers "ready" and how many seconds the answer may take, or "no" and why; the executable says "go". From then
-on the action is the service's, and is never carried out by anybody else. The service sends the answer with the exit
-code in front, and the executable says "done" when it has printed it. Who hears anything but "ready" carries the action
-out itself. templates/extension.py.j2 has the executable's side.
+on the service alone carries out the action. The service sends the answer with the exit code in front, and the
+executable says "done" when it has printed it. An executable that gets anything but "ready" carries out the action
+itself. templates/extension.py.j2 has the executable's side.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class BadMessage(Exception):
 
 @dataclass(frozen=True)
 class CallMessage:
-    """What a client wants: to have an action run, with its arguments and variables, or to know how the service is."""
+    """The request of a client: to run an action, with arguments and variables, or to show the state of the service."""
 
     kind: bytes
     release: str = ""

@@ -14,7 +14,7 @@ import typing as t
 from .loop import Loop, accepted
 
 PREFIX = "cloudbridge_proxmox"
-# Upper bounds of the durations that are told apart, in seconds.
+# Upper bounds of the histogram's buckets, in seconds.
 BUCKETS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 MAX_REQUEST_BYTES = 8192
 READ_SECONDS = 2.0
@@ -107,7 +107,7 @@ class Scrapes:
     def __init__(self, loop: Loop, text: t.Callable[[], str]) -> None:
         self._loop = loop
         self._text = text
-        # What each has said so far, and when it has to have finished.
+        # What each client has sent so far, and its time limit.
         self._waiting: dict[socket.socket, tuple[bytes, float]] = {}
 
     def accept(self, listener: socket.socket) -> None:
@@ -143,7 +143,7 @@ class Scrapes:
         except BlockingIOError:
             return
         except OSError:
-            pass  # Whoever asked is gone.
+            pass  # The client is gone.
         self._close(channel)
 
     def _close(self, channel: socket.socket) -> None:

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guests that were left half made, by a service that crashed or by an executable that was killed, are removed.
+"""Removes guests that were left unfinished by a crashed service or a killed executable.
 
-For that a credential is needed, and none is written down: it comes from the payload of the deployment, when that file
-is still there, or from the next call for the same endpoint by the same token. Only the guest is removed whose notes
-have the text of the very deployment; the taking back of a run does it in the same way.
+That needs a credential, and none is stored: it comes from the payload of the deployment, if that file still exists, or
+from the next call with the same endpoint and token. A guest is removed only if its notes contain the text of the
+deployment; an action that cleans up after itself uses the same function.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ FACTS = ("instance", "vmid", "node", "deployment", "identity", "endpoints")
 
 @dataclass(eq=False)
 class _Remnant:
-    """A guest that was left half made. due is when to try next, on the monotonic clock."""
+    """An unfinished guest. due is the time of the next attempt, on the monotonic clock."""
 
     entry: Entry
     due: float = 0.0
-    # Set while somebody is at work on it.
+    # Set while it is being removed.
     done: threading.Event | None = None
 
     def fits(self, options: ConnectionOptions) -> bool:
@@ -87,7 +87,7 @@ class Recovery:
         return [{name: item.get(name) for name in ("name", "vmid", "node", "identity")} for item in facts]
 
     def scan(self) -> None:
-        """Look for what a service that is gone has left behind, and begin with what can be removed at once."""
+        """Look for guests that an earlier service has left unfinished, and remove those whose payload still exists."""
         for entry in self._resources.journal.left_behind():
             facts = entry.facts
             if entry.answered or not all(name in facts for name in FACTS):
@@ -103,7 +103,7 @@ class Recovery:
             self._executor.submit(self._use_payload, remnant)
 
     def add(self, entry: Entry, options: ConnectionOptions | None = None) -> None:
-        """Take charge of a guest that is to be removed, at once when the credential is there."""
+        """Add a guest that has to be removed; it is removed at once if the credential is known."""
         remnant = _Remnant(entry)
         with self._lock:
             self._remnants.append(remnant)
@@ -113,7 +113,7 @@ class Recovery:
             self._executor.submit(self._remove, remnant, options)
 
     def offer(self, request: CallRequest, deadline: Deadline, wait: bool) -> None:
-        """Use the credential of a call. With wait, the guests of the same instance are waited for."""
+        """Use the credential of a call. With wait, wait until the unfinished guests of its instance are removed."""
         if not self._remnants and not self._broken_off:
             return
         try:
@@ -163,7 +163,7 @@ class Recovery:
 
     @contextlib.contextmanager
     def _at_work(self, remnant: _Remnant) -> t.Iterator[t.Callable[[bool], None]]:
-        """Work on a guest that was claimed; however that ends, nobody waits for it any more."""
+        """Work on a claimed guest; afterwards its event is set, also after an error."""
         removed: list[bool] = []
         try:
             yield removed.append

@@ -27,7 +27,7 @@ MOST_MARKS = 100_000
 
 
 class Marks:
-    """The marks that were read, by what the list of a node tells of each guest."""
+    """The marks that were read, by the entry of each guest in the list of its node."""
 
     def __init__(self, clock: t.Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -67,7 +67,7 @@ class Settings:
 
 
 class LongLived(t.Protocol):
-    """Something that outlives the action that made it, like a console."""
+    """A resource that outlives the action that created it, like a console."""
 
     @property
     def kind(self) -> str:
@@ -78,7 +78,7 @@ class LongLived(t.Protocol):
 
 
 class LongLivedResources:
-    """Owns what outlives actions: counts it, and closes it when the service stops."""
+    """Resources that outlive their actions: counted, and closed when the service stops."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -86,7 +86,7 @@ class LongLivedResources:
         self._closed = False
 
     def add(self, thing: LongLived) -> bool:
-        """Take charge of something; False, and it is closed, when the service takes nothing on any more."""
+        """Add a resource; False if the service is stopping: then it is closed."""
         with self._lock:
             if not self._closed:
                 self._things.append(thing)
@@ -101,12 +101,12 @@ class LongLivedResources:
                 self._things.remove(thing)
 
     def refuse(self) -> None:
-        """Take nothing on any more; what is there goes on."""
+        """Accept no new resources; the others go on."""
         with self._lock:
             self._closed = True
 
     def close(self) -> None:
-        """End all that is there, and take nothing on any more."""
+        """Close all resources, and accept no new ones."""
         with self._lock:
             things, self._things, self._closed = self._things, [], True
         for thing in things:
@@ -123,7 +123,7 @@ class LongLivedResources:
 
 @dataclass
 class Resources:
-    """One of each."""
+    """The one instance of each."""
 
     settings: Settings
     sessions: Sessions = field(default_factory=Sessions)

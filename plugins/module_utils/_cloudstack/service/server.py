@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What executables say, and which action runs when.
+"""The server: its clients, and the queue of actions.
 
-One thread talks to all of them and never waits for any; the actions run in threads of their own.
+One thread serves all clients and never blocks; each action runs in a thread of its own.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from .say import say
 from .service_call import ServiceCall
 
 MOST_CLIENTS = 1024
-# An executable that was told to go says so at once.
+# An executable answers "ready" at once.
 GO_SECONDS = 10.0
 SCAN_SECONDS = 30.0
 # Of the margin, the part that the executable keeps for its own last words; the action's own are a bigger part.
 CLIENT_SHARE = ANSWER_SHARE / 2
 WORKERS_FOR_RECOVERY = 8
-# At a stop, how long what was broken off may take to be taken back.
+# At a stop, how long interrupted actions may clean up.
 TAKE_BACK_SECONDS = 20.0
 NOT_BEGUN = {"status": "error", "error": "the service did not begin the action: nothing was done", "kind": "service"}
 
@@ -51,7 +51,7 @@ class Server:
         self.settings = resources.settings
         self.users = frozenset(users)
         self.stopping = False
-        # When what still runs is broken off; None is never.
+        # When running actions are interrupted; None is never.
         self.stop_at: float | None = None
         self.on_tick: t.Callable[[], None] = lambda: None
         self.loop = Loop(self._tick, lambda: resources.counters.add("errors", "internal"))
@@ -61,7 +61,7 @@ class Server:
         self._listeners: list[socket.socket] = []
         self._clients: set[Client] = set()
         self._queue: collections.deque[Client] = collections.deque()
-        # How many have been told that it is their turn, or run.
+        # How many have their turn, or run.
         self._slots = 0
         self._calls: set[ServiceCall] = set()
         self._ended: collections.deque[tuple[Client, bytes, int]] = collections.deque()
@@ -77,14 +77,14 @@ class Server:
         self.loop.watch(listener, lambda: accept(listener))
 
     def drain(self, seconds: float | None) -> None:
-        """Accept nobody any more, and end when all is done; after so many seconds break off what still runs."""
+        """Accept no new clients, and end after the last action; interrupt those that run after so many seconds."""
         self.stopping = True
         for listener in self._listeners:
             self.loop.unwatch(listener)
             listener.close()
         self._listeners.clear()
         self._scrapes.tidy(everything=True)
-        # Those who were told that it is their turn may have said go already.
+        # Clients that have their turn may have sent GO already.
         for client in [item for item in self._clients if item.state in (NEW, QUEUED)]:
             self._drop(client)
         if seconds is not None:
@@ -168,7 +168,7 @@ class Server:
         self.loop.watch(channel, lambda: self._read(client))
 
     def _drop(self, client: Client) -> None:
-        """Close the connection; a call that runs goes on as that of nobody."""
+        """Close the connection; its action, if it runs, is orphaned."""
         if client not in self._clients:
             return
         self._clients.discard(client)
@@ -187,16 +187,16 @@ class Server:
             self._admit()
 
     def _send_away(self, client: Client) -> None:
-        """Close the connection of one that says nothing; one that has just said go is told that it is too late."""
+        """Close the connection of a silent client; if it has just sent GO, it gets an error."""
         if client.state == READY:
-            # Raises OSError when it has said nothing, or is gone.
+            # Raises OSError if it has sent nothing, or is gone.
             with contextlib.suppress(OSError):
                 client.channel.shutdown(socket.SHUT_RD)
                 if client.channel.recv(len(messages.GO)) == messages.GO:
                     client.send(b"\1" + finish(NOT_BEGUN)[0])
         self._drop(client)
 
-    # ---- what they say
+    # ---- messages of clients
 
     def _read(self, client: Client) -> None:
         streams: list[int] = []
@@ -210,7 +210,7 @@ class Server:
         except OSError:
             self._drop(client)
         finally:
-            # Those that nobody has taken.
+            # Files that no request has taken.
             for stream in streams:
                 os.close(stream)
 
@@ -247,7 +247,7 @@ class Server:
         self._admit()
 
     def _admit(self) -> None:
-        """Tell those who have waited longest that it is their turn."""
+        """Give the clients that have waited longest their turn."""
         while self._queue and self._slots < self.settings.most_actions:
             client = self._queue.popleft()
             self._slots += 1
@@ -277,7 +277,7 @@ class Server:
             document = carry_out(arguments, self.settings.policy_file, self.settings.log_file, call.started, call)
             line, exit_code = finish(document)
             call.ended(document)
-        except BaseException as error:  # noqa: BLE001 - whoever waits gets an answer, and the slot must be freed
+        except BaseException as error:  # noqa: BLE001 - the client gets an answer, and the slot is freed
             say(f"{call.name}: {type(error).__name__} while the action was finished")
         finally:
             self._ended.append((client, line, exit_code))
@@ -297,6 +297,6 @@ class Server:
                 elif not line or not client.send(bytes([exit_code]) + line) or not call.wants_receipt:
                     self._drop(client)
             finally:
-                # Nothing of it is left by now, or the recovery has it.
+                # Its guest is finished or removed by now, or the recovery has it.
                 call.over.set()
             self._admit()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One action that the service carries out for an executable: what differs from a process of its own."""
+"""The context of an action that the service carries out for an executable."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if t.TYPE_CHECKING:
     from .recovery import Recovery
     from .resources import Resources
 
-# How long taking things down may last when CloudStack waits no more.
+# How long the cleanup may take when CloudStack does not wait any more.
 TAKE_BACK_SECONDS = 600.0
-# An answer that names no other kind of error is this.
+# The kind of an error that has no other.
 INTERNAL = "internal"
-# These are to find nothing left of an earlier attempt.
+# These wait until nothing is left of an earlier attempt.
 FRESH_STARTS = ("prepare", "create")
 
 
@@ -75,23 +75,23 @@ class ServiceCall(ServiceContext):
         self._orphaned = action.orphaned if action else DROP
         self.is_orphan = False
         self.entry: Entry | None = None
-        # Set once the action has ended, whatever happens, and what it has left is somebody else's.
+        # Set when the action has ended, and the recovery has what it has left.
         self.over = threading.Event()
         self._recovery = recovery
         self.relay, self.no_relay = resources.relay, resources.no_relay
-        # Why the action is to end; empty when it is not.
+        # Why the action has to end; empty if it goes on.
         self._interruption = ""
-        # The action has heard of it: a second interruption would only spoil the taking back.
+        # CallInterrupted was raised: a second interruption would disturb the cleanup.
         self._was_interrupted = False
         self._interrupted = threading.Event()
-        # Guards these, and the transport: one that was given back is somebody else's.
+        # Guards these, and the transport: after it is given back, another action may have it.
         self._lock = threading.Lock()
         self._transport: Transport | None = None
 
-    # ---- what the loop of the service says
+    # ---- called by the loop of the service
 
     def interrupt(self, why: str) -> None:
-        """End the action, from another thread; what it has made is taken back. Only the first time counts."""
+        """End the action, from another thread; it removes what it has created. Only the first call counts."""
         with self._lock:
             if self._was_interrupted:
                 return
@@ -101,7 +101,7 @@ class ServiceCall(ServiceContext):
                 self._transport.cut_off()
 
     def orphan(self) -> None:
-        """Nobody waits for the answer any more."""
+        """The executable is gone, so the answer has no reader."""
         if self.is_orphan:
             return
         self.is_orphan = True
@@ -110,7 +110,7 @@ class ServiceCall(ServiceContext):
         if self._orphaned != GO_ON:
             self.interrupt("the executable was killed")
 
-    # ---- what the action asks for
+    # ---- called by the action
 
     def deadline(self, seconds: float) -> Deadline:
         return Deadline(seconds, sleep=self._sleep)
@@ -120,7 +120,7 @@ class ServiceCall(ServiceContext):
         self._check()
 
     def _check(self) -> None:
-        """Raise CallInterrupted, once, when the action is to end."""
+        """Raise CallInterrupted, once, if the action has to end."""
         if self._interrupted.is_set():
             self._stop_listening()
             raise CallInterrupted(self._interruption)
@@ -131,7 +131,7 @@ class ServiceCall(ServiceContext):
             self._interrupted = threading.Event()
 
     def cleanup_seconds(self, left: float) -> float:
-        # Taking down is not to be interrupted, neither by what was said already nor by what comes.
+        # The cleanup is not interrupted, neither by an earlier signal nor by a later one.
         self._stop_listening()
         return max(left, TAKE_BACK_SECONDS) if self.is_orphan else left
 
@@ -171,14 +171,14 @@ class ServiceCall(ServiceContext):
         )
 
     def cached_mark(self, request: CallRequest, guest: t.Mapping[str, t.Any], read: t.Callable[[], Mark]) -> Mark:
-        # The list tells no digest of a configuration, so that a mark is read anew now and then.
+        # The list has no digest of a configuration, so a mark is read again after some time.
         seen = tuple(str(guest.get(name) or "") for name in ("vmid", "name", "tags"))
         return self._resources.marks.get((request.connection(), request.node, seen), read)
 
-    # ---- how it ends
+    # ---- its end
 
     def ended(self, document: t.Mapping[str, t.Any]) -> None:
-        """The answer is there, and goes to the executable next."""
+        """The action has ended; its answer goes to the executable next."""
         kind = "" if document.get("status") == "success" else str(document.get("kind") or INTERNAL)
         self._resources.counters.action(self.name, time.monotonic() - self.started, kind)
         if self.entry is None:
@@ -204,7 +204,7 @@ class ServiceCall(ServiceContext):
             self.entry = None
 
     def undelivered(self) -> None:
-        """The executable was killed before it printed that all went well: for CloudStack it did not."""
+        """The executable was killed before it printed a success, so CloudStack has a failure."""
         entry, options, self.entry = self.entry, self.options, None
         if entry is None:
             return

@@ -21,7 +21,7 @@ from ..._pve.transport import Transport
 
 # How long a credential is remembered after its last use.
 CREDENTIAL_SECONDS = 120.0
-# How often somebody who waits for a turn looks whether the action is still wanted.
+# How often a waiting request checks whether its action was interrupted.
 LOOK_SECONDS = 0.5
 
 Key = t.Tuple[ConnectionOptions, t.Tuple[int, ...]]  # noqa: UP006 - Python 3.9 evaluates it
@@ -29,7 +29,7 @@ Key = t.Tuple[ConnectionOptions, t.Tuple[int, ...]]  # noqa: UP006 - Python 3.9 
 
 @dataclass
 class _Session:
-    """What is kept for one credential at one endpoint; its repr() tells no secret."""
+    """What is kept for one credential at one endpoint; its repr() shows no secret."""
 
     tls: Tls
     endpoint: int = 0
@@ -39,7 +39,7 @@ class _Session:
 
 
 class Sessions:
-    """Lends connections to runs, one run at a time each."""
+    """Lends connections to actions; each has one user at a time."""
 
     def __init__(self, clock: t.Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -65,7 +65,7 @@ class Sessions:
             return Transport(options, session.tls, session.endpoint, environment={})
 
     def give_back(self, transport: Transport) -> None:
-        """Keep a connection for the next run."""
+        """Keep a connection for the next action."""
         key = _key(transport.options)
         with self._lock:
             session = self._sessions.get(key)
@@ -79,7 +79,7 @@ class Sessions:
         transport.close()
 
     def tidy(self) -> None:
-        """Close what PVE is about to close, and forget the credentials that nobody has used for a while."""
+        """Close what PVE is about to close, and forget credentials that were not used for some time."""
         now = self._clock()
         with self._lock:
             stale: list[Transport] = []
@@ -132,7 +132,7 @@ class _Gate:
 
 
 class Turns:
-    """Lets only so many requests go to one endpoint at once; the others wait in line."""
+    """Limits the number of concurrent requests to one endpoint; the others wait in line."""
 
     def __init__(self, most: int) -> None:
         self.most = most

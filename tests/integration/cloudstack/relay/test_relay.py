@@ -133,7 +133,7 @@ def test_nobody_comes(start, pve):
     bench = start(offer_seconds=0.5)
     offer = bench.offer()
     assert bench.relay.waiting == 1
-    bench.wait_for("nobody came within 0.5 s")
+    bench.wait_for("no viewer connected within 0.5 s")
     assert is_closed(offer.host, offer.port)
     assert bench.relay.waiting == 0
     assert bench.counts["unused"] == 1
@@ -353,7 +353,7 @@ def test_there_is_an_end_to_what_one_may_have(start):
 
 def test_the_newest_answers_for_a_guest_are_kept(bench):
     offers = [bench.offer() for _number in range(6)]
-    bench.wait_for("nobody came before others were offered")
+    bench.wait_for("no viewer connected before others were offered")
     assert is_closed(offers[0].host, offers[0].port)
     assert connected(offers[1].host, offers[1].port, offers[1].password).begin() == (64, 48)
 
