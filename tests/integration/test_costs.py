@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks import bridge_cases, inventory_cases, module_cases
 from tests.support.cloudstack import Extension, ManyCalls
-from tests.support.embedded_pve import running_embedded_pve
+from tests.support.embedded_pve import running_embedded_pve, standard_guests
+from tests.support.web_server import qcow2, running_web_server, sha256
 
 # Requests and connections.
 BRIDGE = {
@@ -78,6 +79,13 @@ ASKED_OF_MANY = {
     "pve_vms": {"cores": 2},
     "pve_vms_power": {"state": "stopped"},
     "pve_snapshots": {"state": "absent", "snapshot": "gone"},
+}
+# Images that are there already, and guests that were made of them.
+IMAGES = {
+    "an image, by its checksum": (4, 1),
+    "an image, by its size": (3, 1),
+    "an image on two nodes, by its checksum": (7, 1),
+    "a guest with an image": (3, 1),
 }
 INVENTORY = {
     "30 guests, names and groups": (1, 1),
@@ -149,6 +157,28 @@ def test_many_guests_that_are_left_alone(pve, run_module, module):
     costs.note(module, pve)
     assert (done.failed, done.changed) == (False, False), done.msg
     assert done["summary"] == "100 guests: 0 changed, 100 unchanged"
+    costs.check()
+
+
+def test_images_that_are_there(run_module):
+    costs = Costs(IMAGES)
+    with running_embedded_pve(standard_guests, nodes=("pve1", "pve2")) as pve, running_web_server() as web:
+        image = {"storage": "local", "url": web.add("debian.qcow2", qcow2())}
+        checksum = {"checksum": sha256(qcow2())}
+        files = {**image, "content": "import", "nodes": "pve1"}
+        disk = {"slot": "scsi0", "storage": "local-lvm", "image": {**image, **checksum}}
+        cases = {
+            "an image, by its checksum": ("pve_volume", {**files, **checksum}),
+            "an image, by its size": ("pve_volume", files),
+            "an image on two nodes, by its checksum": ("pve_volume", {**files, **checksum, "nodes": "all"}),
+            "a guest with an image": ("pve_vm", {"name": "app", "node": "pve1", "disks": [disk]}),
+        }
+        for name, (module, arguments) in cases.items():
+            assert not run_module(module, arguments, on=pve).failed
+            pve.reset_record()
+            again = run_module(module, arguments, on=pve)
+            costs.note(name, pve)
+            assert (again.failed, again.changed) == (False, False), again.msg
     costs.check()
 
 

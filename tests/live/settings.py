@@ -41,6 +41,8 @@ class LiveSettings:
     template: int | None = None
     iso: str | None = None
     import_image: str | None = None
+    # The URL of a small qcow2 image that the node can download.
+    image_url: str | None = None
     backup_storage: str | None = None
     # The template has a system with a guest agent, so that one knows when a shutdown will be heard.
     shuts_down: bool = False
@@ -89,6 +91,7 @@ def live_settings(environment: Mapping[str, str]) -> LiveSettings:
         template=int(template) if template else None,
         iso=text("ISO"),
         import_image=text("IMPORT_IMAGE"),
+        image_url=text("IMAGE_URL"),
         backup_storage=text("BACKUP_STORAGE"),
         shuts_down=text("SHUTS_DOWN") in YES,
         serial_shell=text("SERIAL_SHELL") in YES,

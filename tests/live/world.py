@@ -20,6 +20,7 @@ import pytest
 from tests.support.api_client import ApiClient, HasApi, Target
 from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, seed
 from tests.support.real_shell import RealShell
+from tests.support.web_server import qcow2, running_web_server
 
 from .settings import LiveSettings, connection_from, live_settings
 
@@ -40,6 +41,7 @@ EMBEDDED = LiveSettings(
     template=TEMPLATE,
     iso="local:iso/debian-13.iso",
     import_image="local:import/debian-13.qcow2",
+    image_url="https://cloud.example.com/debian-13.qcow2",
     backup_storage="local",
     shuts_down=True,
     serial_shell=True,
@@ -102,6 +104,12 @@ class World:
     def delete_backup(self, volid: str) -> None:
         storage = volid.partition(":")[0]
         self.api.data("DELETE", f"/nodes/{self.settings.node}/storage/{storage}/content/{quote(volid, safe='')}")
+
+    def files(self, content: str) -> set[str]:
+        """The files of this content on the storage of the image for imports."""
+        storage = str(self.settings.import_image).partition(":")[0]
+        path = f"/nodes/{self.settings.node}/storage/{storage}/content"
+        return {str(entry["volid"]) for entry in self.api.data("GET", path, content=content)}
 
     def release(self) -> str:
         return str(self.api.data("GET", "/version")["version"])
@@ -170,7 +178,10 @@ def _embedded_guests(server: EmbeddedPve) -> None:
 @contextmanager
 def embedded_world() -> Iterator[World]:
     """Two nodes, a pool, a template on a shared storage."""
-    with running_embedded_pve(guests=_embedded_guests, nodes=("pve1", "pve2")) as handle:
+    pve = running_embedded_pve(guests=_embedded_guests, nodes=("pve1", "pve2"))
+    with pve as handle, running_web_server() as web:
+        web.add("debian-13.qcow2", qcow2())
+        handle.knobs.web_servers["https://cloud.example.com/"] = web.url("")
 
         def agents_answer() -> None:
             for guest in handle.server.vms:
