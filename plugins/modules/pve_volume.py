@@ -137,6 +137,12 @@ EXAMPLES = r"""
     decompress: gz
     nodes: pve1
 
+- name: Upload a disk image
+  cloudbridge.proxmox.pve_volume:
+    storage: local
+    content: import
+    src: "{{ playbook_dir }}/appliance.qcow2"
+
 - name: Have a template of containers
   cloudbridge.proxmox.pve_volume:
     storage: local

@@ -184,7 +184,7 @@ class Reader:
             case ["pveum", "user", "token", "add", user, name, "--privsep", separated]:
                 self.pve.add_token(f"{user}!{name}", SECRET, separated == "1")
             case _:
-                assert words[0] in ("qm", "ha-manager"), words
+                assert words[0] in ("qm", "ha-manager", "pvesm"), words
 
     def shell(self, words: list[str]) -> subprocess.CompletedProcess[str]:
         settings: dict[str, str | None] = {

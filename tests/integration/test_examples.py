@@ -97,6 +97,8 @@ STAGES: Mapping[str, tuple[Callable[[PveHandle], None], ...]] = {
 IMAGES = "https://cloud.example.com/images/"
 FILES = {
     "debian-13-generic-amd64.qcow2": qcow2(),
+    "noble-server-cloudimg-amd64.img": qcow2(),
+    "AlmaLinux-9-GenericCloud-latest.x86_64.qcow2": qcow2(),
     "opnsense.iso.gz": gzip.compress(b"an image of a disc"),
     "alpine-3.22-default_20250617_amd64.tar.xz": b"a template",
 }
@@ -151,7 +153,8 @@ def again(task: Mapping[str, Any]) -> str:
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("module", MODULES)
-def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module, play, web):
+def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module, play, web, tmp_path):
+    (tmp_path / "appliance.qcow2").write_bytes(qcow2())
     tasks = examples_of(module)
     three_times = [copy for task in tasks for copy in (foretold(task), task, {**task, "name": again(task)})]
     with running_embedded_pve(familiar_guests) as pve:
@@ -208,9 +211,12 @@ def nothing_yet(server: EmbeddedPve) -> None:
 @pytest.mark.parametrize(
     "document", [path for path in documents() if path.stem not in OPERATORS], ids=lambda path: path.stem
 )
-def test_every_block_of_a_document_works(document, tmp_path):
+def test_every_block_of_a_document_works(document, tmp_path, web):
+    (tmp_path / "appliance.qcow2").write_bytes(qcow2())
     with running_embedded_pve(nothing_yet if document.stem == "first-vm" else familiar_guests) as pve:
         agents_answer(pve)
+        have_images(pve)
+        pve.knobs.web_servers["https://"] = web.url("")
         if document.stem == "console-scripts":
             run_a_shell(pve)
         reader = Reader(pve, tmp_path)

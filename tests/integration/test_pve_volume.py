@@ -328,7 +328,7 @@ class TestUploads:
         arguments = {"storage": "local", "content": "import", "src": str(path)}
         environment = child_environment(tmp_path, pve.environment)
         words = [sys.executable, "-c", script, json.dumps(arguments)]
-        out = subprocess.run(words, env=environment, capture_output=True, text=True, check=True, timeout=300).stdout
+        out = subprocess.run(words, env=environment, capture_output=True, text=True, check=True, timeout=1500).stdout
         failed, message, kibibytes, said = json.loads(out.splitlines()[-1])
         assert not failed, message
         assert kibibytes < 16 * 1024, f"{kibibytes} KiB"
