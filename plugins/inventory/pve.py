@@ -291,6 +291,11 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.in
     groups_of,
     unique_names,
 )
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.inventory_request import (
+    check_names,
+    check_prefix,
+    inventory_request,
+)
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.memory import (
     Memory,
     memory_from_cache,
@@ -299,11 +304,6 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.in
     Host,
     Reading,
     read_memory,
-)
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.request import (
-    check_names,
-    check_prefix,
-    inventory_request,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.client import PATIENCE_SECONDS, PveClient
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import (

@@ -13,13 +13,13 @@ import typing as t
 
 from .._pve.channel import require_websockets
 from .._pve.errors import MissingLibrary, PveError
-from .connecting import Wish, parse_target
-from .credentials import Login, read_settings, with_choices
+from .connecting import SessionRequest, parse_target
+from .credentials import Credentials, read_settings, with_choices
 from .escape import DEFAULT_ESCAPE, parse_escape
-from .exit_codes import Ending, ExitCode, Interrupted, exit_code
+from .exit_codes import Ending, ExitCode, SessionInterrupted, exit_code
+from .interactive_session import SessionOptions, check_terminal_is_there, notify, run_interactive_session
 from .prompt import Prompt
 from .screen import end_by_signals
-from .talk import Manner, check_terminal_is_there, talk, tell
 
 DESCRIPTION = """\
 A terminal on Proxmox VE: the serial line of a virtual machine, the console of a container, the shell of a node.
@@ -47,13 +47,13 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
         end_by_signals()
         return _run(arguments)
     except (Ending, PveError) as error:
-        tell(str(error))
+        notify(str(error))
         return exit_code(error)
-    except Interrupted as error:
-        tell(str(error))
+    except SessionInterrupted as error:
+        notify(str(error))
         return error.code
     except KeyboardInterrupt:
-        tell("interrupted")
+        notify("interrupted")
         return ExitCode.INTERRUPTED
 
 
@@ -77,8 +77,8 @@ def _run(arguments: t.Sequence[str]) -> int:
     if chosen.script:
         from .script_command import run_script_command
 
-        return run_script_command(Login(_settings(chosen), prompt), _wish(chosen, parameters), chosen.script)
-    manner = Manner(
+        return run_script_command(Credentials(_settings(chosen), prompt), _request(chosen, parameters), chosen.script)
+    options = SessionOptions(
         escape=parse_escape(chosen.escape),
         read_only=chosen.read_only,
         wake=chosen.wake,
@@ -87,7 +87,9 @@ def _run(arguments: t.Sequence[str]) -> int:
         record=chosen.record,
     )
     check_terminal_is_there()
-    return talk(Login(_settings(chosen), prompt), prompt, _wish(chosen, parameters), manner)
+    return run_interactive_session(
+        Credentials(_settings(chosen), prompt), prompt, _request(chosen, parameters), options
+    )
 
 
 def _require_libraries() -> None:
@@ -101,8 +103,8 @@ def _require_libraries() -> None:
         ) from error
 
 
-def _wish(chosen: argparse.Namespace, parameters: t.Mapping[str, t.Any]) -> Wish:
-    return Wish(parameters, chosen.serial, chosen.start, chosen.wait_running, chosen.force, chosen.read_only)
+def _request(chosen: argparse.Namespace, parameters: t.Mapping[str, t.Any]) -> SessionRequest:
+    return SessionRequest(parameters, chosen.serial, chosen.start, chosen.wait_running, chosen.force, chosen.read_only)
 
 
 def _settings(chosen: argparse.Namespace) -> t.Mapping[str, t.Any]:
@@ -123,8 +125,8 @@ def _bridge(chosen: argparse.Namespace) -> int:
 
     parameters = parse_target(chosen.target, None)
     options = bridge_options(chosen.bridge, os.environ, chosen.password_file, chosen.no_password, chosen.any_address)
-    login = Login(_settings(chosen), Prompt())
-    return run_bridge(login.client(_BRIDGE_SECONDS), parameters, options, sys.stderr)
+    credentials = Credentials(_settings(chosen), Prompt())
+    return run_bridge(credentials.client(_BRIDGE_SECONDS), parameters, options, sys.stderr)
 
 
 def terminal_parser() -> argparse.ArgumentParser:

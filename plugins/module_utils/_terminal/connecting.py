@@ -17,7 +17,7 @@ from .._operations.plan import Applier
 from .._operations.power import PowerRequest, bring_into_state
 from .._pve.errors import AuthenticationFailed, InvalidRequest, PermissionDenied
 from .._pve.guests import LXC, QEMU, Selector
-from .credentials import Login
+from .credentials import Credentials
 from .exit_codes import Ending, ExitCode
 from .session import TerminalSession, open_session
 
@@ -30,7 +30,7 @@ _WAITING_SECONDS = 7 * 86400.0
 
 
 @dataclass(frozen=True)
-class Wish:
+class SessionRequest:
     """What the command line asks for. Parameters are those of console_target: vmid, name, guest_type, node.
 
     replaces is the UPID of a session of one's own, of which PVE may not know yet that it is over.
@@ -46,7 +46,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenTerminal:
     """An open terminal; notes are what the person should know of it."""
 
     target: ConsoleTarget
@@ -66,18 +66,18 @@ def parse_target(text: str | None, node: str | None) -> dict[str, t.Any]:
     return {"vmid": int(text)} if text and text.isascii() and text.isdigit() else {"name": text}
 
 
-def open_for(login: Login, wish: Wish, say: t.Callable[[str], None]) -> Opened:
-    """Open the terminal that is wished for; a token that does not do gives way to a password.
+def open_for(credentials: Credentials, request: SessionRequest, say: t.Callable[[str], None]) -> OpenTerminal:
+    """Open the requested terminal; a token that does not do gives way to a password.
 
     Raises Ending or a PveError.
     """
     while True:
         try:
-            return _open(login, wish, say)
+            return _open(credentials, request, say)
         except (AuthenticationFailed, PermissionDenied) as error:
-            if not login.uses_token or not _is_about_token(error):
+            if not credentials.uses_token or not _is_about_token(error):
                 raise
-            login.turn_to_password(error)
+            credentials.turn_to_password(error)
 
 
 class TokenRefused(PermissionDenied):
@@ -89,23 +89,23 @@ def _is_about_token(error: Exception) -> bool:
     return isinstance(error, TokenRefused) or (isinstance(error, AuthenticationFailed) and bool(error.cause.upid))
 
 
-def _open(login: Login, wish: Wish, say: t.Callable[[str], None]) -> Opened:
-    client = login.client(OPENING_SECONDS)
-    target = console_target(client, wish.parameters)
+def _open(credentials: Credentials, request: SessionRequest, say: t.Callable[[str], None]) -> OpenTerminal:
+    client = credentials.client(OPENING_SECONDS)
+    target = console_target(client, request.parameters)
     abilities = read_abilities(target, target.found)
     # Before a guest is started for it.
-    _check(lambda: check_serial(target, abilities, wish.serial))
+    _check(lambda: check_serial(target, abilities, request.serial))
     try:
         check_identity(client, target, "terminal")
     except PermissionDenied as error:
         raise TokenRefused(str(error), error.cause) from error
     if not abilities.runs:
-        abilities = _bring_up(login, target, abilities, wish, say)
-    _check(lambda: check_terminal(target, abilities, wish.serial))
-    serial = _serial(target, abilities, wish.serial)
-    _make_way(target, abilities, serial, wish, say)
-    session = open_session(target, wish.serial, wish.read_only)
-    return Opened(target, serial, session, tuple(_notes(target, abilities, client.identity)))
+        abilities = _bring_up(credentials, target, abilities, request, say)
+    _check(lambda: check_terminal(target, abilities, request.serial))
+    serial = _serial(target, abilities, request.serial)
+    _make_way(target, abilities, serial, request, say)
+    session = open_session(target, request.serial, request.read_only)
+    return OpenTerminal(target, serial, session, tuple(_notes(target, abilities, client.identity)))
 
 
 def _check(check: t.Callable[[], None]) -> None:
@@ -123,38 +123,46 @@ def _serial(target: ConsoleTarget, abilities: Abilities, wanted: str | None) -> 
 
 
 def _bring_up(
-    login: Login, target: ConsoleTarget, abilities: Abilities, wish: Wish, say: t.Callable[[str], None]
+    credentials: Credentials,
+    target: ConsoleTarget,
+    abilities: Abilities,
+    request: SessionRequest,
+    say: t.Callable[[str], None],
 ) -> Abilities:
     handle = target.handle
     if handle is None:
         return abilities
-    if wish.start:
+    if request.start:
         say(f"{target.label} is {abilities.condition}: starting it")
-        request = PowerRequest(Selector(vmid=target.vmid), "started")
-        bring_into_state(Applier(target.client), handle, read_status(handle), request)
-    elif wish.wait_running:
+        power = PowerRequest(Selector(vmid=target.vmid), "started")
+        bring_into_state(Applier(target.client), handle, read_status(handle), power)
+    elif request.wait_running:
         say(f"{target.label} is {abilities.condition}: waiting until it runs")
-        client = login.client(_WAITING_SECONDS)
+        client = credentials.client(_WAITING_SECONDS)
         pause = 0.5
         while not read_abilities(target).runs:
             client.deadline.pause(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-        login.client(OPENING_SECONDS)
+        credentials.client(OPENING_SECONDS)
     return read_abilities(target)
 
 
 def _make_way(
-    target: ConsoleTarget, abilities: Abilities, serial: str | None, wish: Wish, say: t.Callable[[str], None]
+    target: ConsoleTarget,
+    abilities: Abilities,
+    serial: str | None,
+    request: SessionRequest,
+    say: t.Callable[[str], None],
 ) -> None:
     """See to it that the serial line is free: a second session gets nothing of it, and no error either."""
-    sessions = _others(target, abilities, wish.replaces)
-    if sessions and not wish.force:
+    sessions = _others(target, abilities, request.replaces)
+    if sessions and not request.force:
         # One that has just been left is about to end.
         target.client.deadline.pause(_ENDING_SECONDS)
-        sessions = _others(target, abilities, wish.replaces)
+        sessions = _others(target, abilities, request.replaces)
     if not sessions:
         return
-    if wish.force:
+    if request.force:
         end_sessions(target, sessions)
         say(f"ended {_counted(sessions)}")
     elif len(abilities.serials) > 1:
@@ -188,12 +196,12 @@ def _notes(target: ConsoleTarget, abilities: Abilities, identity: str) -> t.Iter
         yield f"{target.label} is paused, and shows nothing until it is resumed."
 
 
-def again(opened: Opened, wish: Wish) -> Wish:
-    """The wish to have the same guest's terminal again, wherever it is and whatever it is called by then."""
+def again(opened: OpenTerminal, request: SessionRequest) -> SessionRequest:
+    """Ask for the same guest's terminal again, wherever it is and whatever it is called by then."""
     vmid = opened.target.vmid
     return replace(
-        wish,
-        parameters=dict(wish.parameters) if vmid is None else {"vmid": vmid},
+        request,
+        parameters=dict(request.parameters) if vmid is None else {"vmid": vmid},
         start=False,
         # What is in the way by then may be somebody else's work.
         force=False,

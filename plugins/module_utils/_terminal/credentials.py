@@ -123,7 +123,7 @@ def with_choices(settings: Settings, **choices: t.Any) -> Settings:
     return chosen
 
 
-class Login:
+class Credentials:
     """Makes clients for who asks, and asks the person for a password or a second factor where one is needed."""
 
     def __init__(self, settings: Settings, prompt: Prompt) -> None:

@@ -45,7 +45,7 @@ class Ending(Exception):
         self.code = code
 
 
-class Interrupted(BaseException):
+class SessionInterrupted(BaseException):
     """A signal ends the command, once the terminal is as it was."""
 
     def __init__(self, number: int) -> None:

@@ -13,8 +13,8 @@ from .._operations.facts import PAUSED, RUNNING, read_status
 from .._pve.errors import InvalidRequest, NotFound, PermissionDenied, PveError
 from .._pve.guests import LXC
 from .._pve.tasks import parse_upid, read_task
-from .connecting import Opened, Wish, again, open_for
-from .credentials import Login
+from .connecting import OpenTerminal, SessionRequest, again, open_for
+from .credentials import Credentials
 from .exit_codes import Ending, ExitCode
 
 # A first session that ends sooner would end again (pve-xtermjs, main.js).
@@ -30,19 +30,21 @@ _DETACH_KEY = b"\x1c"
 _DETACH_SECONDS = 2.0
 
 
-def final_word(login: Login, opened: Opened, wish: Wish, last_typed: tuple[bytes, float]) -> Ending | None:
+def final_word(
+    credentials: Credentials, opened: OpenTerminal, request: SessionRequest, last_typed: tuple[bytes, float]
+) -> Ending | None:
     """Say why a session that has ended is not to be followed by another one; None when it may be.
 
     last_typed is the last byte, and when it was typed on the monotonic clock.
     """
     target = opened.target
     if target.handle is None:
-        return _end_of_shell(login, opened)
+        return _end_of_shell(credentials, opened)
     key, typed_at = last_typed
     if target.kind == LXC and key == _DETACH_KEY and time.monotonic() - typed_at < _DETACH_SECONDS:
         return Ending(ExitCode.OK, f"detached from {target.label}")
     try:
-        login.client(_LOOKING_SECONDS)
+        credentials.client(_LOOKING_SECONDS)
         status = read_status(target.handle)
         shell = target.kind == LXC and target.handle.read("config").get("cmode") == "shell"
     except NotFound as error:
@@ -50,14 +52,14 @@ def final_word(login: Login, opened: Opened, wish: Wish, last_typed: tuple[bytes
     except PveError:
         # It may be the network that has ended the session.
         return None
-    if status.condition not in (RUNNING, PAUSED) and status.lock != _MIGRATING and not wish.wait_running:
+    if status.condition not in (RUNNING, PAUSED) and status.lock != _MIGRATING and not request.wait_running:
         return Ending(ExitCode.OK, f"{target.label} is {status.condition}, which has ended the session")
     if shell:
         return Ending(ExitCode.OK, f"the shell of {target.label} has ended")
     return None
 
 
-def too_short(opened: Opened, lived: float) -> Ending:
+def too_short(opened: OpenTerminal, lived: float) -> Ending:
     """Say that another session would end as soon as this one, which lived so many seconds."""
     return Ending(
         ExitCode.NO_CONNECTION,
@@ -66,11 +68,11 @@ def too_short(opened: Opened, lived: float) -> Ending:
     )
 
 
-def _end_of_shell(login: Login, opened: Opened) -> Ending:
+def _end_of_shell(credentials: Credentials, opened: OpenTerminal) -> Ending:
     """Tell a shell that was left from a connection that broke."""
     label, upid = opened.target.label, opened.session.console.upid
     try:
-        client = login.client(_LOOKING_SECONDS)
+        client = credentials.client(_LOOKING_SECONDS)
         tries = client.deadline.tries(2.0)
         task = read_task(client, parse_upid(upid))
         while task.running and tries.again():
@@ -83,12 +85,12 @@ def _end_of_shell(login: Login, opened: Opened) -> Ending:
 
 
 def open_again(
-    login: Login,
-    opened: Opened,
-    wish: Wish,
+    credentials: Credentials,
+    opened: OpenTerminal,
+    request: SessionRequest,
     say: t.Callable[[str], None],
     pause: t.Callable[[float], None] = time.sleep,
-) -> Opened:
+) -> OpenTerminal:
     """Open the same guest's terminal anew, on whatever node it is by then, with growing pauses between the tries.
 
     The session that has ended must be closed. Raises Ending when it is given up.
@@ -99,7 +101,7 @@ def open_again(
         pause(_PAUSES[min(tries, len(_PAUSES) - 1)])
         tries += 1
         try:
-            return open_for(login, again(opened, wish), say)
+            return open_for(credentials, again(opened, request), say)
         except (NotFound, PermissionDenied, InvalidRequest) as error:
             raise Ending(ExitCode.NO_CONNECTION, f"the session is lost: {error}") from error
         except Ending as ending:
@@ -113,7 +115,7 @@ def open_again(
             raise Ending(ExitCode.NO_CONNECTION, f"the session is lost, after {tries} tries: {problem}") from problem
 
 
-def _is_migrating(opened: Opened) -> bool:
+def _is_migrating(opened: OpenTerminal) -> bool:
     try:
         return opened.target.handle is not None and read_status(opened.target.handle).lock == _MIGRATING
     except PveError:

@@ -19,8 +19,8 @@ from .exit_codes import Ending, ExitCode
 _MODE = 0o600
 
 
-class Keeper(t.Protocol):
-    """Is told what a session shows. Raises OSError when it cannot be written."""
+class Recorder(t.Protocol):
+    """Writes what a session shows. Raises OSError when it cannot be written."""
 
     option: str
 
@@ -40,7 +40,7 @@ class Keeper(t.Protocol):
         """There is no more."""
 
 
-class Log:
+class SessionLog:
     """The bytes as they came, after what the file holds already."""
 
     option = "--log"
@@ -138,36 +138,36 @@ def _write(file: int, data: bytes) -> None:
         view = view[os.write(file, view) :]
 
 
-class Keepers:
-    """Tells all of them; one that cannot write any more is left out, and the person is told."""
+class Recorders:
+    """All recorders of a session. One that cannot write any more is left out, with a message to the person."""
 
     def __init__(self, say: t.Callable[[str], None]) -> None:
-        self._keepers: list[Keeper] = []
+        self._recorders: list[Recorder] = []
         self.say = say
 
-    def add(self, keeper: Keeper) -> None:
-        self._keepers.append(keeper)
+    def add(self, recorder: Recorder) -> None:
+        self._recorders.append(recorder)
 
     def begun(self, title: str, columns: int, rows: int) -> None:
-        self._tell(lambda keeper: keeper.begun(title, columns, rows))
+        self._each(lambda recorder: recorder.begun(title, columns, rows))
 
     def shown(self, data: bytes) -> None:
-        self._tell(lambda keeper: keeper.shown(data))
+        self._each(lambda recorder: recorder.shown(data))
 
     def resized(self, columns: int, rows: int) -> None:
-        self._tell(lambda keeper: keeper.resized(columns, rows))
+        self._each(lambda recorder: recorder.resized(columns, rows))
 
     def noted(self, note: str) -> None:
-        self._tell(lambda keeper: keeper.noted(note))
+        self._each(lambda recorder: recorder.noted(note))
 
     def close(self) -> None:
-        self._tell(lambda keeper: keeper.close())
-        self._keepers = []
+        self._each(lambda recorder: recorder.close())
+        self._recorders = []
 
-    def _tell(self, tell: t.Callable[[Keeper], None]) -> None:
-        for keeper in list(self._keepers):
+    def _each(self, event: t.Callable[[Recorder], None]) -> None:
+        for recorder in list(self._recorders):
             try:
-                tell(keeper)
+                event(recorder)
             except OSError as error:
-                self._keepers.remove(keeper)
-                self.say(f"{keeper.option} has ended, because nothing more can be written: {error.strerror}")
+                self._recorders.remove(recorder)
+                self.say(f"{recorder.option} has ended, because nothing more can be written: {error.strerror}")

@@ -14,7 +14,7 @@ import termios
 import typing as t
 
 from .escape import EscapeKey
-from .exit_codes import Interrupted
+from .exit_codes import SessionInterrupted
 from .terminal_modes import TerminalModes
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -27,7 +27,7 @@ Attributes = list[t.Any]
 
 
 def end_by_signals() -> None:
-    """Let SIGTERM and SIGHUP raise Interrupted, so that everything is put back in order."""
+    """Let SIGTERM and SIGHUP raise SessionInterrupted, so that everything is put back in order."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
 
@@ -35,7 +35,7 @@ def end_by_signals() -> None:
 def _interrupt(number: int, _frame: t.Any) -> t.NoReturn:
     for other in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(other, signal.SIG_IGN)
-    raise Interrupted(number)
+    raise SessionInterrupted(number)
 
 
 def raw(saved: Attributes) -> Attributes:
@@ -143,15 +143,15 @@ class Screen:
         return FALLBACK_SIZE
 
     def show(self, data: bytes | bytearray) -> int:
-        """Write what the terminal takes now; returns how many bytes those are, raises Interrupted when it is gone."""
+        """Write what the terminal takes now; returns the number of bytes, raises SessionInterrupted when it is gone."""
         try:
             written = os.write(self.output, data if self._own_output else data[:_CAREFUL_BYTES])
         except BlockingIOError:
             return 0
         except BrokenPipeError as error:
-            raise Interrupted(signal.SIGPIPE) from error
+            raise SessionInterrupted(signal.SIGPIPE) from error
         except OSError as error:
-            raise Interrupted(signal.SIGHUP) from error
+            raise SessionInterrupted(signal.SIGHUP) from error
         self.modes.follow(bytes(data[:written]))
         return written
 

@@ -13,12 +13,12 @@ from .._operations.console.sessions import why_silent
 from .._operations.plan import Applier
 from .._pve.deadline import Deadline
 from .._pve.errors import ScriptFailed
-from .connecting import Wish, open_for
-from .credentials import Login
+from .connecting import SessionRequest, open_for
+from .credentials import Credentials
 from .exit_codes import ExitCode
+from .interactive_session import notify
 from .script.files import read_script
-from .script.running import Answer, carry_out
-from .talk import tell
+from .script.running import StepResult, carry_out
 
 _CODES = {
     "timeout": ExitCode.EXPECTED_IN_VAIN,
@@ -28,20 +28,20 @@ _CODES = {
 }
 
 
-def run_script_command(login: Login, wish: Wish, path: str) -> int:
-    """Take the steps of the script in a file on the terminal that is wished for; returns the exit code.
+def run_script_command(credentials: Credentials, request: SessionRequest, path: str) -> int:
+    """Take the steps of the script in a file on the requested terminal; returns the exit code.
 
     What the console showed goes to standard output when the script has ended; steps and failures are told as they come.
     Raises Ending or a PveError when it does not come to the script.
     """
     script = read_script(path, os.environ)
-    opened = open_for(login, wish, tell)
+    opened = open_for(credentials, request, notify)
     for sentence in opened.notes:
-        tell(sentence)
+        notify(sentence)
     applier = Applier(opened.target.client)
     with opened.session:
         try:
-            report = carry_out(
+            result = carry_out(
                 applier,
                 opened.session,
                 opened.target.label,
@@ -52,16 +52,16 @@ def run_script_command(login: Login, wish: Wish, path: str) -> int:
             )
         except ScriptFailed as error:
             _show(error.transcript)
-            tell(str(error))
+            notify(str(error))
             return _CODES.get(error.reason, ExitCode.FAILED)
-    if report.skipped:
-        tell("nothing to do: unless holds")
-    _show(report.transcript)
+    if result.skipped:
+        notify("nothing to do: unless holds")
+    _show(result.transcript)
     return ExitCode.OK
 
 
-def _note(answer: Answer) -> None:
-    tell(f"step {answer.step.number}: {answer.title}: {'skipped' if answer.skipped else 'ok'}")
+def _note(result: StepResult) -> None:
+    notify(f"step {result.step.number}: {result.title}: {'skipped' if result.skipped else 'ok'}")
 
 
 def _show(transcript: str) -> None:

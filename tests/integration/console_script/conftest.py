@@ -19,8 +19,8 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import PveError
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._terminal.credentials import ENVIRONMENT
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._terminal.script import dialogue, shell
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._terminal.script.ensure import (
-    ensure_script,
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._terminal.script.run_script import (
+    run_script,
     script_request,
 )
 from tests.support.embedded_pve import PveHandle, running_embedded_pve, standard_guests
@@ -87,7 +87,7 @@ def script(pve: PveHandle, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Res
         client = PveClient(connection_options(connection), Deadline(options.get("timeout", 60)))
         applier = Applier(client)
         try:
-            return Result(result_of(ensure_script(applier, script_request(parameters))))
+            return Result(result_of(run_script(applier, script_request(parameters))))
         except PveError as error:
             return Result(msg=str(error), error=error.details(), changed=bool(applier.done), steps=applier.done)
         finally:

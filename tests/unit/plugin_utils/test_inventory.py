@@ -12,7 +12,7 @@ import yaml
 from ansible_collections.cloudbridge.proxmox.plugins.doc_fragments.connection import ModuleDocFragment
 from ansible_collections.cloudbridge.proxmox.plugins.inventory import pve
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory import request
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory import inventory_request
 from ansible_collections.cloudbridge.proxmox.plugins.plugin_utils._inventory import (
     Conditions,
     as_variable,
@@ -36,13 +36,13 @@ def test_the_connection_options_are_those_of_the_modules_with_the_same_environme
 
 def test_the_documented_choices_and_defaults_are_those_of_the_code():
     options = yaml.safe_load(pve.DOCUMENTATION)["options"]
-    assert options["connect_with"]["choices"] == list(request.CONNECT_WITH)
-    assert options["gather"]["choices"] == list(request.GATHER)
-    assert options["group_by"]["choices"] == list(request.GROUPS)
-    assert options["group_by"]["default"] == [name for name in request.GROUPS if name != "node_type"]
-    assert options["node_address"]["choices"] == list(request.NODE_ADDRESS)
-    assert set(options["filters"]["suboptions"]) == set(request.Filters.__dataclass_fields__)
-    defaults = request.inventory_request({})
+    assert options["connect_with"]["choices"] == list(inventory_request.CONNECT_WITH)
+    assert options["gather"]["choices"] == list(inventory_request.GATHER)
+    assert options["group_by"]["choices"] == list(inventory_request.GROUPS)
+    assert options["group_by"]["default"] == [name for name in inventory_request.GROUPS if name != "node_type"]
+    assert options["node_address"]["choices"] == list(inventory_request.NODE_ADDRESS)
+    assert set(options["filters"]["suboptions"]) == set(inventory_request.Filters.__dataclass_fields__)
+    defaults = inventory_request.inventory_request({})
     for name in (
         "workers_per_node",
         "agent_timeout",

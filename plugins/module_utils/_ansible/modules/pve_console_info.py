@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+from ..._operations.console.console_request import console_request
 from ..._operations.console.info import look_at_console
-from ..._operations.console.request import console_request
 from ..argument_spec import connection_spec, guest_spec, guest_type_spec, timeout_spec
 from ..description import ModuleDescription
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ..._terminal.script.ensure import ensure_script, script_request
+from ..._terminal.script.run_script import run_script, script_request
 from ..argument_spec import connection_spec, guest_spec, guest_type_spec, timeout_spec
 from ..description import ModuleDescription
 
@@ -51,7 +51,7 @@ DESCRIPTION = ModuleDescription(
         "secrets": {"type": "list", "elements": "str", "no_log": True},
     },
     request_from=script_request,
-    operation=ensure_script,
+    operation=run_script,
     # There are commands among the options, in which secrets may be spelt in many ways.
     hides_options=True,
 )

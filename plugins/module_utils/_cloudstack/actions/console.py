@@ -19,7 +19,7 @@ from ..owned import own_guest
 from ..run import Run
 
 if t.TYPE_CHECKING:
-    from ..._operations.console.vnc_viewer import Opened
+    from ..._operations.console.vnc_viewer import ConsoleConnection
     from ..relay.relay import Relay
 
 # A viewer waits for it.
@@ -85,7 +85,7 @@ def relay_address(run: Run, relay: Relay) -> str:
         raise InvalidRequest(f"the address of this server that PVE sees: {error}; set console_address") from error
 
 
-def _open(run: Run) -> Opened:
+def _open(run: Run) -> ConsoleConnection:
     """Open the console of the instance, which may have moved, stopped or gone since the answer."""
     from ..._operations.console.vnc_viewer import open_for_viewer
 

@@ -12,7 +12,16 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from ..._operations.console.vnc_viewer import ENDED, LEAVING, PROVED, SHOWN, TOLD, Opened, Viewer, ViewerLimits
+from ..._operations.console.vnc_viewer import (
+    ENDED,
+    LEAVING,
+    PROVED,
+    REFUSED,
+    SHOWN,
+    ConsoleConnection,
+    Viewer,
+    ViewerLimits,
+)
 from ..._pve.rfb import new_password
 from .settings import RelaySettings
 
@@ -35,7 +44,7 @@ class ConsoleRequest:
     label is how messages call the console. guest and endpoint are what it is counted for.
     """
 
-    open: t.Callable[[], Opened]
+    open: t.Callable[[], ConsoleConnection]
     label: str
     guest: str = ""
     endpoint: str = ""
@@ -169,7 +178,7 @@ class RelayedConsole:
             idle=settings.idle_seconds or None,
             total=max(0.0, settings.total_seconds - spent) if settings.total_seconds else None,
             unasked=settings.unasked_seconds,
-            told=settings.told_seconds,
+            refusal=settings.told_seconds,
         )
 
     def pump(self, viewer: Viewer) -> None:
@@ -177,7 +186,7 @@ class RelayedConsole:
         if self._ended or (viewer is not self.viewer and viewer not in self._strangers):
             return
         viewer.pump()
-        if viewer is self.viewer and self.opening and viewer.phase in (SHOWN, TOLD, LEAVING, ENDED):
+        if viewer is self.viewer and self.opening and viewer.phase in (SHOWN, REFUSED, LEAVING, ENDED):
             self._release_turn()
         if viewer.wrong_password and viewer not in self._mistaken and self._is_last_try(viewer):
             self._withdraw()

@@ -29,9 +29,9 @@ from .abilities import (
     check_vnc,
     read_abilities,
 )
+from .console_request import INFO, LINK, TCP, WEBSOCKET, ConsoleRequest
 from .links import browser_links
 from .opening import CONNECT_WITHIN_SECONDS, OpenConsole, node_addresses, open_spice, open_terminal, open_vnc, plain_vnc
-from .request import INFO, LINK, TCP, WEBSOCKET, ConsoleRequest
 from .spice import vv_file
 from .target import ConsoleTarget, find_target
 from .versions import SPICE, TERMINAL, VNC
@@ -42,19 +42,19 @@ TICKET_SECONDS = 40
 PASSWORD_SECONDS = 30
 
 Facts = dict[str, t.Any]
-Opened = t.TypeVar("Opened")
+Value = t.TypeVar("Value")
 
 
-class _Opening(t.Generic[Opened]):
+class _Opening(t.Generic[Value]):
     """The step that has PVE open something; what PVE answers, and when it was asked, is kept here."""
 
     changes: tuple[Change, ...] = ()
 
-    def __init__(self, target: ConsoleTarget, what: str, call: t.Callable[[], Opened]) -> None:
+    def __init__(self, target: ConsoleTarget, what: str, call: t.Callable[[], Value]) -> None:
         self.title = f"open {what} of {target.label}"
         self.issued_at = 0
         self._call = call
-        self._answer: list[Opened] = []
+        self._answer: list[Value] = []
 
     def run(self, _client: PveClient, _handle: GuestHandle | None) -> Task | None:
         """Open it; nobody waits for the task, which ends with the connection."""
@@ -62,7 +62,7 @@ class _Opening(t.Generic[Opened]):
         self._answer.append(self._call())
         return None
 
-    def done_by(self, applier: Applier) -> Opened | None:
+    def done_by(self, applier: Applier) -> Value | None:
         """Return what PVE opened; None in check mode."""
         applier.apply(Plan((self,)))
         return self._answer[0] if self._answer else None

@@ -18,7 +18,7 @@ from ..facts import Status
 from ..selection import select_guest, selector_from
 
 NODE = "node"
-Answer = t.TypeVar("Answer")
+Result = t.TypeVar("Result")
 
 
 class ConsoleTarget:
@@ -73,7 +73,7 @@ class ConsoleTarget:
         finally:
             self.client.deadline = kept
 
-    def following(self, call: t.Callable[[], Answer]) -> Answer:
+    def following(self, call: t.Callable[[], Result]) -> Result:
         """Make a call; when the guest has left its node, follow it there and call once more."""
         try:
             return call()

@@ -33,12 +33,12 @@ _READ_SECONDS = 1.0
 
 # What a viewer is at: it logs in; it waits for a console; PVE is asked for the picture; the console is shown, or the
 # reason why there is none; it gets the last bytes; it is gone.
-ADMISSION, PROVED, LOGIN, SHOWN, TOLD, LEAVING, ENDED = (
+ADMISSION, PROVED, LOGIN, SHOWN, REFUSED, LEAVING, ENDED = (
     "admission",
     "proved",
     "login",
     "shown",
-    "told",
+    "refused",
     "leaving",
     "ended",
 )
@@ -46,8 +46,8 @@ ADMISSION, PROVED, LOGIN, SHOWN, TOLD, LEAVING, ENDED = (
 _BELL, _CUT_TEXT = b"\2", 3
 
 
-# A console that PVE has opened, and the talk that comes first.
-Opened = t.Tuple[ConsoleChannel, ClientHandshake]  # noqa: UP006 - Python 3.9 evaluates it
+# A console that PVE has opened, and the handshake that comes first.
+ConsoleConnection = t.Tuple[ConsoleChannel, ClientHandshake]  # noqa: UP006 - Python 3.9 evaluates it
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ViewerLimits:
     """How many seconds a viewer has to log in, PVE to show a picture, and the console to last; None is for ever.
 
     idle is how long the viewer may send nothing, and unasked how long after it has got something: a viewer asks for
-    the next picture as soon as it has one. told is how long a refusal is shown as a picture; None tells it in the
+    the next picture as soon as it has one. refusal is how long a refusal is shown as a picture; None gives it in the
     handshake.
     """
 
@@ -65,10 +65,10 @@ class ViewerLimits:
     idle: float | None = None
     total: float | None = None
     unasked: float | None = None
-    told: float | None = None
+    refusal: float | None = None
 
 
-def open_for_viewer(target: ConsoleTarget, abilities: Abilities | None = None) -> Opened:
+def open_for_viewer(target: ConsoleTarget, abilities: Abilities | None = None) -> ConsoleConnection:
     """Have PVE open the target's console, for a viewer that is there; raises a PveError.
 
     abilities are those of the target if they have just been read.
@@ -157,8 +157,8 @@ class Viewer:
                 self._log_in()
             if self.phase == SHOWN:
                 self._show()
-            if self.phase == TOLD:
-                self._tell()
+            if self.phase == REFUSED:
+                self._show_refusal()
             self._send_some()
         except PveError as error:
             self.refuse(error)
@@ -181,14 +181,14 @@ class Viewer:
             self._leave(str(error))
             return
         self.error = error
-        if self._limits.told is None:
+        if self._limits.refusal is None:
             self._unsent += self._handshake.refuse(str(error))
             self._leave(str(error))
             return
         if self.phase == PROVED:
             self._typed += self._handshake.rest
         self._notice = Notice(f"There is no console: {error}")
-        self.phase, self.ending, self._until = TOLD, str(error), self._clock() + self._limits.told
+        self.phase, self.ending, self._until = REFUSED, str(error), self._clock() + self._limits.refusal
         self._unsent += self._handshake.accept()
         self._let_go()
 
@@ -252,7 +252,7 @@ class Viewer:
             self.phase, self._until = PROVED, None
 
     def _log_in(self) -> None:
-        """Go on with the talk to the console's server; raises a PveError."""
+        """Go on with the handshake with the console's server; raises a PveError."""
         channel, console = t.cast("ConsoleChannel", self.channel), t.cast("ClientHandshake", self._console)
         channel.flush()
         while not console.done:
@@ -292,7 +292,7 @@ class Viewer:
         # What TLS holds already, no wait for the socket would show.
         self.restless = len(self._unsent) < MAX_UNSENT_BYTES
 
-    def _tell(self) -> None:
+    def _show_refusal(self) -> None:
         """Show it the reason why there is no console."""
         notice = t.cast("Notice", self._notice)
         received = bytes(self._typed)
@@ -346,7 +346,7 @@ class Viewer:
         elif self.phase == LOGIN:
             label, seconds = t.cast("ClientHandshake", self._console).label, self._limits.console
             self.refuse(TimedOut(f"the VNC console of {label} gave no answer within {seconds:g} s"))
-        elif self.phase == TOLD:
+        elif self.phase == REFUSED:
             self._leave(self.ending)
         else:
             self._end("")

@@ -14,8 +14,8 @@ from ..._pve.guests import LXC, Guest
 from ..._pve.vm_config import IPCONFIG
 from ..addresses import Addresses, Interface, addresses_of, macs_of, own_interfaces, sorted_addresses, usable_address
 from ..facts import listed_result, split_tags
+from .inventory_request import UNKNOWN, InventoryRequest, status_of
 from .networks import LXC_NIC, network_devices, slots
-from .request import UNKNOWN, InventoryRequest, status_of
 
 # What the list says of a guest besides, in PVE's words: cpu is used of maxcpu, and mem and disk are bytes.
 USAGE = ("cpu", "maxcpu", "mem", "maxmem", "disk", "maxdisk")

@@ -18,7 +18,7 @@ from ..addresses import interfaces_in
 from ..facts import PAUSED, RUNNING, parse_status
 from ..snapshots.snapshot_tree import parse_snapshots
 from ..waiting import NO_AGENT
-from .calls import Answer, Call, Workers
+from .guest_queries import GuestQuery, QueryResult, Workers
 from .hosts import (
     NODE,
     Facts,
@@ -31,8 +31,8 @@ from .hosts import (
     node_facts,
     route_to,
 )
+from .inventory_request import PRELAUNCH, InventoryRequest, status_of
 from .memory import READABLE, Memory
-from .request import PRELAUNCH, InventoryRequest, status_of
 
 NO_TIME = "agent_budget was over before it answered"
 _THINGS = {
@@ -112,9 +112,9 @@ class Reading:
         request = self._request
         fitting = [guest for guest in self._listed if request.filters.fit(guest)]
         guests = [guest for guest in fitting if request.templates or not guest.template]
-        self._ask([Call("config", guest) for guest in guests if self._lacks_config(guest)])
+        self._ask([GuestQuery("config", guest) for guest in guests if self._lacks_config(guest)])
         kept = [guest for guest in guests if request.templates or not is_template(guest, self._config(guest))]
-        self._ask([Call("status", guest) for guest in kept if self._lacks_status(guest)])
+        self._ask([GuestQuery("status", guest) for guest in kept if self._lacks_status(guest)])
         kept = [guest for guest in kept if self._fits_status(guest)]
         self._doubtful = doubtful_names(
             ((guest.vmid, named(guest, self._config(guest))) for guest in kept),
@@ -134,10 +134,10 @@ class Reading:
     def complete(self, guests: t.Sequence[Guest]) -> None:
         """Ask for the addresses that are wanted, and for what finding the way to connect takes."""
         while True:
-            calls = [call for guest in guests for call in self._calls(guest)]
-            if not calls:
+            queries = [query for guest in guests for query in self._queries(guest)]
+            if not queries:
                 return
-            self._ask(calls)
+            self._ask(queries)
 
     def hosts(self, guests: t.Iterable[Guest]) -> list[Host]:
         """Return the guests with all that is known of them."""
@@ -184,28 +184,28 @@ class Reading:
     def _is_open(self, what: str, guest: Guest) -> bool:
         return what not in self.memory.known(guest.vmid).settled
 
-    def _calls(self, guest: Guest) -> list[Call]:
+    def _queries(self, guest: Guest) -> list[GuestQuery]:
         known = self.memory.known(guest.vmid)
         wanted = {route_to(guest, known, self._request, guest.vmid in self._doubtful).needs}
         if "agent" in self._request.gather and may_tell_addresses(guest, known):
             wanted.add("agent")
         if "snapshots" in self._request.gather:
             wanted.add("snapshots")
-        return [Call(what, guest) for what in READABLE if what in wanted and what not in known.settled]
+        return [GuestQuery(what, guest) for what in READABLE if what in wanted and what not in known.settled]
 
-    def _ask(self, calls: t.Sequence[Call]) -> None:
-        if not calls:
+    def _ask(self, queries: t.Sequence[GuestQuery]) -> None:
+        if not queries:
             return
         self.asked = True
         try:
             if self._workers is None:
                 self._workers = self._hire()
-            answers = self._workers.ask(calls)
+            answers = self._workers.ask(queries)
         except PveError as error:
-            answers = [Answer(call, error=error) for call in calls]
+            answers = [QueryResult(query, error=error) for query in queries]
         now = time.time()
-        for call in calls:
-            self.memory.miss(call.what, call.guest.vmid, now, NO_TIME)
+        for query in queries:
+            self.memory.miss(query.what, query.guest.vmid, now, NO_TIME)
         for answer in answers:
             self._note(answer, now)
 
@@ -218,8 +218,8 @@ class Reading:
             budget=Deadline(request.agent_budget),
         )
 
-    def _note(self, answer: Answer, now: float) -> None:
-        what, vmid, error = answer.call.what, answer.call.guest.vmid, answer.error
+    def _note(self, answer: QueryResult, now: float) -> None:
+        what, vmid, error = answer.query.what, answer.query.guest.vmid, answer.error
         if error is None:
             try:
                 self.memory.keep(what, vmid, _PARSE[what](answer.data))

@@ -15,7 +15,7 @@ from ..._pve.errors import ScriptFailed
 from ..session import TerminalSession
 from .dialogue import Dialogue, Unanswered
 from .shell import Shell
-from .steps import Script, Step
+from .steps import Script, ScriptStep
 from .text import Masker
 
 # A command's own words about what went wrong.
@@ -23,10 +23,10 @@ _LAST_LINES = 3
 
 
 @dataclass(frozen=True)
-class Answer:
+class StepResult:
     """What came of a step; secrets are masked. status is a command's, groups and named those of a pattern."""
 
-    step: Step
+    step: ScriptStep
     title: str
     skipped: bool = False
     output: str = ""
@@ -47,23 +47,23 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Report:
+class ScriptResult:
     """What came of a script; secrets are masked. skipped says that it had nothing to do."""
 
-    answers: tuple[Answer, ...]
+    results: tuple[StepResult, ...]
     transcript: str
     skipped: bool = False
 
     def as_facts(self) -> dict[str, t.Any]:
         return {
             "transcript": self.transcript,
-            "answers": [answer.as_result() for answer in self.answers],
-            "matches": {name: text for answer in self.answers for name, text in (answer.named or {}).items()},
+            "answers": [result.as_result() for result in self.results],
+            "matches": {name: text for result in self.results for name, text in (result.named or {}).items()},
             "skipped_by_unless": self.skipped,
         }
 
 
-Note = t.Callable[[Answer], None]
+Note = t.Callable[[StepResult], None]
 
 
 def foresee(applier: Applier, script: Script) -> None:
@@ -82,7 +82,7 @@ def carry_out(
     deadline: Deadline,
     note: Note | None = None,
     explain: t.Callable[[bool], str] = lambda _silent: "",
-) -> Report:
+) -> ScriptResult:
     """Take the steps; note gets each answer as it comes. Raises ScriptFailed at the first that fails.
 
     explain is asked when an answer has not come: why the console shows nothing, or, with False, nothing more.
@@ -110,9 +110,9 @@ class _Run:
         self._dialogue = dialogue
         self._shell = Shell(dialogue, script)
 
-    def run(self) -> Report:
-        step: Step | None = None
-        answers = []
+    def run(self) -> ScriptResult:
+        step: ScriptStep | None = None
+        results = []
         try:
             self._dialogue.begin()
             if self._script.needs_shell:
@@ -121,25 +121,25 @@ class _Run:
                 self._dialogue.wake()
             skipped = self._holds(self._script.unless)
             for step in () if skipped else self._script.steps:
-                answer = self._take(step)
-                answers.append(answer)
+                result = self._take(step)
+                results.append(result)
                 if self._note is not None:
-                    self._note(answer)
+                    self._note(result)
         except Unanswered as error:
             transcript = self._mask(self._dialogue.transcript)
             why = self._explain(error.reason == "silent") if error.reason in ("silent", "timeout") else ""
             left = self._leave(interrupt=error.reason == "timeout")
             raise self._failure(step, error, transcript, why, left) from error
         self._leave(interrupt=False)
-        return Report(tuple(answers), self._mask(self._dialogue.transcript), skipped)
+        return ScriptResult(tuple(results), self._mask(self._dialogue.transcript), skipped)
 
     def _holds(self, command: str | None) -> bool:
         return command is not None and self._shell.run(command, self._script.seconds).status == 0
 
-    def _take(self, step: Step) -> Answer:
+    def _take(self, step: ScriptStep) -> StepResult:
         title = self._mask(step.title)
         if self._holds(step.unless):
-            return Answer(step, title, skipped=True)
+            return StepResult(step, title, skipped=True)
         if step.command is not None:
             return self._run_command(step, title)
         if step.text is not None:
@@ -147,12 +147,12 @@ class _Run:
                 self._applier.note(title)
             self._dialogue.type(step.text)
         if step.expect is None:
-            return Answer(step, title)
+            return StepResult(step, title)
         patterns = {"expect": step.expect, **({"fail_on": step.fail_on} if step.fail_on else {})}
         found = self._dialogue.expect(patterns, step.seconds)
         if found.name == "fail_on":
             raise Unanswered("pattern", f"the console shows {found.match.group()!r}")
-        return Answer(
+        return StepResult(
             step,
             title,
             output=self._mask(found.shown),
@@ -160,7 +160,7 @@ class _Run:
             named={name: None if text is None else self._mask(text) for name, text in found.match.groupdict().items()},
         )
 
-    def _run_command(self, step: Step, title: str) -> Answer:
+    def _run_command(self, step: ScriptStep, title: str) -> StepResult:
         if step.command is None:
             raise TypeError("the step has no command")
         if step.changes:
@@ -170,12 +170,14 @@ class _Run:
         if done.status != 0:
             last = " / ".join(line for line in done.output.splitlines()[-_LAST_LINES:] if line.strip())
             raise Unanswered("status", f"it ended with status {done.status}" + (f" ({last})" if last else ""))
-        return Answer(step, title, output=self._mask(done.output), status=done.status)
+        return StepResult(step, title, output=self._mask(done.output), status=done.status)
 
     def _leave(self, interrupt: bool) -> bool:
         return not self._script.logout or self._shell.leave(interrupt)
 
-    def _failure(self, step: Step | None, error: Unanswered, transcript: str, why: str, left: bool) -> ScriptFailed:
+    def _failure(
+        self, step: ScriptStep | None, error: Unanswered, transcript: str, why: str, left: bool
+    ) -> ScriptFailed:
         where = f"step {step.number} ({step.title})" if step else "the way to a prompt"
         awaited = ""
         if error.reason in ("timeout", "ended") and step and step.expect:

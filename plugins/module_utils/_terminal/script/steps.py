@@ -24,7 +24,7 @@ _SENDS = ("run", "send", "send_secret")
 
 
 @dataclass(frozen=True)
-class Login:
+class GuestLogin:
     """Who logs in on the console, and the seconds that may take, a guest's start included."""
 
     user: str
@@ -33,7 +33,7 @@ class Login:
 
 
 @dataclass(frozen=True)
-class Step:
+class ScriptStep:
     """One step: a command for the shell, or something to type, something to wait for, or both.
 
     text is typed as it is. seconds are those that the answer may take. changes says that the step is more than a look.
@@ -76,8 +76,8 @@ class Script:
     of a step that says nothing else, total those of all together.
     """
 
-    steps: tuple[Step, ...]
-    login: Login | None = None
+    steps: tuple[ScriptStep, ...]
+    login: GuestLogin | None = None
     unless: str | None = None
     wake: bool = True
     logout: bool = True
@@ -126,7 +126,7 @@ def script_from(parameters: t.Mapping[str, t.Any], strict: bool = False) -> Scri
     )
 
 
-def _login(entry: t.Any) -> Login | None:
+def _login(entry: t.Any) -> GuestLogin | None:
     if entry is None:
         return None
     _check_keys("login", entry, _LOGIN_KEYS)
@@ -135,10 +135,10 @@ def _login(entry: t.Any) -> Login | None:
         raise InvalidRequest("login needs a user and a password")
     if _KEYS.search(user + password) or "\n" in user + password:
         raise InvalidRequest("login.user and login.password must be without control characters, as they are typed")
-    return Login(user, password, _seconds("login.timeout", entry.get("timeout"), LOGIN_SECONDS))
+    return GuestLogin(user, password, _seconds("login.timeout", entry.get("timeout"), LOGIN_SECONDS))
 
 
-def _step(number: int, entry: t.Any, seconds: float) -> Step:
+def _step(number: int, entry: t.Any, seconds: float) -> ScriptStep:
     where = f"steps[{number}]"
     _check_keys(where, entry, _STEP_KEYS)
     values = {key: _text(f"{where}.{key}", entry.get(key)) for key in (*_SENDS, "end", "name", "expect", "fail_on")}
@@ -152,7 +152,7 @@ def _step(number: int, entry: t.Any, seconds: float) -> Step:
     if values["fail_on"] and not values["expect"]:
         raise InvalidRequest(f"{where} has fail_on, which is looked for while waiting for expect: give expect as well")
     text = values["send"] if values["send"] is not None else values["send_secret"]
-    return Step(
+    return ScriptStep(
         number=number,
         name=values["name"] or "",
         command=_command(f"{where}.run", values["run"]),

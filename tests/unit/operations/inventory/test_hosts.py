@@ -37,17 +37,17 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.in
     route_to,
     unique_names,
 )
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.memory import (
-    Memory,
-    memory_from_cache,
-)
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.networks import network_devices
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.request import (
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.inventory_request import (
     CONNECT_WITH,
     InventoryRequest,
     check_prefix,
     inventory_request,
 )
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.memory import (
+    Memory,
+    memory_from_cache,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.networks import network_devices
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import Guest
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The interactive session as a whole: open, talk, follow the guest, and leave the terminal as it was."""
+"""An interactive session: open it, carry keys and output, follow the guest, restore the terminal."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import sys
 import time
 from dataclasses import dataclass
 
-from .connecting import Opened, Wish, open_for
-from .credentials import Login
+from .connecting import OpenTerminal, SessionRequest, open_for
+from .conversation import Conversation, End
+from .credentials import Credentials
 from .escape import EscapeKey
 from .exit_codes import Ending, ExitCode
-from .interactive import Conversation, End
 from .prompt import Prompt
 from .reconnect import MAX_SHORT, SHORT_SECONDS, final_word, open_again, too_short
-from .recording import Keepers, Log, Recording
+from .recording import Recorders, Recording, SessionLog
 from .screen import STDIN, Screen
 
 NAME = "pve-console"
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How a session is held."""
+class SessionOptions:
+    """How an interactive session runs."""
 
     escape: EscapeKey | None
     read_only: bool = False
@@ -45,38 +45,47 @@ def check_terminal_is_there() -> None:
         )
 
 
-def talk(login: Login, prompt: Prompt, wish: Wish, manner: Manner) -> int:
-    """Hold a session at the terminal; returns the exit code. Raises Ending or a PveError before it has begun."""
-    keepers = Keepers(tell)
-    with contextlib.closing(keepers):
-        _keep(keepers, manner)
-        opened = open_for(login, wish, tell)
-        screen = Screen(manner.escape)
-        keepers.begun(opened.target.label, *screen.size())
+def run_interactive_session(
+    credentials: Credentials, prompt: Prompt, request: SessionRequest, options: SessionOptions
+) -> int:
+    """Run a session at the terminal; returns the exit code. Raises Ending or a PveError before it has begun."""
+    recorders = Recorders(notify)
+    with contextlib.closing(recorders):
+        _keep(recorders, options)
+        opened = open_for(credentials, request, notify)
+        screen = Screen(options.escape)
+        recorders.begun(opened.target.label, *screen.size())
         with screen:
             # What is typed from the banner on reaches the guest as it is.
-            screen.say(*(f"[{NAME}] {sentence}" for sentence in (_banner(opened, manner), *opened.notes)))
-            prompt.around, keepers.say = screen.asking, lambda sentence: screen.say(f"[{NAME}] {sentence}")
-            ending = _Talk(login, wish, manner, screen, keepers).go_on_with(opened)
-    tell(str(ending))
+            screen.say(*(f"[{NAME}] {sentence}" for sentence in (_banner(opened, options), *opened.notes)))
+            prompt.around, recorders.say = screen.asking, lambda sentence: screen.say(f"[{NAME}] {sentence}")
+            ending = _InteractiveSession(credentials, request, options, screen, recorders).go_on_with(opened)
+    notify(str(ending))
     return ending.code
 
 
-class _Talk:
+class _InteractiveSession:
     """Session after session with the same guest."""
 
-    def __init__(self, login: Login, wish: Wish, manner: Manner, screen: Screen, keepers: Keepers) -> None:
-        self._login = login
-        self._wish = wish
-        self._manner = manner
+    def __init__(
+        self,
+        credentials: Credentials,
+        request: SessionRequest,
+        options: SessionOptions,
+        screen: Screen,
+        recorders: Recorders,
+    ) -> None:
+        self._credentials = credentials
+        self._request = request
+        self._options = options
         self._screen = screen
-        self._keepers = keepers
-        self._conversation = Conversation(screen, manner.escape, keepers, manner.read_only)
+        self._recorders = recorders
+        self._conversation = Conversation(screen, options.escape, recorders, options.read_only)
         self._sessions = self._short_ones = 0
 
-    def go_on_with(self, opened: Opened) -> Ending:
+    def go_on_with(self, opened: OpenTerminal) -> Ending:
         """Hold sessions until one is the last, and say why it is."""
-        if self._manner.wake and not self._manner.read_only:
+        if self._options.wake and not self._options.read_only:
             opened.session.type(b"\r")
         while True:
             began = time.monotonic()
@@ -93,52 +102,52 @@ class _Talk:
                 except Ending as ending:
                     return ending
 
-    def _last_word(self, opened: Opened, lived: float) -> Ending | None:
+    def _last_word(self, opened: OpenTerminal, lived: float) -> Ending | None:
         self._sessions += 1
         self._short_ones = self._short_ones + 1 if lived < SHORT_SECONDS else 0
         typed = (self._conversation.last_typed, self._conversation.typed_at)
-        word = final_word(self._login, opened, self._wish, typed)
+        word = final_word(self._credentials, opened, self._request, typed)
         if word is None and self._short_ones and (self._sessions == 1 or self._short_ones > MAX_SHORT):
             return too_short(opened, lived)
-        if word is None and not self._manner.reconnect:
+        if word is None and not self._options.reconnect:
             return Ending(ExitCode.NO_CONNECTION, f"the session with {opened.target.label} broke off")
         return word
 
-    def _open_again(self, opened: Opened) -> Opened:
-        escape = self._manner.escape
+    def _open_again(self, opened: OpenTerminal) -> OpenTerminal:
+        escape = self._options.escape
         keys = f"{escape.name} or Ctrl-C" if escape else "Ctrl-C"
         why = f" ({opened.session.why_over})" if opened.session.why_over else ""
         self._note(f"the session with {opened.target.label} broke off{why}", f": opening it again ({keys} gives up)")
-        opened = open_again(self._login, opened, self._wish, tell)
+        opened = open_again(self._credentials, opened, self._request, notify)
         self._note(f"opened again, on node {opened.target.node}: what was shown meanwhile is missing")
         return opened
 
     def _note(self, text: str, hint: str = "") -> None:
-        self._keepers.noted(text)
+        self._recorders.noted(text)
         self._screen.say(f"[{NAME}] {text}{hint}")
 
 
-def tell(sentence: str) -> None:
-    """Tell the person something, beside what the guest shows."""
+def notify(sentence: str) -> None:
+    """Show the person a sentence, beside what the guest shows."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"[{NAME}] {sentence}\n")
         sys.stderr.flush()
 
 
-def _keep(keepers: Keepers, manner: Manner) -> None:
-    if manner.log:
-        keepers.add(Log(manner.log))
-    if manner.record:
-        keepers.add(Recording(manner.record))
+def _keep(recorders: Recorders, options: SessionOptions) -> None:
+    if options.log:
+        recorders.add(SessionLog(options.log))
+    if options.record:
+        recorders.add(Recording(options.record))
 
 
-def _banner(opened: Opened, manner: Manner) -> str:
+def _banner(opened: OpenTerminal, options: SessionOptions) -> str:
     where = f" on node {opened.target.node}" if opened.target.handle else ""
     line = f", {opened.serial}" if opened.serial else ""
     leave = (
-        f"{manner.escape.name} leaves, twice types it"
-        if manner.escape
+        f"{options.escape.name} leaves, twice types it"
+        if options.escape
         else "no key leaves, the session goes on until it ends"
     )
-    watching = "; read-only: nothing that is typed is sent" if manner.read_only else ""
+    watching = "; read-only: nothing that is typed is sent" if options.read_only else ""
     return f"connected to {opened.target.label}{where}{line}: {leave}{watching}"

@@ -12,7 +12,7 @@ import select
 import time
 
 from .escape import EscapeKey, read_keys
-from .recording import Keepers
+from .recording import Recorders
 from .screen import Screen
 from .session import MAX_INPUT_BYTES, TerminalSession
 
@@ -36,10 +36,10 @@ class End(enum.Enum):
 class Conversation:
     """One person's, over as many sessions as it takes."""
 
-    def __init__(self, screen: Screen, escape: EscapeKey | None, keepers: Keepers, read_only: bool = False) -> None:
+    def __init__(self, screen: Screen, escape: EscapeKey | None, recorders: Recorders, read_only: bool = False) -> None:
         self._screen = screen
         self._escape = escape
-        self._keepers = keepers
+        self._recorders = recorders
         self._read_only = read_only
         self._unseen = bytearray()
         self._leave_at = 0.0
@@ -70,7 +70,7 @@ class Conversation:
     def _tell_size(self, session: TerminalSession) -> None:
         self._screen.resized = False
         columns, rows = self._screen.size()
-        self._keepers.resized(columns, rows)
+        self._recorders.resized(columns, rows)
         if not session.ended:
             session.resize(columns, rows)
 
@@ -82,7 +82,7 @@ class Conversation:
                 return False
             if not data:
                 return True
-            self._keepers.shown(data)
+            self._recorders.shown(data)
             self._unseen += data
         return False
 

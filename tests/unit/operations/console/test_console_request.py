@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.console.links import browser_links
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.console.request import (
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.console.console_request import (
     ConsoleRequest,
     console_request,
 )
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.console.links import browser_links
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.console.spice import vv_file
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.console.target import ConsoleTarget, Whose
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.channel import websocket_url

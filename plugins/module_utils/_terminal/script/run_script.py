@@ -16,7 +16,7 @@ from ..._operations.console.versions import TERMINAL
 from ..._operations.plan import Applier, Outcome, outcome
 from ..._pve.errors import Locked
 from ..session import open_session
-from .running import Report, carry_out, foresee
+from .running import ScriptResult, carry_out, foresee
 from .steps import Script, script_from
 
 # How long a session that is over may take to end in PVE.
@@ -39,7 +39,7 @@ def script_request(parameters: t.Mapping[str, t.Any]) -> ScriptRequest:
     return ScriptRequest(whose, script_from(parameters), parameters.get("serial"))
 
 
-def ensure_script(applier: Applier, request: ScriptRequest) -> Outcome:
+def run_script(applier: Applier, request: ScriptRequest) -> Outcome:
     """Take the steps of the script; raises ScriptFailed or another PveError."""
     target = console_target(applier.client, request.parameters)
     abilities = read_abilities(target)
@@ -48,10 +48,10 @@ def ensure_script(applier: Applier, request: ScriptRequest) -> Outcome:
     if applier.check_mode:
         foresee(applier, request.script)
         guarded = request.script.unless or any(step.unless for step in request.script.steps)
-        return _outcome(applier, target, Report((), ""), [UNSENT] if guarded else [])
+        return _outcome(applier, target, ScriptResult((), ""), [UNSENT] if guarded else [])
     _check_free(target, abilities)
     with open_session(target, request.serial) as session:
-        report = carry_out(
+        result = carry_out(
             applier,
             session,
             target.label,
@@ -59,11 +59,11 @@ def ensure_script(applier: Applier, request: ScriptRequest) -> Outcome:
             applier.client.deadline,
             explain=lambda silent: why_silent(target, session.console.upid, silent),
         )
-    return _outcome(applier, target, report)
+    return _outcome(applier, target, result)
 
 
-def _outcome(applier: Applier, target: ConsoleTarget, report: Report, warnings: t.Sequence[str] = ()) -> Outcome:
-    facts = {"vmid": target.vmid, "node": target.node, **report.as_facts()}
+def _outcome(applier: Applier, target: ConsoleTarget, result: ScriptResult, warnings: t.Sequence[str] = ()) -> Outcome:
+    facts = {"vmid": target.vmid, "node": target.node, **result.as_facts()}
     return outcome(applier, None, warnings, **facts)
 
 

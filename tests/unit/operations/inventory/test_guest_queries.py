@@ -9,10 +9,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.calls import (
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.guest_queries import (
     MOST_WORKERS,
-    Answer,
-    Call,
+    GuestQuery,
+    QueryResult,
     _Schedule,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import Cause, Unreachable
@@ -22,48 +22,48 @@ nodes = st.lists(st.sampled_from(["pve1", "pve2", "pve3"]), max_size=20)
 NO_ROUTE = Unreachable("no route", Cause(status=595))
 
 
-def calls_at(places):
-    return [Call("agent", Guest(100 + number, node, "qemu")) for number, node in enumerate(places)]
+def queries_at(places):
+    return [GuestQuery("agent", Guest(100 + number, node, "qemu")) for number, node in enumerate(places)]
 
 
 @given(nodes, st.integers(1, 3), st.randoms())
 def test_every_call_is_made_once_and_few_at_a_time(places, per_node, random):
-    calls = calls_at(places)
-    schedule = _Schedule(calls, per_node)
-    assert schedule.useful_workers <= min(MOST_WORKERS, len(calls))
+    queries = queries_at(places)
+    schedule = _Schedule(queries, per_node)
+    assert schedule.useful_workers <= min(MOST_WORKERS, len(queries))
     running, made = [], []
     while True:
-        call = schedule.take()
-        if call is not None:
-            running.append(call)
-            assert sum(other.guest.node == call.guest.node for other in running) <= per_node
+        query = schedule.take()
+        if query is not None:
+            running.append(query)
+            assert sum(other.guest.node == query.guest.node for other in running) <= per_node
         elif running:
             ended = running.pop(random.randrange(len(running)))
             made.append(ended)
-            schedule.note(Answer(ended))
+            schedule.note(QueryResult(ended))
             schedule.free(ended.guest.node)
         else:
             break
-    assert sorted(made, key=calls.index) == calls
-    assert [answer.call for answer in schedule.collect()] == made
+    assert sorted(made, key=queries.index) == queries
+    assert [answer.query for answer in schedule.collect()] == made
 
 
 @given(nodes)
 def test_a_node_that_nobody_reaches_is_asked_no_more(places):
-    calls = calls_at(["pve1", *places])
-    schedule = _Schedule(calls, 1)
+    queries = queries_at(["pve1", *places])
+    schedule = _Schedule(queries, 1)
     asked = []
-    while (call := schedule.take()) is not None:
-        asked.append(call.guest.node)
-        schedule.note(Answer(call, error=NO_ROUTE))
-        schedule.free(call.guest.node)
+    while (query := schedule.take()) is not None:
+        asked.append(query.guest.node)
+        schedule.note(QueryResult(query, error=NO_ROUTE))
+        schedule.free(query.guest.node)
     assert len(asked) == len(set(asked))
-    assert {answer.call for answer in schedule.collect()} == set(calls)
+    assert {answer.query for answer in schedule.collect()} == set(queries)
 
 
 def test_an_answer_after_the_end_is_not_taken():
-    schedule = _Schedule(calls_at(["pve1", "pve1"]), 1)
-    call = schedule.take()
+    schedule = _Schedule(queries_at(["pve1", "pve1"]), 1)
+    query = schedule.take()
     assert schedule.collect() == []
-    schedule.note(Answer(call, error=NO_ROUTE))
+    schedule.note(QueryResult(query, error=NO_ROUTE))
     assert schedule.take() is None

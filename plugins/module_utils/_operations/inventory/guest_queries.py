@@ -27,7 +27,7 @@ _PATHS = {"config": ("config",), "status": ("status", "current"), "snapshots": (
 
 
 @dataclass(frozen=True)
-class Call:
+class GuestQuery:
     """Read one of memory.READABLE of a guest."""
 
     what: str
@@ -41,56 +41,56 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a call brought: data, or the error that it ended in."""
+class QueryResult:
+    """What a query brought: data, or the error that it ended in."""
 
-    call: Call
+    query: GuestQuery
     data: t.Any = None
     error: PveError | None = None
 
 
 class _Schedule:
-    """Hands the calls out, at most so many of a node at a time."""
+    """Hands the queries out, at most so many of a node at a time."""
 
-    def __init__(self, calls: t.Iterable[Call], per_node: int) -> None:
-        self.answers: list[Answer] = []
+    def __init__(self, queries: t.Iterable[GuestQuery], per_node: int) -> None:
+        self.answers: list[QueryResult] = []
         self._lock = threading.Lock()
         self._per_node = per_node
         self._busy: collections.Counter[str] = collections.Counter()
-        self._waiting: dict[str, collections.deque[Call]] = {}
-        for call in calls:
-            self._waiting.setdefault(call.guest.node, collections.deque()).append(call)
+        self._waiting: dict[str, collections.deque[GuestQuery]] = {}
+        for query in queries:
+            self._waiting.setdefault(query.guest.node, collections.deque()).append(query)
 
     @property
     def useful_workers(self) -> int:
         """How many can be busy at the same time, while nothing is taken yet."""
-        return min(MOST_WORKERS, sum(min(self._per_node, len(calls)) for calls in self._waiting.values()))
+        return min(MOST_WORKERS, sum(min(self._per_node, len(queries)) for queries in self._waiting.values()))
 
-    def take(self) -> Call | None:
-        """Return the next call; None when those that wait are all left to workers that are busy at their node."""
+    def take(self) -> GuestQuery | None:
+        """Return the next query; None when those that wait are all left to workers that are busy at their node."""
         with self._lock:
-            free = [node for node, calls in self._waiting.items() if calls and self._busy[node] < self._per_node]
+            free = [node for node, queries in self._waiting.items() if queries and self._busy[node] < self._per_node]
             if not free:
                 return None
             node = min(free, key=lambda name: self._busy[name])
             self._busy[node] += 1
             return self._waiting[node].popleft()
 
-    def note(self, answer: Answer) -> None:
+    def note(self, answer: QueryResult) -> None:
         """Take the answer; what still waits for a node that nobody can reach gets the same."""
         with self._lock:
-            node = answer.call.guest.node
+            node = answer.query.guest.node
             self.answers.append(answer)
             if answer.error is not None and answer.error.cause.status == NODE_UNREACHABLE:
                 waiting = self._waiting.pop(node, collections.deque())
-                self.answers.extend(Answer(call, error=answer.error) for call in waiting)
+                self.answers.extend(QueryResult(query, error=answer.error) for query in waiting)
 
     def free(self, node: str) -> None:
-        """Let the next call go to the node."""
+        """Let the next query go to the node."""
         with self._lock:
             self._busy[node] -= 1
 
-    def collect(self) -> list[Answer]:
+    def collect(self) -> list[QueryResult]:
         """Return the answers so far; what comes later is not taken any more."""
         with self._lock:
             self._waiting = {}
@@ -107,17 +107,17 @@ class Workers:
         self._budget = budget
         self._clients: list[PveClient] = []
 
-    def ask(self, calls: t.Sequence[Call]) -> list[Answer]:
-        """Make the calls side by side and return the answers when the budget ends at the latest.
+    def ask(self, queries: t.Sequence[GuestQuery]) -> list[QueryResult]:
+        """Make the queries side by side and return the answers when the budget ends at the latest.
 
-        A call without an answer was not made, or not in time.
+        A query without an answer was not made, or not in time.
         """
-        schedule = _Schedule(calls, self._per_node)
+        schedule = _Schedule(queries, self._per_node)
         try:
             for dummy in range(len(self._clients), schedule.useful_workers):
                 self._clients.append(self._client.sibling(self._budget, self._seconds))
         except PveError as error:
-            return [Answer(call, error=error) for call in calls]
+            return [QueryResult(query, error=error) for query in queries]
         # A thread in a look-up of a name cannot be stopped; it must not keep the process alive either.
         threads = [
             threading.Thread(target=_work, args=(client, schedule, self._budget), daemon=True)
@@ -137,19 +137,19 @@ class Workers:
 
 def _work(client: PveClient, schedule: _Schedule, budget: Deadline) -> None:
     while not budget.expired:
-        call = schedule.take()
-        if call is None:
+        query = schedule.take()
+        if query is None:
             return
         began = time.monotonic()
-        answer = _answer(client, call)
+        answer = _answer(client, query)
         schedule.note(answer)
-        if call.what == "agent" and isinstance(answer.error, AnswerLost) and answer.error.cause.status is None:
+        if query.what == "agent" and isinstance(answer.error, AnswerLost) and answer.error.cause.status is None:
             budget.pause(max(0.0, AGENT_HOLDS_SECONDS - (time.monotonic() - began)))
-        schedule.free(call.guest.node)
+        schedule.free(query.guest.node)
 
 
-def _answer(client: PveClient, call: Call) -> Answer:
+def _answer(client: PveClient, query: GuestQuery) -> QueryResult:
     try:
-        return Answer(call, data=client.read_once(*call.path))
+        return QueryResult(query, data=client.read_once(*query.path))
     except PveError as error:
-        return Answer(call, error=error)
+        return QueryResult(query, error=error)
