@@ -448,6 +448,12 @@ def test_names_in_the_guides_exist(document):
     assert unknown == []
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_the_guides_use_the_words_that_readers_search_for(path):
+    text = prose(path)
+    assert re.findall(r"(?i)\b(?:shall|is told|are told|anew|of none|for who|whence|hence|upon|likewise)\b", text) == []
+
+
 # These explain, and show nothing that runs.
 NOT_RUN = {"design", "security", "testing", "troubleshooting", "README"}
 
