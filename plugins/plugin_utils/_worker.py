@@ -23,6 +23,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils._ansible.argument_spec import differing_aliases
 from ..module_utils._ansible.description import ModuleDescription
 from ..module_utils._ansible.runner import HIDDEN_OPTIONS, ModuleOutcome, carry_out
 from ..module_utils._pve.tls import preload, tls_policy
@@ -104,8 +105,9 @@ class WorkerAction(ActionBase):
         self._compute_environment_string(environment)
         with _environment(environment):
             # A fallback to a variable of the environment is looked up while the options are checked.
-            checked = ArgumentSpecValidator(self.description.argument_spec).validate(dict(self._task.args))
-            if checked.error_messages:
+            spec = self.description.argument_spec
+            checked = ArgumentSpecValidator(spec).validate(dict(self._task.args))
+            if checked.error_messages or differing_aliases(spec, self._task.args):
                 return None, "its options are refused"
             if checked._warnings or checked._deprecations:
                 # Said by AnsibleModule alone, as of an option that is given together with its alias.

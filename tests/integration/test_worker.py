@@ -41,6 +41,8 @@ TASKS = """
 - {name: an option twice, check_mode: true, cloudbridge.proxmox.pve_vm: {vmid: 100, numa: true, numa_enabled: true}}
 - {name: two values of an option, ignore_errors: true,
     cloudbridge.proxmox.pve_vm: {vmid: 100, numa: true, numa_enabled: false}}
+- {name: an alias in a list, ignore_errors: true, cloudbridge.proxmox.pve_vm: {vmid: 100, disks: [{slot: scsi0,
+    disk: scsi1}]}}
 - {name: a wrong secret, ignore_errors: true, cloudbridge.proxmox.pve_vm_info: {api_token_secret: "{{ wrong_secret }}"}}
 - {name: a new guest, diff: true, cloudbridge.proxmox.pve_vm: {vmid: 300, name: app, memory: 512, cores: 2}}
 - {name: a password, diff: true, cloudbridge.proxmox.pve_vm: {vmid: 300, cloud_init: {storage: local-lvm, user: a,

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import typing as t
 
-from .._pve.errors import InvalidRequest
-
 ArgumentSpec = dict[str, t.Any]
 
 
@@ -51,14 +49,20 @@ def guest_type_spec() -> ArgumentSpec:
     return {"guest_type": {"type": "str", "choices": ["auto", "qemu", "lxc"], "default": "auto"}}
 
 
-def check_aliases(spec: ArgumentSpec, given: t.Any) -> None:
-    """Raise InvalidRequest when an option and its alias were given different values: Ansible would take the alias."""
+def differing_aliases(spec: ArgumentSpec, given: t.Any) -> str:
+    """Say which option was given together with its alias and with another value; empty when none was.
+
+    Ansible takes the alias, and warns at the most.
+    """
     if not isinstance(given, t.Mapping):
-        return
+        return ""
     for name, row in spec.items():
         named = [key for key in (name, *row.get("aliases", ())) if given.get(key) is not None]
         if len({str(given[key]) for key in named}) > 1:
-            raise InvalidRequest(f"{' and '.join(named)} are one option, and were given different values: give one")
+            return f"{' and '.join(named)} are one option, and were given different values: give one"
         for key in named:
             for value in given[key] if isinstance(given[key], list) else [given[key]]:
-                check_aliases(row.get("options") or {}, value)
+                found = differing_aliases(row.get("options") or {}, value)
+                if found:
+                    return found
+    return ""

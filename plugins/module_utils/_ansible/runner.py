@@ -15,7 +15,7 @@ from .._pve.client import PveClient
 from .._pve.connection import connection_options
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, MissingLibrary, PveError, TimedOut, TransportError
-from .argument_spec import check_aliases
+from .argument_spec import differing_aliases
 from .description import ModuleDescription, Parameters
 
 # ansible-core up to 2.20 puts the options into each result, later ones when inject_invocation is set.
@@ -77,10 +77,9 @@ def run_module(description: ModuleDescription) -> t.NoReturn:
                 super()._log_invocation()  # type: ignore[no-untyped-call]
 
     module = Module(argument_spec=dict(description.argument_spec), supports_check_mode=True)  # type: ignore[no-untyped-call]
-    try:
-        check_aliases(description.argument_spec, module.given)
-    except InvalidRequest as error:
-        answer = _failure(error, None)
+    refused = differing_aliases(description.argument_spec, module.given)
+    if refused:
+        answer = _failure(InvalidRequest(refused), None)
     else:
         answer = carry_out(description, module.params, module.check_mode)
     for warning in answer.warnings:
