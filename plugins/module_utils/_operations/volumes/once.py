@@ -22,18 +22,17 @@ class Once:
         self._locks: dict[t.Hashable, threading.Lock] = {}
         self._done: dict[t.Hashable, t.Any] = {}
 
-    def get(self, key: t.Hashable, work: t.Callable[[], Result]) -> tuple[Result, bool]:
-        """Return what came of the work, and whether it was done for this call; raises the PveError that it ended in."""
+    def get(self, key: t.Hashable, work: t.Callable[[], Result]) -> Result:
+        """Return what came of the work; raises the PveError that it ended in."""
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
-            first = key not in self._done
-            if first:
+            if key not in self._done:
                 self._done[key] = _outcome(work)
             done = self._done[key]
         if isinstance(done, PveError):
             raise done
-        return t.cast("Result", done), first
+        return t.cast("Result", done)
 
 
 def _outcome(work: t.Callable[[], Result]) -> Result | PveError:

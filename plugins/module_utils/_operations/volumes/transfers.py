@@ -15,7 +15,15 @@ from pathlib import Path
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
-from ..._pve.errors import AnswerLost, InvalidRequest, PermissionDenied, Refused, TaskFailed, Unreachable
+from ..._pve.errors import (
+    NOT_IMPLEMENTED,
+    AnswerLost,
+    InvalidRequest,
+    PermissionDenied,
+    Refused,
+    TaskFailed,
+    Unreachable,
+)
 from ..._pve.guests import GuestHandle
 from ..._pve.tasks import Task, Upid, parse_upid, wait_for_task
 from ..._pve.turns import Places
@@ -104,6 +112,11 @@ class Fetch(_FileStep):
             raise without_network_right(client, error, self.place.node) from error
         except TaskFailed as error:
             raise self.explained(error) from error
+        except Refused as error:
+            if error.cause.status == NOT_IMPLEMENTED:
+                text = f"this release of PVE cannot make {self.volid} from {self.request.origin.kind}: {error}"
+                raise Refused(text, error.cause) from error
+            raise
 
     def _command(self) -> Command:
         source, storage = self.request.origin, self.place.storage
