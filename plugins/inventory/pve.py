@@ -365,10 +365,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             check_names("the option", config, self._options)
             self._add_hosts(path, cache)
             failed = False
+        # Without the cause: the message has it, and ansible-core 2.19 and newer would add it again.
         except MissingLibrary as error:
-            raise AnsibleParserError(missing_required_lib(error.library)) from error
+            raise AnsibleParserError(missing_required_lib(error.library)) from None
         except PveError as error:
-            raise AnsibleParserError(str(error)) from error
+            raise AnsibleParserError(str(error)) from None
         finally:
             if self._client is not None:
                 self._client.close()

@@ -40,6 +40,19 @@ def test_bad_options(pve, inventory, text, reason):
     assert pve.summary() == []
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("prefer_networks: [lan]", "'lan' does not appear to be an IPv4 or IPv6 network"),
+        ("exclude_networks: [192.0.2.1/24]", "192.0.2.1/24 has host bits set"),
+    ],
+)
+def test_a_message_gives_its_reason_once(pve, inventory, text, reason):
+    # Behind <<<, ansible-core 2.19 and newer repeat each message with where it comes from.
+    message = failure(inventory(text)).partition("<<<")[0]
+    assert message.count(reason) == 1, message
+
+
 def test_an_api_that_nobody_reaches(pve, inventory):
     message = failure(inventory(env={"PROXMOX_PORT": "1"}))
     assert f"cannot connect to https://{pve.host}:1: " in message
