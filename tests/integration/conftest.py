@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,6 +67,7 @@ class Play(Protocol):
         extra_vars: Mapping[str, Any] | None = None,
         env: Mapping[str, str | None] | None = None,
         on: PveHandle | None = None,
+        interpreter: str | None = sys.executable,
     ) -> PlayResult: ...
 
 
@@ -206,6 +208,7 @@ def play(_handle: Callable[[], PveHandle], tmp_path: Path) -> Play:
         extra_vars: Mapping[str, Any] | None = None,
         env: Mapping[str, str | None] | None = None,
         on: PveHandle | None = None,
+        interpreter: str | None = sys.executable,
     ) -> PlayResult:
         connection = (on or _handle()).environment
         return playbooks.play(
@@ -217,6 +220,7 @@ def play(_handle: Callable[[], PveHandle], tmp_path: Path) -> Play:
             diff=diff,
             extra_vars=extra_vars,
             env=env,
+            interpreter=interpreter,
         )
 
     return run

@@ -74,9 +74,12 @@ def test_every_act_does_what_it_says(tmp_path):
     assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    ("part", "moment"), [("ansible", "TASK [Clone and configure]"), ("cloudstack", "create_template.json")]
+    ("number", "part", "moment"),
+    [
+        (signal.SIGINT, "ansible", "TASK [Clone and configure]"),
+        (signal.SIGTERM, "cloudstack", "create_template.json"),
+    ],
 )
 def test_interrupted_demo_leaves_nothing_behind(tmp_path, number, part, moment):
     with started(tmp_path, "--part", part) as process:

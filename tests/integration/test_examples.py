@@ -21,6 +21,7 @@ from tests.integration.reader import GUEST, REPEATED, SECRET, Reader
 from tests.support.api_client import ApiClient
 from tests.support.collection_tree import REPOSITORY
 from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, seed, standard_guests
+from tests.support.forks import forking_python
 from tests.support.inventories import read_inventory
 from tests.support.real_shell import RealShell
 from tests.support.web_server import WebServer, qcow2, running_web_server
@@ -147,6 +148,16 @@ def foretold(task: Mapping[str, Any]) -> dict[str, Any]:
     return {**unheard, "name": f"{task['name']} (foretold)", "check_mode": True}
 
 
+def in_turns(tasks: list[dict[str, Any]], way: Callable[[], bool]) -> list[dict[str, Any]]:
+    """Each task foretold, run and run again, and each of these in the other way than the one before."""
+    process = {"cloudbridge_proxmox_run_in_worker": False, "ansible_python_interpreter": str(forking_python())}
+    return [
+        copy if way() else {**copy, "vars": {**copy.get("vars", {}), **process}}
+        for task in tasks
+        for copy in (foretold(task), task, {**task, "name": again(task)})
+    ]
+
+
 def again(task: Mapping[str, Any]) -> str:
     return f"{task['name']} (again)"
 
@@ -162,7 +173,8 @@ def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module,
         pve.knobs.web_servers["https://"] = web.url("")
         for prepare in STAGES.get(module, ()):
             prepare(pve)
-        result = play(yaml.safe_dump(three_times, sort_keys=False), env=limited_to(pve, module), on=pve)
+        text = yaml.safe_dump(three_times, sort_keys=False)
+        result = play(text, env=limited_to(pve, module), on=pve, interpreter=None)
     assert not result.failed, result.stdout + result.stderr
     assert any(action_of(task) == COLLECTION + module for task in tasks)
     for task in tasks:
@@ -211,7 +223,7 @@ def nothing_yet(server: EmbeddedPve) -> None:
 @pytest.mark.parametrize(
     "document", [path for path in documents() if path.stem not in OPERATORS], ids=lambda path: path.stem
 )
-def test_every_block_of_a_document_works(document, tmp_path, web):
+def test_every_block_of_a_document_works(document, tmp_path, web, in_worker):
     (tmp_path / "appliance.qcow2").write_bytes(qcow2())
     with running_embedded_pve(nothing_yet if document.stem == "first-vm" else familiar_guests) as pve:
         agents_answer(pve)
@@ -220,6 +232,9 @@ def test_every_block_of_a_document_works(document, tmp_path, web):
         if document.stem == "console-scripts":
             run_a_shell(pve)
         reader = Reader(pve, tmp_path)
+        if not in_worker():
+            # Another interpreter than Ansible's own.
+            reader.connection["ANSIBLE_PYTHON_INTERPRETER"] = str(forking_python())
         for block in blocks(document):
             assert block.language in ("yaml", "console", "ini"), f"{document.name}:{block.line} cannot be tested"
             try:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .collection_tree import REPOSITORY, link_collection
-from .processes import child_environment
+from .processes import STARTUP, child_environment
 
 SERVER = Path(__file__).with_name("module_server.py")
 # Without `site`, an interpreter starts in a tenth of the time that a module of Ansible takes for its imports.
@@ -63,7 +63,8 @@ def forking_python() -> Path:
 
 @functools.cache
 def _directory() -> Path:
-    return _start({"PYTHONPATH": None})
+    # There zipimport keeps what it has compiled.
+    return _start({"PYTHONPATH": str(STARTUP)})
 
 
 @functools.cache
