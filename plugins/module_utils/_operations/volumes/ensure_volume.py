@@ -79,12 +79,12 @@ class Survey:
     def _learn_size(self, found: t.Sequence[PlaceState]) -> None:
         """Ask how large the file is, when it is to be made, or has nothing else to be compared by."""
         kind = self.request.origin.kind
-        makes = any(state.volume is None and not state.awaited for state in found)
+        makes = [state.place for state in found if state.volume is None and not state.awaited]
         compares = kind in ("src", "copy_from") or (kind == "url" and not self.request.checksum)
         if not makes and (self.request.decompress or not compares):
             return
         try:
-            self.size = expected_size(self.client, self.request, self.places)
+            self.size = expected_size(self.client, self.request, makes or self.places)
         except PveError as error:
             if makes:
                 raise
