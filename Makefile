@@ -74,7 +74,7 @@ docs-lint: $(VENV)/.ready-quality ## Documentation of plugins and roles
 	$(PY) -m tests.tooling.working_copy antsibull-docs lint-collection-docs --plugin-docs \
 		--validate-collection-refs self .
 
-docs: $(VENV)/.ready-quality ## The pages of modules, plugins and roles as HTML, in .cache/site/html
+docs: $(VENV)/.ready-quality ## One site of guides, modules, plugins and roles, in .cache/site/html
 	$(PY) -m tests.tooling.site
 
 sanity: $(VENV)/.ready-quality ## ansible-test sanity on every Python found; ARGS="--test pylint" picks one

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Build the pages of all modules, plugins and roles as HTML, offline, and fail on any warning.
+"""Build one site of the guides and the pages of all modules, plugins and roles, offline; fail on any warning.
+
+A link between pages that leads nowhere is a warning.
 
 python -m tests.tooling.site
 """
@@ -13,6 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from tests.tooling.site.guides import add_guides
 from tests.tooling.working_copy import CACHE
 from tests.tooling.working_copy import main as in_working_copy
 
@@ -30,7 +33,8 @@ def main() -> int:
     if failed:
         return failed
     shutil.copy(HERE / "ansible.rst", pages)
-    options = ["-q", "-W", "--keep-going", "-c", str(HERE), "-d", str(SITE / "doctrees")]
+    add_guides(pages)
+    options = ["-q", "-W", "-j", "2", "--keep-going", "-c", str(HERE), "-d", str(SITE / "doctrees")]
     failed = in_working_copy(["sphinx-build", *options, str(pages), str(SITE / "html")])
     if not failed:
         print(SITE / "html" / "index.html")
