@@ -87,9 +87,9 @@ options:
   filters:
     description:
       - Which guests are hosts. A guest must meet all of these conditions.
-      - All but O(filters.include) and O(filters.exclude) are met or not by the list, before anything else is asked.
-      - The conditions in Jinja are looked at before any agent is asked, unless they name what it tells. One that cannot
-        be evaluated is not met, with a warning, or with O(strict) an error.
+      - All but O(filters.include) and O(filters.exclude) are decided by the list, before any other request.
+      - The conditions in Jinja are evaluated before any agent is asked, unless they use what it reports. One that
+        cannot be evaluated is not met, with a warning, or with O(strict) an error.
     type: dict
     default: {}
     suboptions:
@@ -135,8 +135,8 @@ options:
       - V(snapshots) sets C(pve_snapshots) to the snapshots, as M(cloudbridge.proxmox.pve_snapshot_info) returns them.
       - V(agent) sets C(pve_addresses) to the addresses, in the lists C(ipv4) and C(ipv6), and C(pve_interfaces) to the
         interfaces, each with its C(name), its C(mac) and its C(addresses) with their prefixes, as the agent of a
-        running virtual machine or the node of a running container tells them. They are null when nobody tells.
-        Together with V(config), C(pve_addresses) has those of the guest's own network devices only, told apart by the
+        running virtual machine or the node of a running container reports them. They are null when there is no report.
+        Together with V(config), C(pve_addresses) has those of the guest's own network devices only, recognized by the
         MAC addresses.
     type: list
     elements: str
@@ -145,8 +145,8 @@ options:
   connect_with:
     description:
       - What to set C(ansible_host) to, the first that a guest has. What comes behind it is not asked for.
-      - V(agent_ipv4) and V(agent_ipv6) are the first address that the guest's agent tells. Of a container the node
-        tells it. Loopback and link-local addresses are left out, and with O(gather=config) all that are not on one of
+      - V(agent_ipv4) and V(agent_ipv6) are the first address that the guest's agent reports. Of a container the node
+        reports it. Loopback and link-local addresses are left out, and with O(gather=config) all that are not on one of
         the guest's own network devices. It sets C(pve_addresses) and C(pve_interfaces), too.
       - V(cloud_init_ipv4) and V(cloud_init_ipv6) are the first fixed address of cloud-init's configuration, or of a
         container's network devices.
@@ -219,7 +219,7 @@ api_token_id: ansible@pve!inventory
 api_token_secret: "{{ pve_token_secret }}"
 ca_path: /etc/ssl/pve-root-ca.pem
 ---
-# Running guests tagged prod, by the address that their agents tell, else by their name.
+# Running guests tagged prod, by the address that their agents report, else by their name.
 plugin: cloudbridge.proxmox.pve
 filters:
   status: [running]
@@ -250,7 +250,7 @@ keyed_groups:
 compose:
   ansible_user: "'admin' if 'cloud' in pve_tags else 'root'"
 ---
-# The nodes as hosts as well, paused guests told from running ones, snapshots, and interfaces with their MAC addresses.
+# The nodes as hosts as well, paused guests apart from running ones, snapshots, and interfaces with their MAC addresses.
 plugin: cloudbridge.proxmox.pve
 cluster: east
 nodes: true
@@ -313,7 +313,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connectio
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import MissingLibrary, PveError
 from ansible_collections.cloudbridge.proxmox.plugins.plugin_utils._inventory import (
-    Conditions,
+    HostFilters,
     as_variable,
     template_options,
 )
@@ -381,7 +381,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _add_hosts(self, path: str, cache: bool) -> None:
         prefix = check_prefix("hostvars_prefix", self._option("hostvars_prefix"))
         request = inventory_request({name: self._option(name) for name in self._options})
-        conditions = Conditions(
+        conditions = HostFilters(
             request.filters.include,
             request.filters.exclude,
             frozenset({"ansible_host", *(prefix + name for name in READ_LAST)}),
@@ -432,7 +432,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         oldest = time.time() - seconds if seconds else 0
         return memory_from_cache(self._cache.get(self.get_cache_key(path)), source, oldest)
 
-    def _kept(self, hosts: list[Host], conditions: Conditions, waited: bool) -> list[Host]:
+    def _kept(self, hosts: list[Host], conditions: HostFilters, waited: bool) -> list[Host]:
         return [host for host in hosts if conditions.keep(self._visible(self._variables(host)), waited)]
 
     def _variables(self, host: Host) -> Variables:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From the options of an inventory file and Ansible's templating to what the operations know."""
+"""Options and filters of an inventory file, evaluated with Ansible's templating."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ else:
 
 # These are evaluated for each host.
 PER_HOST = frozenset({"compose", "groups", "keyed_groups", "hostname"})
-# No delimiters of Jinja, nor the # that can choose others, nor anything that does something in a condition.
+# Without delimiters of Jinja, the # that can choose others, and operators of a condition.
 _HARMLESS = re.compile(r"[A-Za-z0-9 ._:/@+,;=%-]*")
-# Through these a condition gets at every variable.
+# With these a condition can read every variable.
 _ALL_VARIABLES = frozenset({"vars", "hostvars", "lookup", "query", "q"})
 
 Variables = t.Mapping[str, t.Any]
@@ -52,7 +52,7 @@ def _rendered(templar: t.Any, value: t.Any, kept: tuple[str, ...] = ()) -> t.Any
 
 
 def as_variable(value: t.Any) -> t.Any:
-    """Mark what others have written, so that it is never taken for a template.
+    """Mark text from outside, so that it is never evaluated as a template.
 
     Text that cannot be one is marked as what it is, harmless, and so ansible-inventory shows it as it is.
     """
@@ -95,8 +95,8 @@ def names_in(condition: t.Any) -> frozenset[str] | None:
 
 
 @dataclass
-class Conditions:
-    """filters.include and filters.exclude; those that name something in late have to wait for it."""
+class HostFilters:
+    """filters.include and filters.exclude; those that use a variable of late are evaluated after the queries."""
 
     include: tuple[t.Any, ...]
     exclude: tuple[t.Any, ...]
@@ -106,11 +106,11 @@ class Conditions:
     _failed: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def any(self, waited: bool) -> bool:
-        """Whether there are conditions that can be told before waiting, or that are left then."""
+        """Whether there are conditions to evaluate before the queries, or, if waited, after them."""
         return any(self._waits(item) is waited for item in (*self.include, *self.exclude))
 
     def keep(self, variables: Variables, waited: bool) -> bool:
-        """Whether a guest stays, by the conditions that can be told before waiting, or by those that are left then.
+        """Whether a host stays, by the conditions before the queries, or, if waited, by those after them.
 
         Raises AnsibleParserError with strict when one cannot be evaluated.
         """

@@ -27,14 +27,14 @@ A terminal on Proxmox VE: the serial line of a virtual machine, the console of a
 EPILOG = """\
 TARGET is a guest's vmid or name, or node/NAME.
 
-Where Proxmox VE is, and who asks, is said by the environment (PROXMOX_HOST, PROXMOX_TOKEN_ID, ...), by a section of a
-credentials file, or by the person at the terminal. A guest that is named vnc is reached by its vmid, or after "--".
+The host and the credentials come from the environment (PROXMOX_HOST, PROXMOX_TOKEN_ID, ...), from a section of a
+credentials file, or from a prompt. A guest that is named vnc is reached by its vmid, or after "--".
 
 "%(prog)s vnc TARGET" carries a display to a VNC viewer on this machine: see "%(prog)s vnc --help".
 
 exit codes: 0 left, or ended by the guest; 1 refused by PVE, or a command of a script failed; 2 usage; 3 configuration;
 4 connection; 5 not found; 6 not allowed; 7 not running, or no serial line; 8 in use by somebody else, or silent;
-124 a script has waited in vain; 130 interrupted.
+124 timeout of a script; 130 interrupted.
 """
 VNC = "vnc"
 _BRIDGE_SECONDS = 60.0
@@ -93,7 +93,7 @@ def _run(arguments: t.Sequence[str]) -> int:
 
 
 def _require_libraries() -> None:
-    """Say what is missing before anything is asked of anybody."""
+    """Say what is missing, before any prompt or request."""
     try:
         require_websockets()
     except MissingLibrary as error:
@@ -132,7 +132,7 @@ def _bridge(chosen: argparse.Namespace) -> int:
 def terminal_parser() -> argparse.ArgumentParser:
     """The options of a terminal."""
     parser = _new_parser("pve-console", DESCRIPTION, EPILOG)
-    parser.add_argument("target", metavar="TARGET", nargs="?", help="whose terminal it is")
+    parser.add_argument("target", metavar="TARGET", nargs="?", help="the guest or node whose terminal to open")
     parser.add_argument("--node", metavar="NAME", help="the shell of this node, as TARGET node/NAME")
     session = parser.add_argument_group("session")
     session.add_argument(
@@ -198,6 +198,6 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--user", metavar="USER@REALM", help="log in as this user, with a password instead of a token")
     group.add_argument("--ca", metavar="FILE", help="the certificate authority of the cluster")
     group.add_argument("--fingerprint", metavar="SHA256", help="the one certificate to trust")
-    group.add_argument("--insecure", action="store_true", help="trust anybody")
+    group.add_argument("--insecure", action="store_true", help="do not verify the certificate")
     group.add_argument("--credentials", metavar="FILE", help="the credentials file (~/.config/pve-console/credentials)")
     group.add_argument("--cluster", metavar="SECTION", help="the section of the credentials file (default)")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From a name to an open terminal: whose it is, whether it can be opened, and by whom."""
+"""Open a terminal: find its target, check that it can be opened, and log in."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .credentials import Credentials
 from .exit_codes import Ending, ExitCode
 from .session import TerminalSession, open_session
 
-# For everything that comes before the session, a start included.
+# For everything before the session, the start of the guest included.
 OPENING_SECONDS = 300.0
 _LONGEST_PAUSE_SECONDS = 2.0
 _ENDING_SECONDS = 1.0
-# A guest can be waited for over night.
+# The guest may be started much later.
 _WAITING_SECONDS = 7 * 86400.0
 
 
@@ -33,7 +33,7 @@ _WAITING_SECONDS = 7 * 86400.0
 class SessionRequest:
     """What the command line asks for. Parameters are those of console_target: vmid, name, guest_type, node.
 
-    replaces is the UPID of a session of one's own, of which PVE may not know yet that it is over.
+    replaces is the UPID of the own session before this one, which PVE may not have ended yet.
     """
 
     parameters: t.Mapping[str, t.Any]
@@ -47,7 +47,7 @@ class SessionRequest:
 
 @dataclass(frozen=True)
 class OpenTerminal:
-    """An open terminal; notes are what the person should know of it."""
+    """An open terminal; notes are messages for the user."""
 
     target: ConsoleTarget
     serial: str | None
@@ -67,7 +67,7 @@ def parse_target(text: str | None, node: str | None) -> dict[str, t.Any]:
 
 
 def open_for(credentials: Credentials, request: SessionRequest, say: t.Callable[[str], None]) -> OpenTerminal:
-    """Open the requested terminal; a token that does not do gives way to a password.
+    """Open the requested terminal; where PVE does not accept the token, log in with a password.
 
     Raises Ending or a PveError.
     """
@@ -93,7 +93,7 @@ def _open(credentials: Credentials, request: SessionRequest, say: t.Callable[[st
     client = credentials.client(OPENING_SECONDS)
     target = console_target(client, request.parameters)
     abilities = read_abilities(target, target.found)
-    # Before a guest is started for it.
+    # Before the guest is started.
     _check(lambda: check_serial(target, abilities, request.serial))
     try:
         check_identity(client, target, "terminal")
@@ -154,10 +154,10 @@ def _make_way(
     request: SessionRequest,
     say: t.Callable[[str], None],
 ) -> None:
-    """See to it that the serial line is free: a second session gets nothing of it, and no error either."""
+    """Make sure that the serial line is free: a second session gets no output, and no error either."""
     sessions = _others(target, abilities, request.replaces)
     if sessions and not request.force:
-        # One that has just been left is about to end.
+        # A session that was just closed is about to end.
         target.client.deadline.pause(_ENDING_SECONDS)
         sessions = _others(target, abilities, request.replaces)
     if not sessions:
@@ -197,13 +197,13 @@ def _notes(target: ConsoleTarget, abilities: Abilities, identity: str) -> t.Iter
 
 
 def again(opened: OpenTerminal, request: SessionRequest) -> SessionRequest:
-    """Ask for the same guest's terminal again, wherever it is and whatever it is called by then."""
+    """Request the same guest's terminal again, wherever it is and whatever its name is by then."""
     vmid = opened.target.vmid
     return replace(
         request,
         parameters=dict(request.parameters) if vmid is None else {"vmid": vmid},
         start=False,
-        # What is in the way by then may be somebody else's work.
+        # A session on the line may be another user's by then.
         force=False,
         replaces=opened.session.console.upid,
     )

@@ -106,7 +106,7 @@ class Conversation:
             seconds = left if seconds is None else min(left, seconds)
         readable = select.select(reading, writing, [], seconds)[0]
         if self._screen.wake in readable:
-            self._screen.heed_signals()
+            self._screen.drain_signals()
         return readable
 
     def _take_keys(self, session: TerminalSession) -> End | None:

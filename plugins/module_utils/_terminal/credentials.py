@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who asks: connection settings from the environment or from a file, and a person for what is missing there."""
+"""Connection settings and credentials: from the environment or a file, and what is missing from a prompt."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Settings = t.Mapping[str, t.Any]
 
 
 def default_file(environment: t.Mapping[str, str]) -> Path:
-    """Where the credentials are looked for when nothing is said about it."""
+    """The path of the credentials file without --credentials."""
     base = environment.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(base).expanduser() / "pve-console" / "credentials"
 
@@ -53,7 +53,7 @@ def default_file(environment: t.Mapping[str, str]) -> Path:
 def read_settings(environment: t.Mapping[str, str], file: str | None, cluster: str | None) -> Settings:
     """Read the connection settings from the environment, or from a section of the file.
 
-    Never from both: a secret is only for the host that it is kept with. Raises Ending.
+    Never from both: a secret is only for the host that is stored with it. Raises Ending.
     """
     path = Path(file).expanduser() if file else default_file(environment)
     if file is None and cluster is None and (environment.get("PROXMOX_HOST") or not path.exists()):
@@ -113,7 +113,7 @@ def _typed(found: t.Mapping[str, str]) -> Settings:
 
 
 def with_choices(settings: Settings, **choices: t.Any) -> Settings:
-    """Put what was chosen on the command line over the settings; a user logs in with a password, not with a token."""
+    """Apply the command line's options to the settings; with a user, the password replaces the token."""
     chosen = {**settings, **{option: value for option, value in choices.items() if value is not None}}
     user = choices.get("api_user")
     if user is not None:
@@ -124,12 +124,12 @@ def with_choices(settings: Settings, **choices: t.Any) -> Settings:
 
 
 class Credentials:
-    """Makes clients for who asks, and asks the person for a password or a second factor where one is needed."""
+    """Logs clients in, and prompts for a password or a second factor where one is needed."""
 
     def __init__(self, settings: Settings, prompt: Prompt) -> None:
         self._settings = dict(settings)
         self._prompt = prompt
-        # Whether the password is a person's, who can be asked for it again.
+        # Whether the password came from a prompt, which can ask again.
         self._asked = False
         self._client: PveClient | None = None
         self._options = self._complete()
@@ -139,12 +139,12 @@ class Credentials:
         return self._options.token_name is not None
 
     def client(self, seconds: float) -> PveClient:
-        """Return the client, logged in, with so many seconds for what comes next; raises Ending or a PveError."""
+        """Return the client, logged in, with so many seconds for its next requests; raises Ending or a PveError."""
         tries = _TRIES
         while True:
             if self._client is None:
                 self._client = PveClient(self._options, Deadline(seconds))
-            # Anew at each turn: a person takes time that is not the operation's.
+            # Again in each round: the time at a prompt does not count.
             self._client.deadline = Deadline(seconds)
             try:
                 self._client.log_in()
@@ -170,7 +170,7 @@ class Credentials:
             self._client = None
 
     def turn_to_password(self, why: Exception) -> None:
-        """Log in with a password from now on, because the token does not do; raises why when nobody can be asked."""
+        """Log in with a password from now on, as PVE does not accept the token; raises why when there is no prompt."""
         owner = self._options.user
         settings = {option: value for option, value in self._settings.items() if not option.startswith("api_token")}
         if not settings.get("api_password") and not self._prompt.possible:
@@ -185,14 +185,14 @@ class Credentials:
         self._options = self._complete()
 
     def _complete(self) -> ConnectionOptions:
-        """Ask for what is missing, and check the whole."""
+        """Prompt for what is missing, and check all settings."""
         settings = self._settings
         if not settings.get("api_host"):
-            self._require("where Proxmox VE is: set PROXMOX_HOST, or give --host")
+            self._require("no host is given: set PROXMOX_HOST, or use --host")
             settings["api_host"] = self._prompt.line("Proxmox VE (name or address): ")
         if not settings.get("api_token_id") and not settings.get("api_token_secret"):
             if not settings.get("api_user"):
-                self._require("who asks: set PROXMOX_TOKEN_ID and PROXMOX_TOKEN_SECRET, or give --user")
+                self._require("no user is given: set PROXMOX_TOKEN_ID and PROXMOX_TOKEN_SECRET, or use --user")
                 settings["api_user"] = self._prompt.line("User [root@pam]: ") or "root@pam"
             if not settings.get("api_password"):
                 settings["api_password"] = self._prompt.secret(f"Password of {settings['api_user']}: ")
@@ -202,6 +202,6 @@ class Credentials:
         except InvalidRequest as error:
             raise Ending(ExitCode.CONFIGURATION, str(error)) from error
 
-    def _require(self, what: str) -> None:
+    def _require(self, message: str) -> None:
         if not self._prompt.possible:
-            raise Ending(ExitCode.CONFIGURATION, f"it is not said {what}")
+            raise Ending(ExitCode.CONFIGURATION, message)

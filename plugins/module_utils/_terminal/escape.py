@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The key that leaves a session, found wherever it is in what is typed."""
+"""The key that ends a session, and how to find it in the input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from .exit_codes import Ending, ExitCode
 
 DEFAULT_ESCAPE = "^]"
-# Without these nobody could type a line.
+# These keys are needed to type a line.
 _NEEDED = {"^M": "Enter", "^J": "Enter", "^[": "Escape, which begins the codes of other keys", "^?": "Backspace"}
 _SPELLING = re.compile(r"(?:\^|ctrl[-+]|c-)(?P<key>[@a-z\[\\\]^_?])", re.IGNORECASE)
 
@@ -41,7 +41,7 @@ class Keys:
 
 
 def parse_escape(text: str) -> EscapeKey | None:
-    """Read ^], ctrl-], or none; raises Ending for a key that nobody can do without."""
+    """Read ^], ctrl-], or none; raises Ending for a key that is needed to type."""
     if text.lower() == "none":
         return None
     match = _SPELLING.fullmatch(text)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How the command ends: its exit codes, and which failure has which."""
+"""The exit codes of the command, and which failure has which."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class SessionInterrupted(BaseException):
 
     def __init__(self, number: int) -> None:
         super().__init__(f"ended by signal {number}")
-        # As a shell tells a program that a signal has ended.
+        # The status that a shell gives a program that a signal ended.
         self.code = 128 + number
 
 

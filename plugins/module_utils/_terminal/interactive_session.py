@@ -18,7 +18,7 @@ from .credentials import Credentials
 from .escape import EscapeKey
 from .exit_codes import Ending, ExitCode
 from .prompt import Prompt
-from .reconnect import MAX_SHORT, SHORT_SECONDS, final_word, open_again, too_short
+from .reconnect import MAX_SHORT, SHORT_SECONDS, final_ending, open_again, too_short
 from .recording import Recorders, Recording, SessionLog
 from .screen import STDIN, Screen
 
@@ -38,11 +38,9 @@ class SessionOptions:
 
 
 def check_terminal_is_there() -> None:
-    """Raise Ending unless a person can type."""
+    """Raise Ending unless standard input is a terminal."""
     if not os.isatty(STDIN):
-        raise Ending(
-            ExitCode.USAGE, "the standard input is no terminal: --script FILE is for sessions that nobody types in"
-        )
+        raise Ending(ExitCode.USAGE, "standard input is not a terminal: use --script FILE for a session without one")
 
 
 def run_interactive_session(
@@ -51,21 +49,21 @@ def run_interactive_session(
     """Run a session at the terminal; returns the exit code. Raises Ending or a PveError before it has begun."""
     recorders = Recorders(notify)
     with contextlib.closing(recorders):
-        _keep(recorders, options)
+        _add_recorders(recorders, options)
         opened = open_for(credentials, request, notify)
         screen = Screen(options.escape)
         recorders.begun(opened.target.label, *screen.size())
         with screen:
-            # What is typed from the banner on reaches the guest as it is.
+            # From the banner on, all keys go to the guest.
             screen.say(*(f"[{NAME}] {sentence}" for sentence in (_banner(opened, options), *opened.notes)))
             prompt.around, recorders.say = screen.asking, lambda sentence: screen.say(f"[{NAME}] {sentence}")
-            ending = _InteractiveSession(credentials, request, options, screen, recorders).go_on_with(opened)
+            ending = _InteractiveSession(credentials, request, options, screen, recorders).run(opened)
     notify(str(ending))
     return ending.code
 
 
 class _InteractiveSession:
-    """Session after session with the same guest."""
+    """Sessions with the same guest, one after the other."""
 
     def __init__(
         self,
@@ -83,8 +81,8 @@ class _InteractiveSession:
         self._conversation = Conversation(screen, options.escape, recorders, options.read_only)
         self._sessions = self._short_ones = 0
 
-    def go_on_with(self, opened: OpenTerminal) -> Ending:
-        """Hold sessions until one is the last, and say why it is."""
+    def run(self, opened: OpenTerminal) -> Ending:
+        """Run sessions until one ends for good; returns how it ended."""
         if self._options.wake and not self._options.read_only:
             opened.session.type(b"\r")
         while True:
@@ -94,7 +92,7 @@ class _InteractiveSession:
             if end is not End.ENDED:
                 return Ending(ExitCode.OK, f"left {opened.target.label}")
             with self._screen.waiting():
-                last = self._last_word(opened, time.monotonic() - began)
+                last = self._final_ending(opened, time.monotonic() - began)
                 if last is not None:
                     return last
                 try:
@@ -102,16 +100,16 @@ class _InteractiveSession:
                 except Ending as ending:
                     return ending
 
-    def _last_word(self, opened: OpenTerminal, lived: float) -> Ending | None:
+    def _final_ending(self, opened: OpenTerminal, lived: float) -> Ending | None:
         self._sessions += 1
         self._short_ones = self._short_ones + 1 if lived < SHORT_SECONDS else 0
         typed = (self._conversation.last_typed, self._conversation.typed_at)
-        word = final_word(self._credentials, opened, self._request, typed)
-        if word is None and self._short_ones and (self._sessions == 1 or self._short_ones > MAX_SHORT):
+        ending = final_ending(self._credentials, opened, self._request, typed)
+        if ending is None and self._short_ones and (self._sessions == 1 or self._short_ones > MAX_SHORT):
             return too_short(opened, lived)
-        if word is None and not self._options.reconnect:
+        if ending is None and not self._options.reconnect:
             return Ending(ExitCode.NO_CONNECTION, f"the session with {opened.target.label} broke off")
-        return word
+        return ending
 
     def _open_again(self, opened: OpenTerminal) -> OpenTerminal:
         escape = self._options.escape
@@ -128,13 +126,13 @@ class _InteractiveSession:
 
 
 def notify(sentence: str) -> None:
-    """Show the person a sentence, beside what the guest shows."""
+    """Print a message of pve-console itself."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"[{NAME}] {sentence}\n")
         sys.stderr.flush()
 
 
-def _keep(recorders: Recorders, options: SessionOptions) -> None:
+def _add_recorders(recorders: Recorders, options: SessionOptions) -> None:
     if options.log:
         recorders.add(SessionLog(options.log))
     if options.record:

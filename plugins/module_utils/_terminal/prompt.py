@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asking the person, at the terminal and nowhere else."""
+"""Prompts on the terminal of the process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TERMINAL = Path("/dev/tty")
 
 
 class Prompt:
-    """Asks at the terminal of the process; around is a context in which that takes whole lines."""
+    """Prompts on the terminal of the process; around is a context in which the terminal reads whole lines."""
 
     def __init__(self) -> None:
         self.around: t.Callable[[], t.ContextManager[None]] = contextlib.nullcontext
@@ -33,12 +33,12 @@ class Prompt:
         return True
 
     def say(self, sentence: str) -> None:
-        """Tell the person something; nothing where there is nobody."""
+        """Show a message if there is a terminal."""
         with contextlib.suppress(OSError), self.around(), TERMINAL.open("w", encoding="utf-8") as terminal:
             terminal.write(f"[pve-console] {sentence}\n")
 
     def line(self, question: str) -> str:
-        """Ask for something that may be seen; raises Ending when there is no terminal."""
+        """Prompt with echo; raises Ending when there is no terminal."""
         self._require(question)
         with self.around(), TERMINAL.open("r+b", buffering=0) as terminal:
             terminal.write(question.encode())
@@ -48,7 +48,7 @@ class Prompt:
         return answer.decode(errors="replace").strip()
 
     def secret(self, question: str) -> str:
-        """Ask for something that nobody may see; raises Ending when there is no terminal, or no answer."""
+        """Prompt without echo; raises Ending when there is no terminal, or no answer."""
         self._require(question)
         try:
             with self.around():

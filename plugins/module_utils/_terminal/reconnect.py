@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What comes after a session that ended by itself: an end, or another session with the same guest."""
+"""After a session ended by itself: end the command, or reconnect to the same guest."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _DETACH_KEY = b"\x1c"
 _DETACH_SECONDS = 2.0
 
 
-def final_word(
+def final_ending(
     credentials: Credentials, opened: OpenTerminal, request: SessionRequest, last_typed: tuple[bytes, float]
 ) -> Ending | None:
-    """Say why a session that has ended is not to be followed by another one; None when it may be.
+    """Say why there is no reconnect after this session; None when there may be one.
 
     last_typed is the last byte, and when it was typed on the monotonic clock.
     """
@@ -50,7 +50,7 @@ def final_word(
     except NotFound as error:
         return Ending(ExitCode.NOT_FOUND, f"{target.label} is gone, which has ended the session: {error}")
     except PveError:
-        # It may be the network that has ended the session.
+        # The network may have ended the session.
         return None
     if status.condition not in (RUNNING, PAUSED) and status.lock != _MIGRATING and not request.wait_running:
         return Ending(ExitCode.OK, f"{target.label} is {status.condition}, which has ended the session")
@@ -60,7 +60,7 @@ def final_word(
 
 
 def too_short(opened: OpenTerminal, lived: float) -> Ending:
-    """Say that another session would end as soon as this one, which lived so many seconds."""
+    """Say that sessions end too soon to reconnect; this one lasted so many seconds."""
     return Ending(
         ExitCode.NO_CONNECTION,
         f"the session with {opened.target.label} ended after {lived:.1f} s: look at what it said, and at the log of "
@@ -69,7 +69,7 @@ def too_short(opened: OpenTerminal, lived: float) -> Ending:
 
 
 def _end_of_shell(credentials: Credentials, opened: OpenTerminal) -> Ending:
-    """Tell a shell that was left from a connection that broke."""
+    """Distinguish a shell that has exited from a lost connection."""
     label, upid = opened.target.label, opened.session.console.upid
     try:
         client = credentials.client(_LOOKING_SECONDS)
@@ -91,9 +91,9 @@ def open_again(
     say: t.Callable[[str], None],
     pause: t.Callable[[float], None] = time.sleep,
 ) -> OpenTerminal:
-    """Open the same guest's terminal anew, on whatever node it is by then, with growing pauses between the tries.
+    """Reconnect to the same guest, on the node where it is by then, with growing pauses between the attempts.
 
-    The session that has ended must be closed. Raises Ending when it is given up.
+    The old session must be closed. Raises Ending when it gives up.
     """
     began = time.monotonic()
     tries = 0

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is kept of a session: a log of the bytes as they came, and a recording that asciinema plays."""
+"""Records of a session: a log of the raw bytes, and a recording for asciinema."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import typing as t
 
 from .exit_codes import Ending, ExitCode
 
-# A console shows what nobody else may read.
+# The output of a console may hold secrets.
 _MODE = 0o600
 
 
@@ -25,7 +25,7 @@ class Recorder(t.Protocol):
     option: str
 
     def begun(self, title: str, columns: int, rows: int) -> None:
-        """There is a session, at a terminal of this size."""
+        """A session has begun, on a terminal of this size."""
 
     def shown(self, data: bytes) -> None:
         """The terminal has shown this."""
@@ -34,14 +34,14 @@ class Recorder(t.Protocol):
         """The terminal has this size."""
 
     def noted(self, note: str) -> None:
-        """Something has happened that the guest did not show."""
+        """pve-console adds a note of its own."""
 
     def close(self) -> None:
-        """There is no more."""
+        """No event follows."""
 
 
 class SessionLog:
-    """The bytes as they came, after what the file holds already."""
+    """Appends the raw bytes to a file."""
 
     option = "--log"
 
@@ -65,7 +65,7 @@ class SessionLog:
 
 
 class Recording:
-    """asciicast version 2: a header, and a line for each event, at once written whole."""
+    """Writes asciicast version 2: a header, and a line for each event."""
 
     option = "--record"
 
@@ -73,7 +73,7 @@ class Recording:
         self._path = path
         self._file = _open(self.option, path, os.O_EXCL)
         self._began: float | None = None
-        # A character may come in two pieces.
+        # A character may be split over two messages.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._size = (0, 0)
 
@@ -102,7 +102,7 @@ class Recording:
         with contextlib.suppress(OSError):
             self._end_character()
             if self._began is None:
-                # Without a session there is nothing to play.
+                # Without a session there is nothing to replay.
                 os.unlink(self._path)  # noqa: PTH108
         os.close(self._file)
 
@@ -123,10 +123,10 @@ def _open(option: str, path: str, how: int) -> int:
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, _MODE)
     except FileExistsError as error:
-        raise Ending(ExitCode.USAGE, f"{option} {path}: there is such a file already: take another name") from error
+        raise Ending(ExitCode.USAGE, f"{option} {path}: this file exists already: choose another name") from error
     except OSError as error:
         raise Ending(ExitCode.USAGE, f"{option} {path}: {error.strerror}") from error
-    # Of a log that is continued, and that others may read, nobody else needs to read more.
+    # An existing log may be readable by others.
     with contextlib.suppress(OSError):
         os.fchmod(file, _MODE)
     return file
@@ -170,4 +170,4 @@ class Recorders:
                 event(recorder)
             except OSError as error:
                 self._recorders.remove(recorder)
-                self.say(f"{recorder.option} has ended, because nothing more can be written: {error.strerror}")
+                self.say(f"{recorder.option} stops, because its file cannot be written: {error.strerror}")

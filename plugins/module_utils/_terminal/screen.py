@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The person's terminal: raw while a session runs, and afterwards as it was before, whatever happens."""
+"""The local terminal: raw while a session runs, and restored afterwards in every case."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _interrupt(number: int, _frame: t.Any) -> t.NoReturn:
 
 
 def raw(saved: Attributes) -> Attributes:
-    """Every key is passed on, none is acted upon, and what is shown is not touched."""
+    """Raw mode: the terminal passes on every key and leaves the output as it is."""
     iflag, oflag, cflag, lflag, ispeed, ospeed, characters = saved
     iflag &= ~(termios.BRKINT | termios.ICRNL | termios.IGNCR | termios.INLCR | termios.INPCK)
     iflag &= ~(termios.ISTRIP | termios.IXON | termios.PARMRK)
@@ -51,7 +51,7 @@ def raw(saved: Attributes) -> Attributes:
 
 
 def waiting(saved: Attributes, escape: EscapeKey | None) -> Attributes:
-    """Nothing that is typed is shown; Ctrl-C and the escape key interrupt, whatever the command is busy with."""
+    """No echo; Ctrl-C and the escape key interrupt the command at any time."""
     attributes = raw(saved)
     attributes[1] = saved[1]
     attributes[3] |= termios.ISIG
@@ -64,7 +64,7 @@ def waiting(saved: Attributes, escape: EscapeKey | None) -> Attributes:
 class Screen:
     """Terminal and signals of one session. In the `with` block, the terminal is raw.
 
-    resized says that the size is to be told; wake becomes readable with every signal.
+    resized says that the size has to be sent; wake becomes readable with every signal.
     """
 
     def __init__(self, escape: EscapeKey | None) -> None:
@@ -96,7 +96,7 @@ class Screen:
         return self
 
     def __exit__(self, *_exception: t.Any) -> None:
-        # Typed ahead was meant for the guest, and would be a command for the shell.
+        # Unread input was meant for the guest: the shell would run it as a command.
         self._set(self._saved, termios.TCSAFLUSH)
         self._write_at_last(self.modes.undo() + b"\n")
         signal.set_wakeup_fd(-1)
@@ -106,14 +106,14 @@ class Screen:
             os.close(descriptor)
 
     def _open_output(self) -> None:
-        # What is set on the shell's own descriptor stays set for the shell, so there is another one.
+        # O_NONBLOCK on the inherited descriptor would stay set for the shell, so open another one.
         with contextlib.suppress(OSError):
             self.output = os.open(os.ttyname(STDOUT), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
             self._own_output = True
 
     @contextlib.contextmanager
     def waiting(self) -> t.Iterator[None]:
-        """Show messages meanwhile; what is typed is dropped, but for the keys that interrupt."""
+        """Show messages in the block; drop what is typed, except the keys that interrupt."""
         self._write_at_last(self.modes.undo())
         self.modes = TerminalModes()
         self._set(waiting(self._saved, self._escape))
@@ -125,7 +125,7 @@ class Screen:
 
     @contextlib.contextmanager
     def asking(self) -> t.Iterator[None]:
-        """Let a person answer questions meanwhile."""
+        """Let the user answer prompts in the block."""
         before = self._attributes
         self._set(self._saved)
         try:
@@ -156,14 +156,14 @@ class Screen:
         return written
 
     def say(self, *sentences: str) -> None:
-        """Tell the person something, on lines of its own."""
+        """Show a message, on lines of its own."""
         # The guest's output may have stopped anywhere in a line.
         start = "\r\n" if self.modes.used else ""
         with contextlib.suppress(OSError):
             os.write(STDERR, (start + "".join(f"{sentence}\r\n" for sentence in sentences)).encode())
 
-    def heed_signals(self) -> None:
-        """Empty what wakes the caller; the signals have been heeded."""
+    def drain_signals(self) -> None:
+        """Empty the wake pipe after the signals were handled."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self.wake, 512):
                 pass
@@ -183,12 +183,12 @@ class Screen:
         self.resized = True
 
     def _go_on(self, _number: int, _frame: t.Any) -> None:
-        """The shell has had the terminal meanwhile."""
+        """Restore the modes after the shell had the terminal."""
         self.resized = True
         self._set(self._attributes)
 
     def _stop(self, _number: int, _frame: t.Any) -> None:
-        """Stop as any program does, and leave the terminal to the shell until SIGCONT."""
+        """Stop the process group, with the terminal as the shell expects it, until SIGCONT."""
         attributes = self._attributes
         self._set(self._saved)
         self._attributes = attributes

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A script from the command line: its steps as they are taken, what the console showed, and an exit code."""
+"""Run a script from the command line: print its steps and the console's output, and return an exit code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .credentials import Credentials
 from .exit_codes import ExitCode
 from .interactive_session import notify
 from .script.files import read_script
-from .script.running import StepResult, carry_out
+from .script.running import StepResult, run_steps
 
 _CODES = {
     "timeout": ExitCode.EXPECTED_IN_VAIN,
@@ -29,10 +29,10 @@ _CODES = {
 
 
 def run_script_command(credentials: Credentials, request: SessionRequest, path: str) -> int:
-    """Take the steps of the script in a file on the requested terminal; returns the exit code.
+    """Run the script of a file on the requested terminal; returns the exit code.
 
-    What the console showed goes to standard output when the script has ended; steps and failures are told as they come.
-    Raises Ending or a PveError when it does not come to the script.
+    Steps and failures are printed as they come, and what the console showed when the script has ended.
+    Raises Ending or a PveError when the script cannot begin.
     """
     script = read_script(path, os.environ)
     opened = open_for(credentials, request, notify)
@@ -41,7 +41,7 @@ def run_script_command(credentials: Credentials, request: SessionRequest, path: 
     applier = Applier(opened.target.client)
     with opened.session:
         try:
-            result = carry_out(
+            result = run_steps(
                 applier,
                 opened.session,
                 opened.target.label,

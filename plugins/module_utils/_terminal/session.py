@@ -22,7 +22,7 @@ GREETING = b"OK"
 GREETING_SECONDS = 15.0
 # Few and large: termproxy misreads a message whose head lies across the end of its buffer of 4096 bytes.
 MAX_INPUT_BYTES = MAX_MESSAGE_BYTES - 16
-# Beyond this, whoever feeds the session waits until PVE has taken some.
+# Beyond this, the caller waits until PVE has taken some.
 MAX_UNSENT_BYTES = 64 * 1024
 # qm terminal starts some seconds after termproxy's greeting, and later than this never.
 START_SECONDS = 15.0
@@ -132,10 +132,10 @@ class TerminalSession:
             return b""
         data = self._channel.wait(seconds) if seconds > 0 else self._channel.receive()
         if data:
-            self._heed(data)
+            self._note_output(data)
         return data
 
-    def _heed(self, data: bytes) -> None:
+    def _note_output(self, data: bytes) -> None:
         if self._watch is not None:
             self._watch.shown(data)
         if self._early is not None and b"\n" in data:
@@ -147,7 +147,7 @@ class TerminalSession:
             self.type(bytes(early))
 
     def close(self) -> None:
-        """End the session: until then nobody else can use a virtual machine's serial line."""
+        """End the session, which frees a virtual machine's serial line for others."""
         self._channel.close()
 
     def _send(self, message: bytes) -> None:
@@ -178,7 +178,7 @@ def open_session(target: ConsoleTarget, serial: str | None = None, read_only: bo
 
 
 def _log_in(channel: ConsoleChannel, console: OpenConsole, target: ConsoleTarget) -> bytes:
-    """Say who asks; returns what came with the greeting."""
+    """Log in to termproxy; returns what came with the greeting."""
     channel.send(f"{console.user}:{console.ticket}\n".encode())
     end = time.monotonic() + GREETING_SECONDS
     shown = b""

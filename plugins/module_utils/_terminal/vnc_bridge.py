@@ -48,7 +48,7 @@ _TICK_SECONDS = 1.0
 class BridgeOptions:
     """Where to listen, and who may connect; password None lets everybody in who can reach the port.
 
-    generated says that nobody knows the password yet.
+    generated says that the password was generated, so the user does not know it yet.
     """
 
     host: str
@@ -69,8 +69,8 @@ def bridge_options(
 ) -> BridgeOptions:
     """Check the options of a bridge; raises InvalidRequest.
 
-    The viewer's password is that of the file, or of the environment, or made up; no_password is for none.
-    any_address allows others than those of this machine alone, which anybody in the network may reach.
+    The viewer's password comes from the file or the environment, or is generated; no_password is for none.
+    any_address allows addresses that other machines can reach.
     """
     host, port = _split(address)
     if not any_address and not _is_loopback(host):
@@ -111,14 +111,14 @@ def _is_loopback(host: str) -> bool:
 def run_bridge(client: PveClient, parameters: t.Mapping[str, t.Any], options: BridgeOptions, out: t.TextIO) -> int:
     """Serve viewers until Ctrl-C; returns the exit code.
 
-    parameters are those of console_target(). out gets what a person has to know, the made-up password included, and so
-    must be a terminal in that case. Raises Ending or a PveError.
+    parameters are those of console_target(). out gets messages for the user, a generated password included, and must
+    be a terminal in that case. Raises Ending or a PveError.
     """
     if options.generated and not out.isatty():
         raise InvalidRequest(
             f"there is no terminal to show the viewer's password on: set {PASSWORD_VARIABLE} or --password-file"
         )
-    # Whoever lacks the library is told before a viewer comes.
+    # A missing library is reported before a viewer connects.
     require_des()
     target = console_target(client, parameters)
     check_identity(client, target, VNC)

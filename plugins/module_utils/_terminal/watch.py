@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether what a silent session shows is still there.
+"""Check whether a silent session is still alive.
 
 termproxy waits for its terminal to become readable, and a hang-up is not that (termproxy 2.1, main.rs): when the guest
 stops, restarts or moves, or a shell is left, the websocket stays open and silent until something is typed.
@@ -45,7 +45,7 @@ _DTACH_CLOSED = re.compile(rb"\n\[(?:EOF - dtach terminating|detached)\]\n\Z")
 
 
 class Watch:
-    """Looks after one session. Whoever holds it says what is shown and typed, and asks over() when that is due."""
+    """Watches one session. Its owner passes on input and output, and calls over() when that is due."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Watch:
         return max(0.0, until - self._clock())
 
     def over(self) -> str:
-        """Say why the session has ended, as far as that can be seen; nothing when it goes on or nobody knows.
+        """Say why the session has ended; empty when it goes on or that is not known.
 
         Afterwards, what is in probe is to be typed.
         """

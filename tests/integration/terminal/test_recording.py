@@ -72,7 +72,7 @@ def test_a_recording_is_not_written_over(sit):
     record.write_text("precious")
     person = sit("term", "--record", str(record))
     assert person.end() == 2
-    assert b"there is such a file already" in person.seen
+    assert b"this file exists already" in person.seen
     assert record.read_text() == "precious"
 
 
@@ -84,6 +84,6 @@ def test_nothing_is_left_of_a_recording_without_a_session(sit):
 
 def test_a_full_disk_ends_the_log_and_not_the_session(sit):
     person = sit("term", "--wake", "--log", "/dev/full")
-    person.expect(rb"--log has ended, because nothing more can be written: No space left")
+    person.expect(rb"--log stops, because its file cannot be written: No space left")
     person.expect(rb"~ # ")
     assert person.leave() == 0

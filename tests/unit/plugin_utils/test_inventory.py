@@ -14,7 +14,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.inventory import pve
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory import inventory_request
 from ansible_collections.cloudbridge.proxmox.plugins.plugin_utils._inventory import (
-    Conditions,
+    HostFilters,
     as_variable,
     names_in,
 )
@@ -81,7 +81,7 @@ def test_a_condition_is_looked_at_once_and_only_the_late_ones_wait():
             return condition != "no"
 
     late = frozenset({"pve_addresses"})
-    conditions = Conditions(("a", "pve_addresses"), ("no",), late, False, Templar())
+    conditions = HostFilters(("a", "pve_addresses"), ("no",), late, False, Templar())
     assert conditions.keep({}, waited=False)
     assert asked == ["a", "no"]
     assert conditions.any(waited=True)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which consoles a guest or a node has, and whether this caller can use them, so that none is opened in vain."""
+"""Which consoles a guest or a node has, and whether this caller can use them, checked before one is opened."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_TOKEN_LETTERS = 64
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a guest shows itself by. display and serials are a virtual machine's only.
+    """The consoles of a guest. display and serials are a virtual machine's only.
 
     condition is running, paused, hibernated or stopped, serials are those of its serial lines that PVE can connect to.
     started is when it was started, by the server's clock; 0 is not known.
@@ -151,7 +151,7 @@ def check_identity(client: PveClient, target: ConsoleTarget, what: str) -> None:
 
 
 def token_rule(identity: str, kind: str, what: str) -> bool | Since:
-    """Whether the caller can open the console, or since which release; who is no token always can."""
+    """Whether the caller can open the console, or since which release; a user always can."""
     return TOKEN_RULES[kind, what] if "!" in identity else True
 
 

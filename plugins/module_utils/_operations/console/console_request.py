@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is asked about a console, checked once."""
+"""The request of pve_console_info, checked once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ADDRESS = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:_-]*")
 
 @dataclass(frozen=True)
 class ConsoleRequest:
-    """Whose console, what to do about it, and how whoever connects reaches PVE.
+    """The console, what to do with it, and the address for the client that connects.
 
     host replaces the address in what is returned; from_cluster takes the node's own from the cluster's list.
     """
@@ -53,7 +53,7 @@ class ConsoleRequest:
 
 
 def console_request(parameters: t.Mapping[str, t.Any]) -> ConsoleRequest:
-    """Check the options of a look at a console; raises InvalidRequest."""
+    """Check the options of pve_console_info; raises InvalidRequest."""
     what = parameters["type"]
     for name, types in _ONLY_FOR.items():
         if parameters[name] and what not in types:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Look at a console: which there are, and, if asked, one that has been opened and how to reach it."""
+"""Information on consoles: which there are, and, on request, a console that PVE has opened and how to reach it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _Opening(t.Generic[Value]):
         self._answer: list[Value] = []
 
     def run(self, _client: PveClient, _handle: GuestHandle | None) -> Task | None:
-        """Open it; nobody waits for the task, which ends with the connection."""
+        """Open it, without a wait for its task, which ends with the connection."""
         self.issued_at = int(time.time())
         self._answer.append(self._call())
         return None
@@ -70,7 +70,7 @@ class _Opening(t.Generic[Value]):
 
 @dataclass(frozen=True)
 class _Reach:
-    """Where whoever connects finds a node: at the host that the request names, or by the cluster, or as the API."""
+    """The address of a node for a client: the host of the request, or the cluster's, or the API's."""
 
     client: PveClient
     host: str | None
@@ -94,7 +94,7 @@ class _Reach:
 
 
 def look_at_console(applier: Applier, request: ConsoleRequest) -> Outcome:
-    """Tell which consoles there are, or have one opened, which changes nothing, and tell how to reach it.
+    """Return which consoles there are, or open one, which changes nothing, and return how to reach it.
 
     A guest that is known by its vmid takes two requests for its links, three for what it has (a container two), and
     one more to open something; an API token one or two more where the server's release matters. Raises a PveError.
@@ -178,7 +178,7 @@ def _opened(applier: Applier, request: ConsoleRequest, target: ConsoleTarget, re
 
 
 def _check(request: ConsoleRequest, target: ConsoleTarget, abilities: Abilities) -> None:
-    """Raise InvalidRequest when nothing can come of it: PVE opens a port all the same."""
+    """Raise InvalidRequest when the console cannot work: PVE would open a port all the same."""
     if request.require_running:
         check_running(target, abilities)
     if request.what == SPICE:

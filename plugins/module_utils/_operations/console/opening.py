@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Having PVE open a port for a console; each open one is a task of PVE, and a failed one when nobody connects."""
+"""Have PVE open a port for a console. Each is a task of PVE, which fails when no client connects."""
 
 from __future__ import annotations
 

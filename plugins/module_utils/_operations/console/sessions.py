@@ -21,7 +21,7 @@ from .target import ConsoleTarget
 _TASK = "vncproxy"
 # The first line of a terminal's log (termproxy main.rs); a display's vncproxy says nothing.
 _TERMINAL_LOG = "client connection"
-# Whoever waits for an answer in vain does not wait long for the reason.
+# The limit of the look for the reason after a timeout.
 _REASON_SECONDS = 5.0
 # What the clocks of nodes, and uptimes in whole seconds, may differ by.
 CLOCK_SLACK_SECONDS = 5
@@ -77,7 +77,7 @@ def end_sessions(target: ConsoleTarget, sessions: t.Iterable[OpenSession]) -> No
 
 
 def why_silent(target: ConsoleTarget, upid: str, silent: bool) -> str:
-    """Say why the session of this task shows nothing, or, unless silent, nothing more; nothing when nobody knows."""
+    """Say why the session of this task shows nothing, or, unless silent, nothing more; empty when not known."""
     try:
         with target.looking(_REASON_SECONDS):
             abilities = read_abilities(target)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a console belongs to: a guest, or a node itself."""
+"""The guest or node that a console belongs to."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@
 
 """One VNC viewer, from its first byte to the last: it is let in, gets a console, and then bytes go both ways.
 
-Nothing here waits for anybody. Whoever owns viewers waits for what they say that they wait for, with one thread for
-each or with one for all, and lets them go on.
+Nothing here blocks. The owner of viewers waits for the events that they name, with one thread for each or one for
+all, and calls pump().
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Viewer:
         self.connection = connection
         self.channel: ConsoleChannel | None = None
         self.phase = ADMISSION
-        # What came of the viewer, and the error that it was told of.
+        # How the viewer ended, and the error that it was shown.
         self.ending = ""
         self.error: PveError | None = None
         # It was ended because of the time.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many small reads at once, few of them at any node."""
+"""Read from many guests in parallel, with a limit for each node."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..._pve.errors import NODE_UNREACHABLE, AnswerLost, PveError
 from ..._pve.guests import Guest
 from ..addresses import interfaces_path
 
-# A cluster of many nodes is asked over one of them, which has three workers of pveproxy.
+# One node passes on all requests to the others, and its pveproxy has three workers.
 MOST_WORKERS = 12
-# A silent agent holds its worker on the node for so long, whoever still waits for the answer (measured on 9.2).
+# A silent agent blocks its worker on the node for so long, even when the client has gone (measured on 9.2).
 AGENT_HOLDS_SECONDS = 3.0
 
 _PATHS = {"config": ("config",), "status": ("status", "current"), "snapshots": ("snapshot",)}
@@ -28,21 +28,21 @@ _PATHS = {"config": ("config",), "status": ("status", "current"), "snapshots": (
 
 @dataclass(frozen=True)
 class GuestQuery:
-    """Read one of memory.READABLE of a guest."""
+    """A read of one of memory.READABLE from a guest."""
 
     what: str
     guest: Guest
 
     @property
     def path(self) -> tuple[str | int, ...]:
-        """What is asked for."""
+        """The path in the API."""
         tail = _PATHS.get(self.what) or interfaces_path(self.guest.kind)
         return ("nodes", self.guest.node, self.guest.kind, self.guest.vmid, *tail)
 
 
 @dataclass(frozen=True)
 class QueryResult:
-    """What a query brought: data, or the error that it ended in."""
+    """The result of a query: data, or an error."""
 
     query: GuestQuery
     data: t.Any = None
@@ -50,7 +50,7 @@ class QueryResult:
 
 
 class _Schedule:
-    """Hands the queries out, at most so many of a node at a time."""
+    """Gives queries to workers, at most per_node for one node at a time."""
 
     def __init__(self, queries: t.Iterable[GuestQuery], per_node: int) -> None:
         self.answers: list[QueryResult] = []
@@ -63,11 +63,11 @@ class _Schedule:
 
     @property
     def useful_workers(self) -> int:
-        """How many can be busy at the same time, while nothing is taken yet."""
+        """How many workers can be busy at the same time, before the first query is taken."""
         return min(MOST_WORKERS, sum(min(self._per_node, len(queries)) for queries in self._waiting.values()))
 
     def take(self) -> GuestQuery | None:
-        """Return the next query; None when those that wait are all left to workers that are busy at their node."""
+        """Return the next query; None when all that wait are for nodes at the limit, whose workers will take them."""
         with self._lock:
             free = [node for node, queries in self._waiting.items() if queries and self._busy[node] < self._per_node]
             if not free:
@@ -77,7 +77,7 @@ class _Schedule:
             return self._waiting[node].popleft()
 
     def note(self, answer: QueryResult) -> None:
-        """Take the answer; what still waits for a node that nobody can reach gets the same."""
+        """Add the answer; when the node is unreachable, its queries that wait get the same error."""
         with self._lock:
             node = answer.query.guest.node
             self.answers.append(answer)
@@ -86,19 +86,19 @@ class _Schedule:
                 self.answers.extend(QueryResult(query, error=answer.error) for query in waiting)
 
     def free(self, node: str) -> None:
-        """Let the next query go to the node."""
+        """Allow the next query to the node."""
         with self._lock:
             self._busy[node] -= 1
 
     def collect(self) -> list[QueryResult]:
-        """Return the answers so far; what comes later is not taken any more."""
+        """Return the answers so far; no further queries are given to workers."""
         with self._lock:
             self._waiting = {}
             return list(self.answers)
 
 
 class Workers:
-    """Threads, each with a connection of its own that is kept between the rounds, and one end for all of them."""
+    """Threads with a connection each, which is kept between the rounds, and one deadline."""
 
     def __init__(self, client: PveClient, *, per_node: int, seconds: float, budget: Deadline) -> None:
         self._client = client
@@ -108,9 +108,9 @@ class Workers:
         self._clients: list[PveClient] = []
 
     def ask(self, queries: t.Sequence[GuestQuery]) -> list[QueryResult]:
-        """Make the queries side by side and return the answers when the budget ends at the latest.
+        """Make the queries in parallel; returns the answers, at the latest when the budget ends.
 
-        A query without an answer was not made, or not in time.
+        A query without an answer was not made, or not finished in time.
         """
         schedule = _Schedule(queries, self._per_node)
         try:
@@ -118,7 +118,7 @@ class Workers:
                 self._clients.append(self._client.sibling(self._budget, self._seconds))
         except PveError as error:
             return [QueryResult(query, error=error) for query in queries]
-        # A thread in a look-up of a name cannot be stopped; it must not keep the process alive either.
+        # A thread that resolves a name cannot be stopped, and must not keep the process alive.
         threads = [
             threading.Thread(target=_work, args=(client, schedule, self._budget), daemon=True)
             for client in self._clients[: schedule.useful_workers]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guests as hosts: their names, variables, groups and addresses. Nothing here asks anybody."""
+"""Guests as hosts: their names, variables, groups and addresses, without any request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESERVED_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "all", "ungrouped"}
 # By these names a machine means itself (hosts(5), RFC 6761), whatever guest has them.
 _OWN_NAMES = re.compile(r"(.*\.)?localhost|localhost[46]?(\.localdomain[46]?)?|ip6-(localhost|loopback)", re.IGNORECASE)
 NODE = "node"
-# Which of the things read of a guest tells an address, None is the list of guests.
+# What to read of a guest for an address; None is the list of guests.
 NEEDS: dict[str, str | None] = {
     "agent_ipv4": "agent",
     "agent_ipv6": "agent",
@@ -69,19 +69,19 @@ def named(guest: Guest, config: Config | None) -> str | None:
 
 
 def is_template(guest: Guest, config: Config | None) -> bool:
-    """Whether the guest is a template; one that neither the list nor a configuration tells of is none."""
+    """Whether the guest is a template; False when neither the list nor a configuration says so."""
     if guest.template is None and config is not None:
         return bool(int(config.get("template") or 0))
     return bool(guest.template)
 
 
 def exact_status(guest: Guest, known: Known) -> str:
-    """Return the status that the guest itself told, or the one in the list, which calls a paused guest running."""
+    """Return the status that was read of the guest, or the one in the list, which calls a paused guest running."""
     return known.status["status"] if known.status is not None else status_of(guest)
 
 
-def may_tell_addresses(guest: Guest, known: Known) -> bool:
-    """Whether it is worth asking: the guest runs, or nobody knows; templates never do."""
+def may_have_addresses(guest: Guest, known: Known) -> bool:
+    """Whether to ask for addresses: the guest runs, or that is unknown, and it is no template."""
     return exact_status(guest, known) in ("running", UNKNOWN) and not is_template(guest, known.config)
 
 
@@ -105,16 +105,16 @@ def guest_facts(guest: Guest, entry: t.Mapping[str, t.Any], known: Known, reques
     if "snapshots" in request.gather:
         facts["snapshots"] = known.snapshots
     if request.asks_addresses:
-        told = known.interfaces
-        facts["interfaces"] = [interface.as_result() for interface in told] if told is not None else None
-        facts["addresses"] = addresses_of(own(guest, known)).as_result() if told is not None else None
+        interfaces = known.interfaces
+        facts["interfaces"] = [interface.as_result() for interface in interfaces] if interfaces is not None else None
+        facts["addresses"] = addresses_of(own(guest, known)).as_result() if interfaces is not None else None
     return facts
 
 
 def node_facts(entry: t.Mapping[str, t.Any], request: InventoryRequest) -> Facts:
     """Return what is known of a node, by the same names; what only guests have is null."""
-    nobody = Guest(0, str(entry["node"]), NODE, str(entry["node"]))
-    facts = guest_facts(nobody, entry, Known(), request)
+    node = Guest(0, str(entry["node"]), NODE, str(entry["node"]))
+    facts = guest_facts(node, entry, Known(), request)
     facts.update(
         vmid=None,
         status=str(entry.get("status") or UNKNOWN),
@@ -136,7 +136,7 @@ def default_name(guest: Guest, name: str | None) -> str:
 
 
 def free_name(name: str, number: str, taken: t.Collection[str]) -> str:
-    """Return a name that nobody has: name, or name-number when that is taken or not to be given to a host."""
+    """Return a free name: name, or name-number when that is taken or not allowed for a host."""
     while name in taken or name in RESERVED_NAMES or _OWN_NAMES.fullmatch(name):
         name = f"{name}-{number}"
     return name
@@ -183,7 +183,7 @@ def route_to(guest: Guest, known: Known, request: InventoryRequest, doubtful: bo
     """
     for source in request.connect_with:
         need = NEEDS[source]
-        if need == "agent" and not may_tell_addresses(guest, known):
+        if need == "agent" and not may_have_addresses(guest, known):
             continue
         if doubtful and source in ("name", "fqdn"):
             continue

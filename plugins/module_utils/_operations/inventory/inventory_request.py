@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an inventory shall hold: the options, checked once."""
+"""The request of an inventory: its options, checked once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Options = t.Mapping[str, t.Any]
 
 @dataclass(frozen=True)
 class Filters:
-    """The conditions that /cluster/resources alone can tell, and those in Jinja; () is no condition."""
+    """The conditions on the entries of /cluster/resources, and those in Jinja; () is no condition."""
 
     status: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()

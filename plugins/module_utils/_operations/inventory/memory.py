@@ -33,13 +33,13 @@ def _of_each() -> dict[str, dict[int, t.Any]]:
 
 @dataclass
 class Memory:
-    """The list of guests, and by vmid what each answered; source is who asked which cluster for what."""
+    """The list of guests, and by vmid what each answered; source is the user, cluster and options of the read."""
 
     source: str
     read_at: float
     entries: list[Entry]
     nodes: list[Entry] = field(default_factory=list)
-    # The answers as JSON can hold them. A guest that has told that it has no addresses to tell is in here, too.
+    # The answers as JSON can hold them. A guest that answered that it has no addresses is in here, too.
     answers: dict[str, dict[int, t.Any]] = field(default_factory=_of_each)
     missed: dict[str, dict[int, Miss]] = field(default_factory=_of_each)
 
@@ -57,16 +57,16 @@ class Memory:
         )
 
     def keep(self, what: str, vmid: int, answer: t.Any) -> None:
-        """Take down an answer, as JSON can hold it."""
+        """Store an answer, as JSON can hold it."""
         self.missed[what].pop(vmid, None)
         self.answers[what][vmid] = answer
 
     def miss(self, what: str, vmid: int, when: float, why: str) -> None:
-        """Take down that there was no answer."""
+        """Store that there was no answer."""
         self.missed[what][vmid] = Miss(when, why)
 
     def forget_misses(self, before: float) -> None:
-        """Let those be asked again that gave no answer before that time."""
+        """Forget the misses from before that time, so that these guests are asked again."""
         for what, misses in self.missed.items():
             self.missed[what] = {vmid: miss for vmid, miss in misses.items() if miss.when >= before}
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read what an inventory needs, and no more: the list in one request, and of each guest what it asks for."""
+"""Read what an inventory needs: the list in one request, and of each guest what the options ask for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .hosts import (
     exact_status,
     guest_facts,
     is_template,
-    may_tell_addresses,
+    may_have_addresses,
     named,
     node_facts,
     route_to,
@@ -87,7 +87,7 @@ def read_memory(client: PveClient, source: str, request: InventoryRequest) -> Me
 
 
 class Reading:
-    """One look at the cluster; what is not remembered is asked for, each thing once."""
+    """One read of the cluster; what the memory lacks is requested once."""
 
     def __init__(
         self,
@@ -187,7 +187,7 @@ class Reading:
     def _queries(self, guest: Guest) -> list[GuestQuery]:
         known = self.memory.known(guest.vmid)
         wanted = {route_to(guest, known, self._request, guest.vmid in self._doubtful).needs}
-        if "agent" in self._request.gather and may_tell_addresses(guest, known):
+        if "agent" in self._request.gather and may_have_addresses(guest, known):
             wanted.add("agent")
         if "snapshots" in self._request.gather:
             wanted.add("snapshots")
@@ -199,7 +199,7 @@ class Reading:
         self.asked = True
         try:
             if self._workers is None:
-                self._workers = self._hire()
+                self._workers = self._open_workers()
             answers = self._workers.ask(queries)
         except PveError as error:
             answers = [QueryResult(query, error=error) for query in queries]
@@ -209,7 +209,7 @@ class Reading:
         for answer in answers:
             self._note(answer, now)
 
-    def _hire(self) -> Workers:
+    def _open_workers(self) -> Workers:
         request = self._request
         return Workers(
             self._client(),
@@ -234,5 +234,5 @@ class Reading:
 
 
 def _has_no_addresses(error: PveError) -> bool:
-    """It is an answer that a guest does not run, or has no agent."""
+    """Whether the error means that the guest does not run, or has no agent."""
     return error.pve_reason is ErrorReason.NOT_RUNNING or NO_AGENT in error.cause.pve_message

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Typing on a console, and waiting for what it shows."""
+"""Type on a console, and wait for its output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Patterns = t.Mapping[str, t.Pattern[str]]
 
 
 class Unanswered(Exception):
-    """What was waited for did not come. reason is one of ScriptFailed's, str() says what came of it."""
+    """The expected output did not come. reason is one of ScriptFailed's, str() says what happened."""
 
     def __init__(self, reason: str, what: str) -> None:
         super().__init__(what)
@@ -64,7 +64,7 @@ class Dialogue:
 
     @property
     def silent(self) -> bool:
-        """Whether the guest has said nothing at all: what comes before PVE's own first line is PVE's, too."""
+        """Whether there is no output of the guest: what comes up to PVE's own first line is PVE's."""
         before, opening, rest = self.transcript.partition(_OPENING)
         shown = rest.partition("\n")[2] if opening else before
         return not shown.strip() or (not opening and _OPENING.startswith(shown.strip()))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A script on the console of a guest or a node, from the request to the outcome."""
+"""Run a script on the console of a guest or a node, from the request to the outcome."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..._operations.console.versions import TERMINAL
 from ..._operations.plan import Applier, Outcome, outcome
 from ..._pve.errors import Locked
 from ..session import open_session
-from .running import ScriptResult, carry_out, foresee
+from .running import ScriptResult, note_planned_steps, run_steps
 from .steps import Script, script_from
 
-# How long a session that is over may take to end in PVE.
+# The time that a closed session may take to end in PVE.
 FREE_SECONDS = 3.0
 UNSENT = "check mode: no session was opened and nothing was sent, so whether an unless holds is not known"
 
 
 @dataclass(frozen=True)
 class ScriptRequest:
-    """A script, and on whose console; parameters are those of console_target()."""
+    """A script and its console; parameters are those of console_target()."""
 
     parameters: t.Mapping[str, t.Any]
     script: Script
@@ -46,12 +46,12 @@ def run_script(applier: Applier, request: ScriptRequest) -> Outcome:
     check_terminal(target, abilities, request.serial)
     check_identity(applier.client, target, TERMINAL)
     if applier.check_mode:
-        foresee(applier, request.script)
+        note_planned_steps(applier, request.script)
         guarded = request.script.unless or any(step.unless for step in request.script.steps)
         return _outcome(applier, target, ScriptResult((), ""), [UNSENT] if guarded else [])
     _check_free(target, abilities)
     with open_session(target, request.serial) as session:
-        result = carry_out(
+        result = run_steps(
             applier,
             session,
             target.label,
@@ -68,13 +68,13 @@ def _outcome(applier: Applier, target: ConsoleTarget, result: ScriptResult, warn
 
 
 def _check_free(target: ConsoleTarget, abilities: Abilities) -> None:
-    """Raise Locked when the one serial line has a session already: a second one gets nothing, and no error either."""
+    """Raise Locked when the only serial line has a session: a second one gets no output, and no error either."""
     tries = target.client.deadline.tries(FREE_SECONDS)
     while True:
         sessions = open_sessions(target, abilities)
         if not sessions or len(abilities.serials) != 1:
             return
-        # One that has just been left is about to end.
+        # A session that was just closed is about to end.
         if not tries.again():
             raise Locked(
                 f"{abilities.serials[0]} of {target.label} is in use by {sessions[0]}, and serves one session at a "

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Taking a script's steps on an open session, one after the other."""
+"""Run the steps of a script on an open session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .shell import Shell
 from .steps import Script, ScriptStep
 from .text import Masker
 
-# A command's own words about what went wrong.
+# The lines of a failed command's output that its error quotes.
 _LAST_LINES = 3
 
 
@@ -66,15 +66,15 @@ class ScriptResult:
 Note = t.Callable[[StepResult], None]
 
 
-def foresee(applier: Applier, script: Script) -> None:
-    """Note, in check mode, what would be typed: what unless would say is not known."""
+def note_planned_steps(applier: Applier, script: Script) -> None:
+    """Note, in check mode, what would be typed; whether an unless holds is not known."""
     masker = Masker(script.all_secrets())
     for step in script.steps:
         if step.types and step.changes:
             applier.note(masker(step.title))
 
 
-def carry_out(
+def run_steps(
     applier: Applier,
     session: TerminalSession,
     label: str,
@@ -86,7 +86,7 @@ def carry_out(
     """Take the steps; note gets each answer as it comes. Raises ScriptFailed at the first that fails.
 
     explain is asked when an answer has not come: why the console shows nothing, or, with False, nothing more.
-    Whoever was logged in by the script is logged out, after a failure as well.
+    If the script has logged in, it logs out, after a failure as well.
     """
     return _Run(applier, Dialogue(session, deadline), label, script, note, explain).run()
 
@@ -164,7 +164,7 @@ class _Run:
         if step.command is None:
             raise TypeError("the step has no command")
         if step.changes:
-            # Before it ends: what was begun was begun, whatever comes of it.
+            # Before it ends: a command that fails may have changed something.
             self._applier.note(title)
         done = self._shell.run(step.command, step.seconds)
         if done.status != 0:

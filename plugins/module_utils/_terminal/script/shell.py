@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A shell on a console: getting to it, and running commands in it with their exit status."""
+"""A shell on a console: reach its prompt, and run commands with their exit status."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Completed(t.NamedTuple):
 
 
 class Shell:
-    """The shell of whoever is logged in on the console; it has to be one of the Bourne family."""
+    """The shell of the user who is logged in on the console; it must be of the Bourne family."""
 
     def __init__(self, dialogue: Dialogue, script: Script) -> None:
         self._dialogue = dialogue
@@ -43,14 +43,14 @@ class Shell:
         self.logged_in = False
 
     def reach(self) -> None:
-        """Get to a shell, logging in if that is asked for. Raises Unanswered."""
+        """Reach a shell, with a login if the script has one. Raises Unanswered."""
         login = self._script.login
         began, seconds = time.monotonic(), login.seconds if login else max(self._script.seconds, PROMPT_SECONDS)
         found = self._wake(began, seconds)
         if found == "login":
             self._log_in(began, seconds)
         elif login is not None:
-            # Whoever it belongs to, it is not for this script.
+            # A shell of another user is not for this script.
             user = self.run("id -un", self._script.seconds).output.strip()
             if user != login.user:
                 raise Unanswered(

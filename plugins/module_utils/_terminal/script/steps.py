@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A script for a console as data, checked at the door."""
+"""A script for a console as checked data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SENDS = ("run", "send", "send_secret")
 
 @dataclass(frozen=True)
 class GuestLogin:
-    """Who logs in on the console, and the seconds that may take, a guest's start included."""
+    """The user who logs in on the console, and the seconds for it, the guest's boot included."""
 
     user: str
     password: str = field(repr=False)
@@ -36,7 +36,7 @@ class GuestLogin:
 class ScriptStep:
     """One step: a command for the shell, or something to type, something to wait for, or both.
 
-    text is typed as it is. seconds are those that the answer may take. changes says that the step is more than a look.
+    text is typed as it is. seconds limit the wait for the output. changes is False for a step that only reads.
     """
 
     number: int
@@ -56,7 +56,7 @@ class ScriptStep:
 
     @property
     def title(self) -> str:
-        """What the step does, in few words; secrets in it are still to be masked."""
+        """What the step does, in short; secrets are not masked yet."""
         if self.name:
             return self.name
         if self.command is not None:
@@ -70,10 +70,10 @@ class ScriptStep:
 
 @dataclass(frozen=True)
 class Script:
-    """Steps, and how to get to where the first one can be taken.
+    """Steps, and how to reach the prompt that the first one needs.
 
-    unless is a command: when it succeeds, no step is taken. secrets are masked wherever they show. seconds are those
-    of a step that says nothing else, total those of all together.
+    unless is a command: when it succeeds, no step runs. secrets are masked in all output. seconds is the default of a
+    step, total the limit of the whole script.
     """
 
     steps: tuple[ScriptStep, ...]
@@ -92,7 +92,7 @@ class Script:
         return self.login is not None or self.unless is not None or any(text is not None for text in commands)
 
     def all_secrets(self) -> list[str]:
-        """What must not be seen anywhere."""
+        """The texts to mask everywhere."""
         typed = (step.text.rstrip(ENTER) for step in self.steps if step.secret and step.text)
         return [*self.secrets, *typed, *([self.login.password] if self.login else [])]
 
@@ -105,7 +105,7 @@ _STEP_KEYS = {"name", *_SENDS, "end", "expect", "fail_on", "timeout", "unless", 
 def script_from(parameters: t.Mapping[str, t.Any], strict: bool = False) -> Script:
     """Check a script, as a module's options or a file's content; raises InvalidRequest, naming the step.
 
-    strict refuses keys that are no part of a script.
+    strict refuses unknown keys.
     """
     if strict:
         _check_keys("the script", parameters, _SCRIPT_KEYS)
@@ -167,7 +167,7 @@ def _step(number: int, entry: t.Any, seconds: float) -> ScriptStep:
 
 
 def _typed(text: str, end: str) -> str:
-    """A line ends as the key does that people press, and a block of lines has its last end from YAML."""
+    """Line ends become the Enter key; the last one of a YAML block is dropped."""
     lines = text[:-1] if text.endswith("\n") else text
     return lines.replace("\n", ENTER) + end
 

@@ -67,7 +67,7 @@ class Masker:
 
 
 def _spellings(secret: str) -> set[str]:
-    """The secret as it is, and as it may be quoted: by whoever wrote a command, and once more when that is sent."""
+    """The secret as it is, and as it may be quoted: in a command, and once more when the command is sent."""
     spellings = {secret} if secret.strip() else set[str]()
     for dummy in range(2):
         spellings |= {quoted for spelling in spellings for quoted in _quoted(spelling)}
