@@ -74,13 +74,13 @@ docs-lint: $(VENV)/.ready-quality ## Documentation of plugins and roles
 	$(PY) -m tests.tooling.working_copy antsibull-docs lint-collection-docs --plugin-docs \
 		--validate-collection-refs self .
 
-docs: $(VENV)/.ready-quality ## One site of guides, modules, plugins and roles, in .cache/site/html
+docs: $(VENV)/.ready-quality ## Guides and pages of modules as one site, in .cache/site/html
 	$(PY) -m tests.tooling.site
 
 sanity: $(VENV)/.ready-quality ## ansible-test sanity on every Python found; ARGS="--test pylint" picks one
 	$(PY) -m tests.tooling.ansible_test sanity $(SANITY_ARGS) $(ARGS)
 
-build: $(VENV)/.ready-tests ## The collection as Galaxy would publish it, in dist/
+build: $(VENV)/.ready-quality ## The collection as Galaxy would publish it, in dist/
 	@rm -rf dist
 	$(PY) -m tests.tooling.working_copy ansible-galaxy collection build --force --output-path $(CURDIR)/dist .
 

@@ -22,8 +22,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CACHE = REPOSITORY / ".cache"
 HOME = CACHE / "home"
 
-# Left alone in the copy: its own repository, and the results of ansible-test.
-KEPT = (Path(".git"), Path("tests/output"))
+# Left alone in the copy: its own repository, the results of ansible-test, and the pages made from the guides.
+PAGES = Path("docs/docsite/rst")
+KEPT = (Path(".git"), Path("tests/output"), PAGES)
+# What reads or packs docs/docsite, and so needs these pages.
+READS_PAGES = {"ansible-galaxy", "antsibull-docs"}
 
 
 def collection_files() -> set[Path]:
@@ -85,6 +88,11 @@ def _same(source: Path, target: Path) -> bool:
 
 def main(command: list[str]) -> int:
     copy = update_copy("checks")
+    if command[0] in READS_PAGES:
+        # Only here: other commands have to run without the libraries that this needs.
+        from tests.tooling.site.guides import write_guides
+
+        write_guides(copy)
     root = str(copy.parents[2])
     HOME.mkdir(exist_ok=True)
     environment = tool_environment(

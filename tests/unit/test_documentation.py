@@ -343,12 +343,6 @@ def test_every_guide_is_linked_from_the_readme():
     assert [path.name for path in DOCUMENTS[1:] if f"(docs/{path.name})" not in text] == []
 
 
-def test_the_documentation_site_lists_the_guides_in_the_order_of_the_readme():
-    page = (REPOSITORY / "docs/docsite/rst/guides.rst").read_text(encoding="utf-8")
-    chapter = README.read_text(encoding="utf-8").partition("\n## Guides\n")[2].partition("\n## ")[0]
-    assert re.findall(r"\* `(.+) <.+/(docs/.+\.md)>`__", page) == re.findall(r"- \[(.+?)\]\((docs/.+?\.md)\)", chapter)
-
-
 @functools.cache
 def vocabulary() -> set[str]:
     """Every name that the collection gives to something."""

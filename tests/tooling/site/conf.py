@@ -6,13 +6,11 @@
 
 project = "cloudbridge.proxmox"
 author = "cloudbridge.proxmox contributors"
-extensions = ["sphinx_antsibull_ext", "myst_parser"]
-# Headings have the anchors that GitHub gives them.
-myst_heading_anchors = 4
+extensions = ["sphinx_antsibull_ext"]
 highlight_language = "YAML+Jinja"
 pygments_style = "ansible"
 html_theme = "sphinx_ansible_theme"
-html_title = html_short_title = "cloudbridge.proxmox"
+html_title = "cloudbridge.proxmox"
 html_copy_source = False
 
 # Every reference has to lead somewhere, but those into Ansible's own documentation, which is not at hand offline.

@@ -2,66 +2,127 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Put the guides, which are Markdown, beside the pages that antsibull-docs makes."""
+"""Turn the guides, which are Markdown, into the reStructuredText that Ansible's documentation site reads.
+
+The pages appear in docs/docsite/rst of a copy of the collection. Links between guides become references to labels, so
+that Sphinx sees when a page or a heading is missing; links to other files of the repository lead to GitHub.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
-from tests.tooling.working_copy import REPOSITORY
+import mermaidx
+from m2r2.m2r2 import BaseM2R2
+from m2r2.rst.renderer import RestRenderer, escape_role_title, flatten_to_plain_text
+from mistune.core import BlockState
 
-ON_GITHUB = "https://github.com/cloudbridge/cloudbridge.proxmox"
-# Where the guides are in the site, with the folders that they have in the repository, so that links stay as they are.
-FOLDER = "guide"
-PATTERNS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "roles/*/README.md", "benchmarks/RESULTS.md")
-PICTURES = ("benchmarks/results.svg",)
-_LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
-_GUIDE_URL = re.compile(rf"{re.escape(ON_GITHUB)}/(?:blob|raw)/main/([\w./-]+\.(?:md|svg))")
-_RST_LINK = re.compile(rf"`([^`<]+) <{re.escape(ON_GITHUB)}/blob/main/([\w./-]+)\.md>`__")
+from tests.tooling.working_copy import CACHE, PAGES, REPOSITORY
 
-
-def guide_paths() -> list[Path]:
-    """Return the paths of all guides, relative to the repository."""
-    return sorted(path.relative_to(REPOSITORY) for pattern in PATTERNS for path in REPOSITORY.glob(pattern))
+GITHUB = "https://github.com/cloudbridge/cloudbridge.proxmox"
+# Antsibull wants this in front of every label.
+LABELS = "ansible_collections.cloudbridge.proxmox.docsite"
+# The guides that are not in docs.
+OTHERS = {Path("README.md"): "readme", Path("benchmarks/RESULTS.md"): "figures"}
 
 
-def add_guides(pages: Path) -> None:
-    """Copy the guides into the pages, and let the list of guides, and everything in it, be part of the site."""
-    paths = guide_paths()
-    known = {*map(str, paths), *PICTURES}
-    for path in (*paths, *map(Path, PICTURES)):
-        target = pages / FOLDER / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".md":
-            text = (REPOSITORY / path).read_text(encoding="utf-8")
-            target.write_text(with_site_links(text, path, known), encoding="utf-8")
+def sources() -> dict[Path, str]:
+    """Return each guide, relative to the repository, and the name of its page."""
+    return {**{path.relative_to(REPOSITORY): path.stem for path in (REPOSITORY / "docs").glob("*.md")}, **OTHERS}
+
+
+def write_guides(copy: Path) -> None:
+    """Write a page for each guide into this copy of the collection."""
+    pages = copy / PAGES
+    shutil.rmtree(pages, ignore_errors=True)
+    pages.mkdir(parents=True)
+    for source, name in sources().items():
+        text = (REPOSITORY / source).read_text(encoding="utf-8")
+        (pages / f"{name}.rst").write_text(convert(source, text), encoding="utf-8")
+
+
+def convert(source: Path, text: str, pages: dict[Path, str] | None = None) -> str:
+    """Return a guide's page; links lead to these pages, which are those of all guides."""
+    return BaseM2R2(renderer=GuideRenderer(source, pages or sources()), inline_math=None)(text)
+
+
+def slug(heading: str) -> str:
+    """Return the anchor that GitHub gives to a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def label(page: str, anchor: str) -> str:
+    return f"{LABELS}.{page}.{anchor}" if anchor else f"{LABELS}.{page}"
+
+
+class GuideRenderer(RestRenderer):
+    """A guide's text, with labels that are the collection's own, and links that lead from page to page."""
+
+    # Blocks without a language are commands and settings of all kinds.
+    unlabeled_code_block_start = "\n.. code-block:: text\n\n"
+
+    def __init__(self, source: Path, pages: dict[Path, str]) -> None:
+        super().__init__()
+        self.source = source
+        self.pages = pages
+
+    def heading(self, token: dict[str, Any], state: BlockState) -> str:
+        anchor = slug(flatten_to_plain_text(token))
+        names = [label(self.pages[self.source], anchor)]
+        if token["attrs"]["level"] == 1:
+            names.append(label(self.pages[self.source], ""))
+        title = super().heading(token, state)  # type: ignore[no-untyped-call]
+        return "".join(f"\n.. _{name}:\n" for name in names) + str(title)
+
+    def block_code(self, token: dict[str, Any], state: BlockState) -> str:
+        if token.get("attrs", {}).get("info") == "mermaid":
+            return f"\n.. image:: data:image/svg+xml;base64,{diagram(token['raw'])}\n   :alt: Diagram\n"
+        return str(super().block_code(token, state))
+
+    def render_hyperlink_reference(
+        self, token: dict[str, Any], state: BlockState, url: str, emphasis_marker: str
+    ) -> str:
+        text = escape_role_title(" ".join(flatten_to_plain_text(token).split()))
+        path, _hash, anchor = url.removeprefix(f"{GITHUB}/blob/main/").partition("#")
+        if url.startswith(f"{GITHUB}/blob/main/"):
+            target = Path(path)
+        elif ":" in url:
+            return rf"\ `{text} <{url}>`__\ "
         else:
-            shutil.copy(REPOSITORY / path, target)
-    index = pages / "docsite" / "guides.rst"
-    entries = "".join(f"   /{FOLDER}/{path.with_suffix('')}\n" for path in paths)
-    listed = _RST_LINK.sub(rf":doc:`\1 </{FOLDER}/\2>`", index.read_text(encoding="utf-8"))
-    index.write_text(f"{listed}\n.. toctree::\n   :hidden:\n\n{entries}", encoding="utf-8")
+            target = Path(os.path.normpath(self.source.parent / path)) if path else self.source
+        if target in self.pages:
+            return rf"\ :ref:`{text} <{label(self.pages[target], anchor)}>`\ "
+        return rf"\ `{text} <{on_github(target)}{_hash}{anchor}>`__\ "
+
+    def render_image(self, token: dict[str, Any], state: BlockState, target: str | None, *, inline: bool = True) -> str:
+        if ":" not in token["attrs"]["url"]:
+            token["attrs"]["url"] = picture_address(self.source.parent / token["attrs"]["url"])
+        return super().render_image(token, state, target=None, inline=inline)
 
 
-def with_site_links(text: str, path: Path, known: set[str]) -> str:
-    """Let links to files that the site lacks lead to the repository, and those to guides on GitHub into the site.
+def on_github(target: Path) -> str:
+    return f"{GITHUB}/{'tree' if (REPOSITORY / target).is_dir() else 'blob'}/main/{target.as_posix()}"
 
-    A link to nothing stays as it is: Sphinx fails on it.
-    """
-    # Sphinx has no lexer for mermaid, whose diagrams GitHub draws.
-    text = text.replace("```mermaid", "```text")
-    up = "../" * (len(path.parts) - 1)
-    text = _GUIDE_URL.sub(lambda found: up + found[1] if found[1] in known else found[0], text)
 
-    def target(found: re.Match[str]) -> str:
-        file = (REPOSITORY / path.parent / found[1]).resolve()
-        if ":" in found[1] or not file.exists() or not file.is_relative_to(REPOSITORY):
-            return found[0]
-        relative = file.relative_to(REPOSITORY)
-        if str(relative) in known:
-            return found[0]
-        return f"]({ON_GITHUB}/{'tree' if file.is_dir() else 'blob'}/main/{relative}{found[2] or ''})"
+def picture_address(path: Path) -> str:
+    """Return where a picture of the repository can be seen: Ansible's site takes the text of guides alone."""
+    return f"{GITHUB}/raw/main/{os.path.normpath(path)}"
 
-    return _LINK.sub(target, text)
+
+def diagram(source: str) -> str:
+    """Draw a Mermaid diagram, which takes a second, once; return the SVG as base64."""
+    drawn = CACHE / "diagrams" / f"{hashlib.sha256(source.encode()).hexdigest()}.svg"
+    if not drawn.exists():
+        drawn.parent.mkdir(parents=True, exist_ok=True)
+        picture = mermaidx.render(source).svg()
+        # Others may draw the same one now.
+        unfinished = drawn.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(picture, encoding="utf-8")
+        unfinished.replace(drawn)
+    return base64.b64encode(drawn.read_bytes()).decode()
