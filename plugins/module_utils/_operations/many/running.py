@@ -22,6 +22,8 @@ from .turns import GuestDeadline, Limits, SharedTurns
 
 # So old may the list be by which a guest counts as not there yet; whoever looks later reads it anew.
 LIST_SECONDS = 5.0
+# A signal that comes just before the wait for a thread begins is heeded only when that wait ends.
+SIGNAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,10 @@ class _Run:
     def _listen(self, workers: int) -> None:
         finished = 0
         while workers:
-            news = self._news.get()
+            try:
+                news = self._news.get(timeout=SIGNAL_SECONDS)
+            except queue.Empty:
+                continue
             if news is None:
                 workers -= 1
             elif isinstance(news, BaseException):
