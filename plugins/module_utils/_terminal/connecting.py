@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from .._operations.console.abilities import Abilities, check_identity, check_serial, check_terminal, read_abilities
-from .._operations.console.sessions import OpenSession, end_sessions, open_sessions
+from .._operations.console.sessions import OpenSession, end_sessions, in_use, open_sessions
 from .._operations.console.target import NODE, ConsoleTarget, console_target
 from .._operations.facts import PAUSED, read_status
 from .._operations.plan import Applier
@@ -170,8 +170,7 @@ def _make_way(
     else:
         raise Ending(
             ExitCode.BUSY,
-            f"{serial} of {target.label} is in use by {sessions[0]}, and serves one session at a time: "
-            f"close that, or end it with --force",
+            f"{in_use(f'{serial} of {target.label}', sessions[0])}: close that, or end it with --force",
         )
 
 

@@ -23,7 +23,7 @@ MAX_SHORT = 3
 _PAUSES = (1.0, 2.0, 3.0, 4.0, 5.0)
 # A migration or a restart of a node's daemons takes less.
 _PATIENCE_SECONDS = 300.0
-# Whoever cannot say in this time why a session has ended is asked again for another one.
+# Without a reason for the end of a session in this time, pve-console reconnects.
 _LOOKING_SECONDS = 2.0
 _MIGRATING = "migrate"
 _DETACH_KEY = b"\x1c"

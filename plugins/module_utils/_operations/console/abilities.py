@@ -20,7 +20,7 @@ from .versions import SPICE, TERMINAL, TOKEN_RULES, VNC, Release, Since, read_re
 
 _VGA = PropertyFormat(default_key="type", defaults={"type": "std"})
 _AGENT = PropertyFormat(default_key="enabled")
-_SERIAL = re.compile(r"serial[0-3]")
+SERIAL = re.compile(r"serial[0-3]")
 # PVE::API2::Qemu vm_status, PVE::QemuServer vga_conf_has_spice
 _SPICE_DISPLAY = re.compile(r"qxl[2-4]?|virtio(-gl)?")
 # PVE::API2::AccessControl vncticket, authid
@@ -69,7 +69,7 @@ def machine_abilities(condition: str, config: t.Mapping[str, t.Any]) -> Abilitie
     return Abilities(
         condition,
         display,
-        tuple(sorted(key for key in config if _SERIAL.fullmatch(key) and config[key] == "socket")),
+        tuple(sorted(key for key in config if SERIAL.fullmatch(key) and config[key] == "socket")),
         _SPICE_DISPLAY.fullmatch(display) is not None,
         truth(_AGENT.parse(str(config.get("agent") or "")).get("enabled", "0")) == "1",
     )
@@ -94,7 +94,7 @@ def check_serial(target: ConsoleTarget, abilities: Abilities, serial: str | None
             raise InvalidRequest(f"serial is for virtual machines: {target.label} has a terminal of its own")
         return
     # qm terminal takes the line that is the display, then the first one.
-    wanted = serial or (abilities.display if _SERIAL.fullmatch(abilities.display) else None)
+    wanted = serial or (abilities.display if SERIAL.fullmatch(abilities.display) else None)
     if wanted in abilities.serials or (wanted is None and abilities.serials):
         return
     if not abilities.serials:
@@ -122,7 +122,7 @@ def check_display(target: ConsoleTarget, abilities: Abilities, raw: bool = False
     # There vncterm speaks, and only VeNCrypt with X509Plain, which hardly any viewer does.
     if target.kind != QEMU:
         raise InvalidRequest(f"{target.label} has no display of its own, which plain VNC could show: use the websocket")
-    if _SERIAL.fullmatch(abilities.display):
+    if SERIAL.fullmatch(abilities.display):
         raise InvalidRequest(
             f"{target.label} has a serial terminal instead of a display (vga: {abilities.display}), "
             f"which plain VNC cannot show: use the websocket"

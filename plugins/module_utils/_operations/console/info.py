@@ -241,7 +241,7 @@ def _through_websocket(console: OpenConsole, request: ConsoleRequest, target: Co
             "url": websocket_url(endpoint, encoded_path(target.path), console.port, console.ticket),
             "subprotocol": SUBPROTOCOL,
             "header_name": header[0],
-            # Whoever has a token has its secret as well, which does not belong into results.
+            # The owner of a token has its secret, which does not belong in results.
             "header_value": header[1] if request.include_auth and header[0] == "Cookie" else None,
         },
     }

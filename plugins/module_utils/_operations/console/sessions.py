@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import typing as t
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from ..._pve.errors import PveError
 from ..._pve.guests import QEMU
 from ..._pve.tasks import Upid, parse_upid, read_log, read_task, stop_task
 from ..facts import PAUSED
-from .abilities import Abilities, read_abilities
+from .abilities import SERIAL, Abilities, read_abilities
 from .target import ConsoleTarget
 
 _TASK = "vncproxy"
@@ -25,7 +24,6 @@ _TERMINAL_LOG = "client connection"
 _REASON_SECONDS = 5.0
 # What the clocks of nodes, and uptimes in whole seconds, may differ by.
 CLOCK_SLACK_SECONDS = 5
-_SERIAL_DISPLAY = re.compile(r"serial[0-3]")
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,11 @@ class OpenSession:
     def __str__(self) -> str:
         began = time.strftime("%H:%M", time.localtime(self.task.start))
         return f"{self.task.user} since {began} (task {self.task.text})"
+
+
+def in_use(line: str, session: OpenSession) -> str:
+    """How messages say that a serial line has a session."""
+    return f"{line} is in use by {session}, and serves one session at a time"
 
 
 def open_sessions(target: ConsoleTarget, abilities: Abilities) -> tuple[OpenSession, ...]:
@@ -51,7 +54,7 @@ def open_sessions(target: ConsoleTarget, abilities: Abilities) -> tuple[OpenSess
     entries = target.client.read("cluster", "tasks")
     upids = [parse_upid(str(entry["upid"])) for entry in entries if "endtime" not in entry and _concerns(target, entry)]
     # Where the display is a serial line, VNC shows it as a terminal (PVE::API2::Qemu vncproxy).
-    any_console = _SERIAL_DISPLAY.fullmatch(abilities.display) is not None
+    any_console = SERIAL.fullmatch(abilities.display) is not None
     alive = [upid for upid in upids if upid.start + CLOCK_SLACK_SECONDS >= abilities.started]
     return tuple(OpenSession(upid) for upid in alive if _is_session(target, upid, any_console))
 
@@ -90,5 +93,5 @@ def why_silent(target: ConsoleTarget, upid: str, silent: bool) -> str:
     if not others:
         return ""
     if len(abilities.serials) == 1:
-        return f"{abilities.serials[0]} is in use by {others[0]}, and serves one session at a time: close that first"
+        return f"{in_use(abilities.serials[0], others[0])}: close that first"
     return f"another session may have the serial line in use, that of {others[0]}"

@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._operations.console.abilities import Abilities, check_identity, check_terminal, read_abilities
-from ..._operations.console.sessions import open_sessions, why_silent
+from ..._operations.console.sessions import in_use, open_sessions, why_silent
 from ..._operations.console.target import ConsoleTarget, console_target
 from ..._operations.console.versions import TERMINAL
 from ..._operations.plan import Applier, Outcome, outcome
@@ -76,7 +76,4 @@ def _check_free(target: ConsoleTarget, abilities: Abilities) -> None:
             return
         # A session that was just closed is about to end.
         if not tries.again():
-            raise Locked(
-                f"{abilities.serials[0]} of {target.label} is in use by {sessions[0]}, and serves one session at a "
-                f"time: close that first"
-            )
+            raise Locked(f"{in_use(f'{abilities.serials[0]} of {target.label}', sessions[0])}: close that first")
