@@ -7,10 +7,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from tests.support.collection_tree import REPOSITORY
+from tests.support.modules import PACKAGE, ModuleResult, module_input, parse_result
+from tests.support.processes import child_environment
 
 SETTINGS = "plugins/module_utils/_operations/vm/settings.py"
 TABLE = "SETTINGS: tuple[Setting, ...] = (\n"
@@ -18,7 +22,7 @@ ROW = '    Setting("cpuunits", _INTEGER, bounds=(1, 262144)),\n'
 
 
 @pytest.fixture
-def with_row(tmp_path, run_module):
+def with_row(tmp_path, pve):
     """Run pve_vm of a copy of the collection that has one option more."""
     copy = tmp_path / "collections/ansible_collections/cloudbridge/proxmox"
     shutil.copytree(REPOSITORY / "plugins", copy / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
@@ -27,7 +31,17 @@ def with_row(tmp_path, run_module):
 
     def run(check: bool = False, **arguments):
         path = {"PYTHONPATH": str(tmp_path / "collections")}
-        return run_module("pve_vm", {"vmid": 101, **arguments}, check=check, diff=True, env=path)
+        # Modules of the checkout run in processes that have imported it.
+        done = subprocess.run(
+            [sys.executable, "-m", f"{PACKAGE}.pve_vm"],
+            input=module_input({"vmid": 101, **arguments}, check, diff=True),
+            env=child_environment(tmp_path, pve.environment, path),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        return ModuleResult(parse_result(done.stdout), done.stdout, "", done.returncode)
 
     return run
 
