@@ -18,10 +18,18 @@ import typing as t
 
 from ansible import constants
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
+try:
+    # ansible-core 2.22 and newer, where remove_values() is deprecated.
+    from ansible.module_utils.secrets import (  # type: ignore[import-not-found, unused-ignore]
+        mask_secrets,
+        register_secrets,
+    )
+except ImportError:
+    mask_secrets = register_secrets = None
 
 from ..module_utils._ansible.argument_spec import differing_aliases
 from ..module_utils._ansible.description import ModuleDescription
@@ -126,7 +134,7 @@ class WorkerAction(ActionBase):
         if self._shows_invocation(variables):
             result["invocation"] = HIDDEN_OPTIONS if self.description.hides_options else {"module_args": parameters}
         preserved = {name: value for name, value in result.items() if value is None or isinstance(value, bool)}
-        masked = remove_values(result, secrets_of(self.description.argument_spec, parameters))
+        masked = without_secrets(result, secrets_of(self.description.argument_spec, parameters))
         return t.cast("Result", json.loads(json.dumps({**masked, **preserved}, default=list)))
 
     def _shows_invocation(self, variables: Variables) -> bool:
@@ -157,6 +165,26 @@ def _environment(variables: t.Mapping[str, str]) -> t.Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def without_secrets(result: Result, secrets: set[str]) -> Result:
+    """The result as modules mask it."""
+    if register_secrets is None:
+        from ansible.module_utils.common.parameters import remove_values
+
+        return t.cast("Result", remove_values(result, secrets))
+    register_secrets(secrets)
+    return t.cast("Result", _masked(result))
+
+
+def _masked(value: t.Any) -> t.Any:
+    if isinstance(value, str):
+        return mask_secrets(value)
+    if isinstance(value, t.Mapping):
+        return {name: _masked(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked(item) for item in value]
+    return value
 
 
 def secrets_of(spec: t.Mapping[str, t.Any], parameters: t.Mapping[str, t.Any]) -> set[str]:
