@@ -6,25 +6,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: pve
-short_description: Guests of Proxmox VE as hosts
+short_description: Inventory of the guests and nodes of a Proxmox VE cluster
 version_added: 1.0.0
 author:
   - cloudbridge.proxmox contributors (@cloudbridge)
 description:
-  - Makes every virtual machine and container of a Proxmox VE cluster a host, from one request, however many there are,
-    and the nodes as well if O(nodes) is set.
+  - Adds every virtual machine and container of a Proxmox VE cluster as a host, with one request for all of them, and
+    the nodes as well if O(nodes) is set.
   - The name of the file must end in C(.pve.yml) or C(.pve.yaml).
   - Each host has variables that begin with O(hostvars_prefix), C(pve_vmid), C(pve_name), C(pve_node), C(pve_type)
     (V(qemu) or V(lxc)), C(pve_status) (V(running), V(stopped), V(hibernated) or V(unknown)), C(pve_tags) (a list),
     C(pve_pool), C(pve_template), C(pve_lock), C(pve_ha_managed), C(pve_ha_state), C(pve_uptime) in seconds,
     C(pve_cpu) as a part of C(pve_maxcpu), and C(pve_mem), C(pve_maxmem), C(pve_disk) and C(pve_maxdisk) in bytes.
-    What is not known is null.
-  - The list is up to 10 seconds old. A guest that is younger, or whose node is down, is V(unknown) in it and has no
-    name. The name is then read from its configuration. When that fails, too, the host is called as in C(qemu-100), the
-    type and the number.
-  - When several guests have one name, the one with the lowest number keeps it, and each other is called as in
-    C(web-105), with a warning. So is a guest that is called C(localhost), and one whose name a host of another file of
-    this plugin has. None of these is connected to by its name, which leads to another machine.
+    Unknown values are null.
+  - The list is up to 10 seconds old. A guest that is younger, or on a node that is down, has the status V(unknown)
+    in it and no name. The name is then read from its configuration. If that fails, the host name is the type and the
+    number, as in C(qemu-100).
+  - When several guests have the same name, the one with the lowest number keeps it. The others have their number
+    added, as in C(web-105), with a warning. The same happens to a guest that is called C(localhost), and to one with
+    the name of a host of another file of this plugin. These hosts are never connected to by name, because the name
+    belongs to another machine.
   - When the cluster cannot be read, Ansible stops, see O(required).
 extends_documentation_fragment:
   - cloudbridge.proxmox.connection.inventory
@@ -32,18 +33,18 @@ extends_documentation_fragment:
   - ansible.builtin.inventory_cache
 options:
   plugin:
-    description: That the file is for this plugin.
+    description: The name of this plugin.
     type: str
     required: true
     choices: [cloudbridge.proxmox.pve]
   hostvars_prefix:
-    description: What the names of the variables begin with.
+    description: The prefix of the variables' names.
     type: str
     default: pve_
   hostname:
     description:
-      - How the hosts are called, as a Jinja template or expression of the variables.
-      - A guest for which it gives nothing is called by its name.
+      - The name of a host, as a Jinja template or expression of its variables.
+      - If the result is empty, the guest's own name is used.
     type: str
   templates:
     description: Whether templates are hosts, too.
@@ -53,7 +54,7 @@ options:
     description:
       - Whether the nodes of the cluster are hosts, too. They have the same variables, with C(pve_type) V(node) and
         C(pve_status) V(online) or V(offline), and are in the groups of these, but not in those of the guests on them.
-      - Of the filters, O(filters.nodes), O(filters.include) and O(filters.exclude) are about them.
+      - Of the filters, O(filters.nodes), O(filters.include) and O(filters.exclude) apply to them.
     type: bool
     default: false
     version_added: 1.1.0
@@ -67,29 +68,29 @@ options:
     version_added: 1.1.0
   cluster:
     description:
-      - What to call the cluster, for the variable C(pve_cluster) and a group as in C(pve_cluster_east). It tells the
-        hosts of several files of this plugin apart.
+      - The name of the cluster, for the variable C(pve_cluster) and a group such as C(pve_cluster_east). It
+        distinguishes the hosts of several files of this plugin.
     type: str
     version_added: 1.1.0
   group_by:
     description:
-      - What to make groups of, which are called as in C(pve_status_running), C(pve_type_qemu), C(pve_node_pve1),
+      - The kinds of groups to create, such as C(pve_status_running), C(pve_type_qemu), C(pve_node_pve1),
         C(pve_node_type_pve1_qemu) (not by default), C(pve_pool_prod), C(pve_tag_web) and C(pve_cluster_east).
-        Characters that no name of a group may have become C(_).
+        Characters that are not allowed in a group name become C(_).
     type: list
     elements: str
     choices: [status, type, node, node_type, pool, tag, cluster]
     default: [status, type, node, pool, tag, cluster]
   group_prefix:
-    description: What the names of those groups begin with.
+    description: The prefix of those groups' names.
     type: str
     default: pve_
   filters:
     description:
       - Which guests are hosts. A guest must meet all of these conditions.
-      - All but O(filters.include) and O(filters.exclude) are decided by the list, before any other request.
-      - The conditions in Jinja are evaluated before any agent is asked, unless they use what it reports. One that
-        cannot be evaluated is not met, with a warning, or with O(strict) an error.
+      - All but O(filters.include) and O(filters.exclude) are applied to the list, before any other request.
+      - Conditions in Jinja are evaluated before any agent is asked, unless they use values of the agent. A condition
+        that cannot be evaluated counts as not met, with a warning, or is an error with O(strict).
     type: dict
     default: {}
     suboptions:
@@ -126,8 +127,8 @@ options:
         elements: str
   gather:
     description:
-      - What to read of each of the guests besides, which takes one more request for each.
-      - V(config) sets C(pve_config) to the configuration, with changes that wait for the next start. Passwords are
+      - What else to read of each guest, with one more request for each.
+      - V(config) sets C(pve_config) to the configuration, including pending changes. Passwords are
         masked. It sets C(pve_networks) to its network devices, in the words of the option C(networks) of
         M(cloudbridge.proxmox.pve_vm), each with the C(ip) and the C(gateway) that it is configured with.
       - V(status) sets C(pve_status) of a running virtual machine to V(paused) or V(prelaunch) when it is that, and
@@ -135,23 +136,25 @@ options:
       - V(snapshots) sets C(pve_snapshots) to the snapshots, as M(cloudbridge.proxmox.pve_snapshot_info) returns them.
       - V(agent) sets C(pve_addresses) to the addresses, in the lists C(ipv4) and C(ipv6), and C(pve_interfaces) to the
         interfaces, each with its C(name), its C(mac) and its C(addresses) with their prefixes, as the agent of a
-        running virtual machine or the node of a running container reports them. They are null when there is no report.
-        Together with V(config), C(pve_addresses) has those of the guest's own network devices only, recognized by the
-        MAC addresses.
+        running virtual machine or the node of a running container reports them. Without a report they are null.
+        Together with V(config), C(pve_addresses) has only those of the guest's own network devices, which are
+        recognized by their MAC addresses.
     type: list
     elements: str
     choices: [config, status, snapshots, agent]
     default: []
   connect_with:
     description:
-      - What to set C(ansible_host) to, the first that a guest has. What comes behind it is not asked for.
-      - V(agent_ipv4) and V(agent_ipv6) are the first address that the guest's agent reports. Of a container the node
-        reports it. Loopback and link-local addresses are left out, and with O(gather=config) all that are not on one of
+      - The sources of C(ansible_host), in order. The first one that gives an address is used, and the rest are not
+        tried.
+      - V(agent_ipv4) and V(agent_ipv6) are the first address that the guest's agent reports, or the node for a
+        container. Loopback and link-local addresses are left out, and with O(gather=config) all that are not on one of
         the guest's own network devices. It sets C(pve_addresses) and C(pve_interfaces), too.
       - V(cloud_init_ipv4) and V(cloud_init_ipv6) are the first fixed address of cloud-init's configuration, or of a
         container's network devices.
-      - V(name) is the guest's name, which differs from the host's when that comes from O(hostname). A guest whose name
-        another has, or that is called C(localhost), has none.
+      - V(name) is the guest's name, which differs from the host's when that comes from O(hostname). It is not used for
+        a guest
+        whose name belongs to another one, or is C(localhost).
       - V(fqdn) is the name with the search domain of the guest's configuration, unless the guest has no V(name).
       - V(proxmox) is the name of the node that the guest is on, for connections through Proxmox VE.
       - When a guest has none of them, or none is given, C(ansible_host) is not set, and Ansible takes the host's name.
@@ -167,23 +170,24 @@ options:
     elements: str
     default: []
   exclude_networks:
-    description: Networks whose addresses are never taken, as those of a bridge that is only known inside the guests.
+    description: Networks whose addresses are never taken, such as those of a bridge inside the guests.
     type: list
     elements: str
     default: []
   workers_per_node:
     description:
-      - How many guests of one node are asked at a time. A node answers such calls with three workers, which also start
+      - How many guests of one node are asked at a time. A node answers such requests with three workers, which also
+        start
         and stop its guests, and an agent that is configured but silent holds one for 3 seconds.
     type: int
     default: 2
   agent_timeout:
-    description: Seconds to wait for the answer to one of the calls of O(gather) and O(connect_with).
+    description: Seconds to wait for the answer to one of the requests of O(gather) and O(connect_with).
     type: float
     default: 5
   agent_budget:
     description:
-      - Seconds that all those calls together may take. Guests that have not answered then have neither addresses nor
+      - Seconds that all those requests together may take. Guests without an answer by then have neither addresses nor
         configuration, and one warning counts them.
     type: float
     default: 30
@@ -199,8 +203,8 @@ options:
     type: bool
     default: true
 notes:
-  - A guest is a host if the token, or the user, has the privilege C(VM.Audit) on it. Guests without it are left out by
-    Proxmox VE without a word. When there is no guest at all, a warning says so.
+  - A guest is a host if the token, or the user, has the privilege C(VM.Audit) on it. Proxmox VE omits all others
+    without an error. When there is no guest at all, a warning says so.
   - To ask agents takes C(VM.GuestAgent.Audit), before Proxmox VE 9 C(VM.Monitor).
 seealso:
   - module: cloudbridge.proxmox.pve_vm_info
@@ -219,7 +223,7 @@ api_token_id: ansible@pve!inventory
 api_token_secret: "{{ pve_token_secret }}"
 ca_path: /etc/ssl/pve-root-ca.pem
 ---
-# Running guests tagged prod, by the address that their agents report, else by their name.
+# Running guests tagged prod, by the address that their agents report, or else by their name.
 plugin: cloudbridge.proxmox.pve
 filters:
   status: [running]
@@ -232,7 +236,7 @@ cache_plugin: ansible.builtin.jsonfile
 cache_connection: ~/.cache/ansible-inventory
 cache_timeout: 600
 ---
-# Names with a domain, groups and variables of one's own, and what a configuration says.
+# Names with a domain, custom groups and variables, and what a configuration says.
 plugin: cloudbridge.proxmox.pve
 hostname: "{{ pve_name }}.example.com"
 gather: [config]
@@ -250,7 +254,7 @@ keyed_groups:
 compose:
   ansible_user: "'admin' if 'cloud' in pve_tags else 'root'"
 ---
-# The nodes as hosts as well, paused guests apart from running ones, snapshots, and interfaces with their MAC addresses.
+# The nodes as hosts as well, the exact status of paused guests, snapshots, and interfaces with their MAC addresses.
 plugin: cloudbridge.proxmox.pve
 cluster: east
 nodes: true

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pve_console_info
-short_description: Tell which consoles there are, and open one for a viewer
+short_description: List the consoles of a guest or a node, and open one for a viewer
 version_added: 1.0.0
 author:
   - cloudbridge.proxmox contributors (@cloudbridge)
 description:
-  - Tells which consoles a virtual machine, a container or a node has, and which of them the caller can open.
+  - Lists which consoles a virtual machine, a container or a node has, and which of them the caller can open.
   - If asked, has PVE open one, VNC, a terminal or SPICE, and returns all that is needed to connect to it.
   - What PVE opens is for one connection, which has to come within 10 seconds. For a person with a browser there are
     links, and for a person with a terminal there is C(pve-console), which opens when it connects.
@@ -38,7 +38,7 @@ options:
     type: str
   type:
     description:
-      - V(info) tells which consoles can be opened, and why others cannot. Nothing is opened.
+      - V(info) lists which consoles can be opened, and why others cannot. Nothing is opened.
       - V(vnc) opens the display, V(terminal) the serial line of a virtual machine or the terminal of a container or
         a node, V(spice) the display by SPICE, for C(remote-viewer).
       - V(link) returns the URLs of the consoles in PVE's web interface. Nothing is opened.
@@ -170,14 +170,14 @@ console:
       description: The URL of the API that answered.
       type: str
     identity:
-      description: Who has to connect, through PVE's websocket, to what is opened. Nobody else can.
+      description: The identity that must connect through PVE's websocket to the opened console. No other identity can.
       type: dict
       contains:
         name:
           description: The user or the API token, as V(root@pam) or V(root@pam!ci).
           type: str
         kind:
-          description: V(ticket) of somebody who has logged in with a password, or V(token).
+          description: V(ticket) after a login with a password, or V(token).
           type: str
     links:
       description: The consoles in PVE's web interface. They take a browser that is logged in there.
@@ -248,7 +248,7 @@ console:
       returned: when VNC or a terminal was opened
       type: int
     user:
-      description: Whom the ticket is for, as PVE says it. A terminal is told this.
+      description: The user of the ticket, as PVE returns it. A terminal must send it.
       returned: when VNC or a terminal was opened
       type: str
     ticket:

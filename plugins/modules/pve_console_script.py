@@ -12,15 +12,15 @@ version_added: 1.0.0
 author:
   - cloudbridge.proxmox contributors (@cloudbridge)
 description:
-  - Opens the serial line of a virtual machine, or the terminal of a container or a node, logs in if asked, and takes
+  - Opens the serial line of a virtual machine, or the terminal of a container or a node, logs in if asked, and runs
     steps. A step runs a command and waits for its end, or types a line and waits for what the guest shows.
   - It needs neither a network in the guest nor a guest agent, and so is the way to give a guest its first address or
-    to repair one. Where SSH or the agent answer, they are the better way.
+    to repair one. Use SSH or the agent if they answer.
   - The guest has to use its console. For Linux in a virtual machine that means C(serial0) in its hardware, the kernel
     option C(console=ttyS0), and a C(getty) on it.
   - Commands are run in the shell that the console shows, which has to be one of the Bourne family, as C(sh), C(bash),
     C(dash), C(ash) and C(zsh) are.
-  - A serial line serves one session at a time. When PVE tells of another one, that is an error.
+  - A serial line serves one session at a time. When PVE lists another one, the module fails.
 extends_documentation_fragment:
   - cloudbridge.proxmox.connection
   - cloudbridge.proxmox.guest.or_node
@@ -59,7 +59,7 @@ options:
       - Who logs in when the console asks for it.
       - When a shell of the same user is open on the console already, that one is used. When it is another user's, that
         is an error.
-      - Whoever was logged in here is logged out at the end, see O(logout).
+      - A login by this module is logged out at the end, see O(logout).
     type: dict
     suboptions:
       user:

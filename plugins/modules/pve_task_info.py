@@ -13,7 +13,7 @@ author:
   - cloudbridge.proxmox contributors (@cloudbridge)
 description:
   - Looks at one task and its log, and waits for its end if asked, or lists tasks.
-  - Without the privilege C(Sys.Audit), PVE only tells of one's own tasks.
+  - Without the privilege C(Sys.Audit), PVE lists only the caller's own tasks.
 extends_documentation_fragment:
   - cloudbridge.proxmox.connection
   - cloudbridge.proxmox.attributes.info

@@ -183,7 +183,7 @@ options:
   pool:
     description:
       - The pool of the guest. An empty string takes it out of its pool.
-      - Without the privilege C(Pool.Audit) PVE does not tell the pool of a guest. Then an empty string changes nothing.
+      - Without the privilege C(Pool.Audit) PVE does not show the pool of a guest. Then an empty string changes nothing.
     type: str
   disks:
     description:
@@ -517,7 +517,7 @@ options:
         aliases: [ciuser]
         type: str
       password:
-        description: The user's password. PVE never tells it, so it cannot be compared. An empty text unsets it.
+        description: The user's password. PVE never returns it, so it cannot be compared. An empty text unsets it.
         aliases: [cipassword]
         type: str
       update_password:
@@ -573,7 +573,7 @@ options:
             it boots. Each start by PVE makes the drive anew as well.
           - V(on_change) does it when this task has changed a setting of cloud-init.
           - V(always) asks PVE what the drive lacks, with one more request, and makes it anew if that is anything.
-            Of the addresses PVE tells only those that are new or gone.
+            PVE reports only new and removed addresses.
           - V(never) leaves the drive as it is, and returns in RV(pending) what it lacks.
           - A guest that is rebooted by O(apply_pending=reboot) gets its new drive by that.
         type: str

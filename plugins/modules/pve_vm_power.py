@@ -23,7 +23,7 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - The state that the guest shall be in.
+      - The desired state of the guest.
       - V(started) starts a stopped guest, and resumes a paused or hibernated one.
       - V(stopped) is also met by a hibernated guest.
       - V(restarted) starts a stopped guest. It always changes something, as V(reset) does.
@@ -41,16 +41,16 @@ options:
     choices: [shutdown, stop, shutdown_then_stop]
     default: shutdown
   shutdown_timeout:
-    description: Seconds that the guest's system has for its shutdown.
+    description: Seconds that the guest's system may take to shut down.
     type: int
     default: 180
   wait_for:
     description:
       - What to wait for once the guest runs; also of a guest that ran before.
       - V(agent) is the answer of the QEMU guest agent.
-      - V(ip) is an address of one of the guest's own network devices, which is neither loopback nor link-local. They
-        are told apart by their MAC addresses, so that a bridge of containers inside the guest does not count. The
-        addresses are returned as RV(addresses).
+      - V(ip) is an address of one of the guest's own network devices, which is neither loopback nor link-local. The
+        MAC address decides which devices are the guest's own, so a bridge for containers inside the guest does not
+        count. The addresses are returned as RV(addresses).
     type: list
     elements: str
     choices: [agent, ip]

@@ -171,7 +171,7 @@ def test_provision_makes_a_template_with_disks_of_its_own(pve, run):
         ("snapshot", {"snapshot": "one"}, "Say which guest is meant: -e vm_name=web"),
         ("snapshot", {"vm_name": "web", "state": "rolled_back"}, "Say which snapshot is meant: -e snapshot="),
         ("snapshot", {"vm_name": "web", "keep_last": 3}, "Say which snapshot is meant: -e snapshot="),
-        ("console", {"type": "vnc"}, "Say whose console is meant: -e vm_name=web, -e vmid=101, or -e node=pve1"),
+        ("console", {"type": "vnc"}, "Name a guest or a node: -e vm_name=web, -e vmid=101, or -e node=pve1"),
         ("console", {"vmid": 101, "type": "link"}, "type is info, vnc, terminal or spice, not link"),
         ("console", {"vmid": 101, "type": "vnc"}, "Say where to write what a viewer needs, which is secret: -e file="),
         ("console", {"vmid": 101, "file": "~/db.vv"}, "Say what to open into the file: -e type=spice"),

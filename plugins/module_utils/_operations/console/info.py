@@ -94,7 +94,7 @@ class _Reach:
 
 
 def look_at_console(applier: Applier, request: ConsoleRequest) -> Outcome:
-    """Return which consoles there are, or open one, which changes nothing, and return how to reach it.
+    """List the consoles, or have one opened, which changes nothing, and return how to reach it.
 
     A guest that is known by its vmid takes two requests for its links, three for what it has (a container two), and
     one more to open something; an API token one or two more where the server's release matters. Raises a PveError.
