@@ -357,7 +357,8 @@ BY_TOKEN = {"api_token_id": "root@pam!ci", "api_token_secret": "s" * 36}
 BY_PASSWORD = {"api_user": "root@pam", "api_password": PASSWORD}
 
 
-def breaking_client(server, environment, login=BY_TOKEN):
+def breaking_client(server, environment, login=None):
+    login = login or BY_TOKEN
     names = {"api_host": f"{HOST}:{server.port}", "api_timeout": 10, "ca_path": server.cafile, **login}
     return client_of(connection_options(names), environment)
 
@@ -370,7 +371,7 @@ def test_a_connection_that_breaks_says_whether_pve_can_have_got_the_request(stri
         client = breaking_client(strict_server, environment)
         with pytest.raises(TransportError, match=words) as caught:
             way(client)
-        assert type(caught.value) is kind
+        assert caught.type is kind
         assert "\n" not in str(caught.value)
         client.close()
     assert len(strict_server.requests) == (kind is AnswerLost)
@@ -386,7 +387,7 @@ def test_a_login_that_breaks_says_that_the_request_was_not_sent(strict, way, poi
     with StrictServer(strict, server, server.greet, per_connection=1) as strict_server:
         with pytest.raises(TransportError, match=words) as caught:
             way(breaking_client(strict_server, {}, BY_PASSWORD))
-        assert type(caught.value) is expected
+        assert caught.type is expected
         assert PASSWORD not in str(caught.value)
     assert [request.path for request in strict_server.requests] == ["/access/ticket"] * (kind is AnswerLost)
 
@@ -400,7 +401,7 @@ def test_a_console_that_breaks_ends_the_same_way(strict, environment, point):
     ):
         open_a_console(breaking_client(strict_server, environment))
     if kind is Unreachable:
-        assert type(caught.value) is Unreachable
+        assert caught.type is Unreachable
     assert "\n" not in str(caught.value)
     assert "PVEVNC:secret" not in str(caught.value)
 

@@ -144,9 +144,9 @@ class Transport:
         options: ConnectionOptions,
         tls: Tls | None = None,
         endpoint: int = 0,
-        environment: t.Mapping[str, str] = os.environ,
+        environment: t.Mapping[str, str] | None = None,
     ) -> None:
-        """tls brings the sessions of other connections along; environment names the proxies."""
+        """tls brings the sessions of other connections; environment (os.environ if not given) names the proxies."""
         self.options = options
         self.reached = False
         self.last_used = 0.0
@@ -156,7 +156,7 @@ class Transport:
         self._date = ""
         self._is_reading = False
         self._certificate = b""
-        self._environment = environment
+        self._environment = os.environ if environment is None else environment
         # Made for the first connection: until then nobody may need it.
         self._tls = tls
         self._login = login_for(options)

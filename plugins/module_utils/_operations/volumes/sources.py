@@ -125,7 +125,7 @@ def compare(client: PveClient, request: VolumeRequest, volume: Volume, size: int
     warning = ""
     if request.checksum is not None and not request.decompress:
         try:
-            return _compare_checksum(client, request, volume)
+            return _compare_checksum(client, request, request.checksum, volume)
         except PermissionDenied as error:
             denied = without_network_right(client, error, volume.node)
             warning = f"{request.volid} on node {volume.node} was not compared by its checksum: {denied}"
@@ -135,9 +135,8 @@ def compare(client: PveClient, request: VolumeRequest, volume: Volume, size: int
     return Verdict(not why, "size", why, warning)
 
 
-def _compare_checksum(client: PveClient, request: VolumeRequest, volume: Volume) -> Verdict | None:
+def _compare_checksum(client: PveClient, request: VolumeRequest, checksum: Checksum, volume: Volume) -> Verdict | None:
     """Have PVE calculate the checksum of what is there: it would only download what is not there, from nowhere."""
-    checksum = t.cast("Checksum", request.checksum)
     form = {
         "url": _NOWHERE + request.file_name,
         "content": request.content,
