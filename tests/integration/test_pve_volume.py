@@ -507,6 +507,13 @@ class TestImagesOfDisks:
         assert run["node"] == "pve3", run.msg
         assert pve_cluster.file_content("local", "import/debian.qcow2", "pve3") == IMAGE
 
+    def test_a_node_that_has_it_is_preferred(self, pve_cluster, run_module, web, new_vm):
+        pve_cluster.set_node_facts("pve3", mem=0, maxmem=1 << 40)
+        pve_cluster.put_file("local", "import/debian.qcow2", IMAGE, node="pve2")
+        run = run_module("pve_vm", new_vm)
+        assert run["node"] == "pve2", run.msg
+        assert "GET /debian.qcow2" not in web.asked
+
     def test_what_is_wrong_is_said_before_there_is_a_guest(self, pve, run_module, web, new_vm):
         before = pve.vmids()
         disk = new_vm["disks"][0]

@@ -27,11 +27,13 @@ class Needs:
     """What a node must have for a guest to be made on it.
 
     storages come with the content that they must take; volumes are the files and disks that the guest is made from.
+    fetched are files that any such node can get: one that has them already saves their way.
     """
 
     storages: frozenset[tuple[str, str]] = frozenset()
     bridges: frozenset[str] = frozenset()
     volumes: frozenset[str] = frozenset()
+    fetched: frozenset[str] = frozenset()
 
     @property
     def storage_names(self) -> frozenset[str]:
@@ -116,19 +118,26 @@ def _listing_of(volume: str) -> tuple[str, str] | None:
 
 
 def choose_node(client: PveClient, needs: Needs, nodes: t.Sequence[Node]) -> str:
-    """Choose the online node with the most free memory that has all that is needed.
+    """Choose the online node with the most free memory that has all that is needed, of these one that has the images.
 
     For each node that has the storages one request when bridges are needed, and, when there are several nodes, one for
-    each storage of its own that must have a volume. Raises NotFound, saying what is missing where, or PermissionDenied.
+    each storage of its own that must have a volume, or may have an image. Raises NotFound, saying what is missing
+    where, or PermissionDenied.
     """
     if not nodes:
         raise NotFound("no node of the cluster is online, as far as PVE shows: give node, or look at pvecm status")
     missing: dict[str, list[str]] = {}
+    suitable = []
     for node in sorted(nodes, key=lambda item: (-item.free_memory, item.name)):
         lacks = next(filter(None, _looks(client, needs, node, alone=len(nodes) == 1)), None)
-        if not lacks:
+        if lacks:
+            missing[node.name] = lacks
+        elif not needs.fetched or len(nodes) == 1 or not _missing_volumes(client, needs.fetched, node):
             return node.name
-        missing[node.name] = lacks
+        else:
+            suitable.append(node.name)
+    if suitable:
+        return suitable[0]
     _check_sight(client, needs, nodes, missing)
     texts = (f"{name} lacks {', '.join(lacks)}" for name, lacks in missing.items())
     raise NotFound(f"no online node has all that the guest needs: {'; '.join(texts)}")
@@ -140,15 +149,15 @@ def _looks(client: PveClient, needs: Needs, node: Node, *, alone: bool) -> t.Ite
     yield [f"storage {name}" for name in sorted(needs.storage_names - node.storage_names)]
     if not alone:
         # On the only node PVE itself tells that a volume is not there.
-        yield [f"volume {volume}" for volume in _missing_volumes(client, needs, node)]
+        yield [f"volume {volume}" for volume in _missing_volumes(client, needs.volumes, node)]
     if needs.bridges:
         bridges = {entry["iface"] for entry in client.read("nodes", node.name, "network", type="any_bridge")}
         yield [f"bridge {name}" for name in sorted(needs.bridges - bridges)]
 
 
-def _missing_volumes(client: PveClient, needs: Needs, node: Node) -> list[str]:
+def _missing_volumes(client: PveClient, volumes: t.Iterable[str], node: Node) -> list[str]:
     """The volumes that this node's own storages do not have; a shared storage is the same for every node."""
-    own = {volume: _listing_of(volume) for volume in needs.volumes if _storage_of(volume) not in node.shared}
+    own = {volume: _listing_of(volume) for volume in volumes if _storage_of(volume) not in node.shared}
     looked_for = {volume: listing for volume, listing in own.items() if listing is not None}
     found = {
         str(entry["volid"])

@@ -67,11 +67,12 @@ class VmRequest(GuestRequest):
         storages = {storage for storage in named if storage}
         images = {disk.image for disk in self.disks if disk.image}
         sources = {source for disk in self.disks for source in (disk.volume, disk.import_from, disk.iso) if source}
-        # What is fetched has to be nowhere yet.
-        sources -= {image.volid for image in images}
+        fetched = frozenset(image.volid for image in images)
+        sources -= fetched
         bridges = {network.bridge for network in self.networks if network.bridge}
         needs = needs_of_volumes(storages, "images", sources, bridges)
-        return replace(needs, storages=needs.storages | {(image.storage, image.content) for image in images})
+        content = {(image.storage, image.content) for image in images}
+        return replace(needs, storages=needs.storages | content, fetched=fetched)
 
     def keys(self) -> set[str]:
         """The keys that the request sets, but for disks."""
