@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import typing as t
+from pathlib import Path
 
 from ansible import constants
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -51,6 +52,20 @@ preload(
         os.environ.get("PROXMOX_FINGERPRINT"),
     )
 )
+
+
+def has_relative_path(spec: t.Mapping[str, t.Any], parameters: t.Mapping[str, t.Any]) -> bool:
+    """Whether a path among the options depends on the directory in which it is looked up."""
+    return any(_is_relative(spec[name], value) for name, value in parameters.items() if name in spec)
+
+
+def _is_relative(row: t.Mapping[str, t.Any], value: t.Any) -> bool:
+    if isinstance(value, list):
+        return any(_is_relative(row, item) for item in value)
+    if isinstance(value, dict):
+        return has_relative_path(row.get("options") or {}, value)
+    is_path = "path" in (row.get("type"), row.get("elements"))
+    return is_path and isinstance(value, str) and value != "" and not Path(value).is_absolute()
 
 
 class WorkerAction(ActionBase):
@@ -121,6 +136,9 @@ class WorkerAction(ActionBase):
                 # Said by AnsibleModule alone, as of an option that is given together with its alias.
                 return None, "Ansible warns of its options"
             parameters = checked.validated_parameters
+            if has_relative_path(spec, parameters):
+                # A module runs in the directory of the playbook, the worker in that of the user.
+                return None, "a path is relative"
             answer = carry_out(self.description, parameters, self._task.check_mode, _progress())
         if answer.exception is not None:
             return None, "a library is missing"

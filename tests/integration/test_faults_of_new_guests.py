@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.integration.guides import blocks
+from tests.support.web_server import qcow2, running_web_server
 
 FAULTS = Path(__file__).parent / "faults"
 FIRST_VM = Path(__file__).parents[2] / "docs" / "first-vm.md"
@@ -28,12 +30,14 @@ def test_check_mode_says_that_a_guest_with_a_cloud_init_drive_would_be_made(pve,
 def test_check_mode_of_the_guide_s_template_says_that_it_would_be_made(pve, play, tmp_path) -> None:
     text = next(block.text for block in blocks(FIRST_VM) if block.name == "template.yml")
     path = tmp_path / "template.yml"
-    path.write_text(text, encoding="utf-8")
-    result = play(path, "-c", "local", check=True)
+    with running_web_server() as web:
+        url = web.add("cloud.qcow2", qcow2())
+        path.write_text(re.sub(r"https://\S+\.qcow2", url, text), encoding="utf-8")
+        result = play(path, "-c", "local", check=True)
     assert (result.failed, result.changed) == (False, [True]), result.stdout
-    assert result.tasks[0].result["steps"] == [
-        "create guest debian-13 on node pve1",
-        "make the new guest debian-13 a template",
+    assert result.tasks[0].result["steps"][-2:] == [
+        "create guest almalinux-9 on node pve1",
+        "make the new guest almalinux-9 a template",
     ]
 
 

@@ -507,6 +507,14 @@ class TestImagesOfDisks:
         assert run["node"] == "pve3", run.msg
         assert pve_cluster.file_content("local", "import/debian.qcow2", "pve3") == IMAGE
 
+    def test_a_url_that_is_none(self, pve, run_module, new_vm):
+        disk = new_vm["disks"][0]
+        for url in ("http://[::1/a.qcow2", "http://127.0.0.1:abc/a.qcow2"):
+            image = {**disk["image"], "url": url, "checksum": None, "file_name": "a.qcow2"}
+            result = run_module("pve_vm", {**new_vm, "disks": [{**disk, "image": image}]})
+            assert result["error"]["kind"] == "invalid_request"
+            assert "url is not a valid URL" in result.msg
+
     def test_a_node_that_has_it_is_preferred(self, pve_cluster, run_module, web, new_vm):
         pve_cluster.set_node_facts("pve3", mem=0, maxmem=1 << 40)
         pve_cluster.put_file("local", "import/debian.qcow2", IMAGE, node="pve2")
@@ -535,3 +543,20 @@ class TestImagesOfDisks:
         new_vm["disks"][0]["size"] = "32M"
         result = run_module("pve_vm", new_vm)
         assert "scsi0: size 32M is less than the 64M of local:import/debian.qcow2" in result.msg
+
+
+@pytest.mark.parametrize("special", ["fifo", "null"])
+def test_what_is_no_file_is_not_uploaded(pve, run_module, tmp_path, special):
+    path = tmp_path / "a.iso"
+    if special == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null")
+    result = run_module("pve_volume", {"storage": "local", "content": "iso", "src": str(path)})
+    assert result.msg == f"src {path} is not a regular file"
+
+
+def test_a_missing_src_is_an_error_although_its_name_is_there(pve, run_module, tmp_path):
+    pve.put_file("local", "iso/a.iso", ISO)
+    result = run_module("pve_volume", {"storage": "local", "content": "iso", "src": str(tmp_path / "a.iso")})
+    assert "a.iso cannot be read: No such file" in result.msg

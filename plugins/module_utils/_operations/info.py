@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from .._pve.client import PveClient, offline_in
-from .._pve.errors import AnswerLost, PermissionDenied, PveError, Refused, TransportError
+from .._pve.errors import AnswerLost, InvalidRequest, PermissionDenied, PveError, Refused, TransportError
 from .._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, parse_guests, unless_absent
 from .addresses import Interface, addresses_of, macs_of, own_interfaces
 from .facts import (
@@ -73,6 +73,9 @@ def guests_request(parameters: t.Mapping[str, t.Any]) -> GuestsRequest:
     """Check the options of a look at guests; raises InvalidRequest."""
     kind = None if parameters.get("guest_type") in (None, "auto") else parameters["guest_type"]
     selector = None
+    if parameters.get("name") == "":
+        # An empty variable would otherwise mean every guest.
+        raise InvalidRequest("name is empty: give the name of a guest, or leave it out to list all guests")
     if parameters.get("vmid") is not None or parameters.get("name"):
         selector = selector_from(parameters)
         # A vmid of the other kind is no error here: there is no such guest.

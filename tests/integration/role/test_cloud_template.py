@@ -153,3 +153,23 @@ def test_distributions_have_their_ways(pve, systems, build, distribution, instal
     made = build(cloud_template_distribution=distribution)
     assert made.returncode == 0, made.stdout
     assert install in systems.calls(templates(pve)[name_of(made)])
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"cloud_template_image": {}}, "cloud_template_image must have either url or volume"),
+        ({"cloud_template_keep": 0}, "cloud_template_keep must be at least 1, not 0"),
+        ({"cloud_template_distribution": "suse"}, "cloud_template_distribution 'suse' is none of alpine, debian,"),
+        ({"cloud_template_name": "größe"}, "cloud_template_name 'größe' must be of letters, digits and hyphens"),
+        (
+            {"cloud_template_distribution": "x", "cloud_template_distributions": {"x": {"login": False}}},
+            "cloud_template_distributions.x must have the keys agent_package,",
+        ),
+    ],
+)
+def test_wrong_variables_are_named_before_anything_is_asked(pve, build, variables, says):
+    result = build(check=True, **variables)
+    assert result.returncode != 0
+    assert says in result.stdout
+    assert pve.exchanges == []

@@ -86,7 +86,7 @@ class Survey:
         try:
             self.size = expected_size(self.client, self.request, makes or self.places)
         except PveError as error:
-            if makes:
+            if makes or kind == "src":
                 raise
             self.warnings.append(f"{self.request.volid} was only compared by its name: {error}")
 

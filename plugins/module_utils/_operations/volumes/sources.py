@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-import os
 import re
+import stat
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +88,12 @@ def without_network_right(client: PveClient, error: PermissionDenied, node: str)
 
 def _size_of_file(path: str) -> int:
     try:
-        with Path(path).open("rb") as file:
-            return os.fstat(file.fileno()).st_size
+        # Looked at before it is opened, since a FIFO blocks whoever opens it.
+        found = Path(path).stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise InvalidRequest(f"src {path} is not a regular file")
+        with Path(path).open("rb"):
+            return found.st_size
     except OSError as error:
         raise InvalidRequest(f"src {path} cannot be read: {error.strerror}") from error
 

@@ -22,6 +22,7 @@ from ..._pve.errors import (
     PermissionDenied,
     Refused,
     TaskFailed,
+    TimedOut,
     Unreachable,
 )
 from ..._pve.guests import GuestHandle
@@ -185,7 +186,7 @@ class Upload(_FileStep):
         try:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                checksum = self._checksum(file)
+                checksum = self._checksum(client, file)
                 # pveproxy looks for the fields in this order, and loses what stands in front of one.
                 fields = {
                     "content": self.request.content,
@@ -206,12 +207,14 @@ class Upload(_FileStep):
         client.own_upids.add(upid.text)
         return upid
 
-    def _checksum(self, file: t.BinaryIO) -> Checksum:
-        """Calculate the checksum; raises InvalidRequest when it is not the one that was given."""
+    def _checksum(self, client: PveClient, file: t.BinaryIO) -> Checksum:
+        """Calculate the checksum; raises InvalidRequest when it is not the one that was given, and TimedOut."""
         expected = self.request.checksum
         found = hashlib.new(expected.algorithm if expected else "sha256")
         for chunk in iter(lambda: file.read(_CHUNK), b""):
             found.update(chunk)
+            if client.deadline.expired:
+                raise TimedOut(f"the checksum of src {self.request.origin.value} took too long: raise timeout")
         file.seek(0)
         checksum = Checksum(found.name, found.hexdigest())
         if expected is not None and checksum != expected:

@@ -48,7 +48,8 @@ class PlaceState:
 
 def meanwhile_name(file_name: str) -> str:
     """What the new file is called while the old one is still there."""
-    return (_MEANWHILE + file_name)[-_MAX_NAME:] if len(file_name) > _MAX_NAME else _MEANWHILE + file_name
+    # The end stays, since it says what the file is.
+    return _MEANWHILE + file_name[-(_MAX_NAME - len(_MEANWHILE)) :]
 
 
 def plan_volume(request: VolumeRequest, states: t.Sequence[PlaceState], tell: Tell | None = None) -> Plan:

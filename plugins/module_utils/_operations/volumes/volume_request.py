@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import typing as t
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from ..._pve.errors import InvalidRequest
 from .file_names import (
@@ -153,9 +154,20 @@ def _source(parameters: t.Mapping[str, t.Any], state: str) -> Source | None:
     kind, value = named[0], parameters[named[0]]
     if kind == "copy_from":
         return Source(kind, value["volume"], value.get("node"))
-    if kind == "url" and not re.fullmatch(r"https?://[^/\s]\S*", value):
-        raise InvalidRequest(f"url {shown_url(value)!r} must begin with http:// or https://, and have no blanks")
+    if kind == "url":
+        _check_url(value)
     return Source(kind, value)
+
+
+def _check_url(url: str) -> None:
+    try:
+        shown = shown_url(url)
+        # The port is looked at when it is asked for.
+        urlsplit(url).port  # noqa: B018
+    except ValueError as error:
+        raise InvalidRequest(f"url is not a valid URL: {error}") from error
+    if not re.fullmatch(r"(?i)https?://[^/\s]\S*", url):
+        raise InvalidRequest(f"url {shown!r} must begin with http:// or https://, and have no blanks")
 
 
 def _content(content: str | None, source: Source | None) -> str:
