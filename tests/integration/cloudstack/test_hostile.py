@@ -162,7 +162,11 @@ WRITES = {
     "Resume": POWER,
     "Reset": POWER,
     "ResizeDisk": {
-        r"PUT /nodes/pve1/qemu/105/resize": {"disk": "scsi0", "size": r"(9|[1-4]\d|50)G", "digest": r"[0-9a-f]{40}"}
+        r"PUT /nodes/pve1/qemu/105/resize": {
+            "disk": "scsi[01]",
+            "size": r"([1-9]|[1-4]\d|50)G",
+            "digest": r"[0-9a-f]{40}",
+        }
     },
     "AttachDisk": {
         r"POST /nodes/pve1/qemu/105/config": {
@@ -242,7 +246,7 @@ WRITES["create"] = {
         "scsihw": "virtio-scsi-single",
         "numa": "0",
     },
-    r"PUT /nodes/pve1/qemu/105/resize": {"disk": "scsi0", "size": r"(9|[1-4]\d|50)G", "digest": r"[0-9a-f]{40}"},
+    r"PUT /nodes/pve1/qemu/105/resize": {"disk": "scsi[01]", "size": r"([1-9]|[1-4]\d|50)G", "digest": r"[0-9a-f]{40}"},
     r"POST /nodes/pve1/qemu/105/status/(start|stop)": {},
     r"DELETE /nodes/pve1/qemu/105": {"purge": "1", "destroy-unreferenced-disks": "1"},
 }
