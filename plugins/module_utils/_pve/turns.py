@@ -25,8 +25,9 @@ class Turns:
     """The turns of a run that works on one guest: there is nobody to wait for."""
 
     def __init__(self) -> None:
-        # The numbers of the guests that this run makes.
+        # The numbers of the guests that this run makes, and of them those that another run may get instead.
         self.own_vmids: set[int] = set()
+        self.unsure_vmids: set[int] = set()
 
     @contextlib.contextmanager
     def taken(self, places: Places, deadline: Deadline) -> t.Iterator[None]:

@@ -76,6 +76,8 @@ class Creation:
             vmid = self.vmid if self.vmid_is_given and self.vmid else _next_number(client)
             lost_before = client.lost_answers
             client.turns.own_vmids.add(vmid)
+            # Several runs may be given one number; PVE decides in the task of a clone whose it is.
+            client.turns.unsure_vmids.add(vmid)
             try:
                 task = run_command(client, self.command(client, vmid))
             except PveError as error:
@@ -92,6 +94,8 @@ class Creation:
                     ) from error
                 client.deadline.pause(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
                 continue
+            finally:
+                client.turns.unsure_vmids.discard(vmid)
             self.answer_was_lost = client.lost_answers != lost_before
             if not self.answer_was_lost or self.is_own(_read_config(client, self.kind, self.node, vmid)):
                 self.vmid = vmid

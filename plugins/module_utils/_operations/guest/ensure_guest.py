@@ -146,8 +146,8 @@ def _create_and_read(
             f"guest {creation.vmid} is not there although PVE's task to make it ended well: look at the node's tasks",
             error.cause,
         ) from error
-    known = {guest.vmid for guest in cluster.guests} | client.turns.own_vmids
-    if request.selector.name is not None and creation.was_overtaken(known):
+    known = {guest.vmid for guest in cluster.guests}
+    if request.selector.name is not None and creation.was_overtaken(known | client.turns.own_vmids):
         # Another run that makes the same guest takes about as long as this one did.
         seconds = max(RIVAL_SECONDS, began - client.deadline.remaining)
         rival = find_rival(client, request.kind, request.selector.name, handle.guest.vmid, known, seconds)

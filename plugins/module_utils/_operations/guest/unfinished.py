@@ -41,7 +41,8 @@ def find_rival(
     """
     watch = client.deadline.within(seconds)
     while True:
-        others = (item for item in read_guests(client) if item.vmid not in client.turns.own_vmids)
+        own = client.turns.own_vmids - client.turns.unsure_vmids
+        others = (item for item in read_guests(client) if item.vmid not in own)
         guests = [item for item in others if item.vmid < vmid and item.vmid not in known]
         if watch.expired or all(_has_name(client, guest) for guest in guests if _may_be_unnamed(kind, guest)):
             break

@@ -52,6 +52,7 @@ class Limits:
     per_node: int | None = None
     per_storage: int | None = None
     own_vmids: set[int] = field(default_factory=set)
+    unsure_vmids: set[int] = field(default_factory=set)
     numbers: threading.Lock = field(default_factory=threading.Lock)
     _news: threading.Condition = field(default_factory=threading.Condition)
     _busy: Counter[_Place] = field(default_factory=Counter)
@@ -92,6 +93,7 @@ class SharedTurns(Turns):
     def __init__(self, limits: Limits) -> None:
         super().__init__()
         self.own_vmids = limits.own_vmids
+        self.unsure_vmids = limits.unsure_vmids
         self._limits = limits
         self._inside = False
         self._has_number = False
