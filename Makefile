@@ -101,7 +101,7 @@ format: $(VENV)/.ready-quality ## Format the Python files, and write what follow
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-bench: $(VENV)/.ready-tests ## Figures beside the peers of PyPI, in 15 minutes; ARGS="--quick", ARGS="--pick bridge"
+bench: $(VENV)/.ready-tests ## Figures beside the peers of PyPI, in 20 minutes; ARGS="--quick", ARGS="--pick bridge"
 	$(PY) -m benchmarks $(ARGS)
 
 clean: ## Remove everything that the targets above made

@@ -38,22 +38,31 @@ class Playbooks:
         self.tools = tools
         self.results = home / "results.jsonl"
 
-    def command(self, tasks: Sequence[Task], *words: str, hosts: Sequence[str] = ("localhost",)) -> Command:
-        """Write a playbook of these tasks and return what runs it."""
+    def command(
+        self,
+        tasks: Sequence[Task],
+        *words: str,
+        hosts: Sequence[str] = ("localhost",),
+        keywords: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Command:
+        """Write a playbook of these tasks, each with these keywords, and return what runs it."""
         self.results.unlink(missing_ok=True)
         path = self.home / "playbook.json"
         play = {
             "hosts": "all",
             "connection": "local",
             "gather_facts": False,
-            "tasks": [as_yaml(*item) for item in tasks],
+            "tasks": [{**as_yaml(*item), **(keywords or {})} for item in tasks],
         }
         path.write_text(json.dumps([play]), "utf-8")
         interpreter = f"ansible_python_interpreter={self.tools / 'python'}"
         program = [str(self.tools / "python"), str(self.tools / "ansible-playbook")]
         return Command(
             [*program, str(path), "-i", ",".join([*hosts, ""]), "-e", interpreter, *words],
-            peers.ansible_environment(self.home, self.pve.environment, self.settings(), tools=self.tools),
+            peers.ansible_environment(
+                self.home, environment or self.pve.environment, self.settings(), tools=self.tools
+            ),
             str(self.home),
             str(self.home / "output"),
         )

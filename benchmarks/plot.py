@@ -26,6 +26,7 @@ STYLES = {
     "cloudbridge": ("o", "#1f6fb4", "bridge, without its service"),
     "cloudbridge with service": ("D", "#0a9e73", "bridge, with its service"),
     "cloudbridge.proxmox": ("o", "#6a4c93", "modules and inventory"),
+    "cloudbridge.proxmox as modules": ("s", "#b08bd0", "modules as processes"),
 }
 PEERS = {"ngine": "ngine", "community.proxmox": "community.proxmox"}
 TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks import bridge, report, runner
+from benchmarks import bridge, report, runner, tasks
 from benchmarks.bridge_cases import QUICK
+from benchmarks.module_cases import OURS, THEIRS
 from benchmarks.runner import Command, Contestant, Figures, Row
 
 CASES = ("status", "a start that fails")
@@ -53,6 +54,52 @@ def test_what_takes_too_long_is_ended_with_its_children_and_said(pve, tmp_path):
     (row,) = run.rows
     assert (row.figures.result, row.figures.runs) == ("not finished in 0.5 s", 1)
     assert row.figures.wall < 20
+
+
+def test_tasks_of_a_play_are_measured_beside_their_floors(pve, tmp_path):
+    sides = tasks.Sides(pve, tmp_path, Path(sys.executable).parent)
+    contestants = {**tasks.repeated(sides, repeats=2), **tasks.floors(sides, 2)}
+    del contestants[THEIRS]
+    with runner.session() as run:
+        run.measure(tasks.TOPIC, tasks.NOTHING, pve, contestants, runs=1)
+    assert {row.who: (row.figures.result, row.figures.requests) for row in run.rows} == {
+        OURS: ("ok", 4),
+        tasks.AS_MODULES: ("ok", 4),
+        tasks.DEBUG: ("ok", 0),
+        tasks.CURL: ("ok", 4),
+    }
+    # curl has the token from a file that only its owner may read.
+    (config,) = (tmp_path / "tasks-curl").glob("*.conf")
+    assert config.stat().st_mode & 0o077 == 0
+    config.unlink()
+
+
+def test_what_was_reached_of_the_goals_is_said():
+    def row(case, who, result="ok", **changes):
+        return Row(tasks.TOPIC, case, who, figures(result, **changes))
+
+    rows = [
+        row(tasks.NOTHING, OURS, wall=2.0, cpu=2.0),
+        row(tasks.NOTHING, THEIRS, wall=20.0),
+        row(tasks.NOTHING, tasks.DEBUG, cpu=1.0),
+        row(tasks.ONE, OURS, wall=1.0),
+        row(tasks.ONE, THEIRS, wall=1.5),
+        row(tasks.MANY, OURS, wall=5.0, requests=2001),
+        row(tasks.MANY, THEIRS, "not finished in 240 s"),
+    ]
+    assert tasks.verdicts(rows) == [
+        "40 tasks that change nothing: 1/10 of the peer's wall time; the goal is 1/8.",
+        "40 tasks that change nothing: 25 ms of CPU for each task above debug; the goal is 30 ms.",
+        "one task that changes nothing: 0.50 s less than the peer; the goal is 0.3 s.",
+        "1,000 guests looked at and left alone: 2.00 requests for each; the goal is 2.",
+    ]
+
+
+def test_a_task_for_many_is_judged_by_each_guest():
+    found = [{"outcome": "ok", "result": {"changed": True, "results": [{"changed": False}, {"changed": True}]}}]
+    assert tasks.unchanged(3, found) == "2 results, and not 3"
+    assert tasks.unchanged(2, found) == "reported changed, though nothing differed"
+    assert tasks.unchanged(1, [{"outcome": "failed", "result": {"msg": "no way"}}]) == "failed: no way"
 
 
 def test_the_report_says_where_ours_takes_more_and_who_was_wrong():
