@@ -12,6 +12,7 @@ Where the peer would take too long, it gets a part of the guests, and its figure
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from .module_cases import OURS, RUNNING_VM, THEIRS, Task, kvm, power, shortened
 from .modules import Playbooks, with_ca
 from .parallel import COUNT, DEPLOYS, clear, judged
 from .report import ratio
-from .runner import OK, Command, Contestant, Row, Session, from_command_line
+from .runner import OK, Command, Contestant, Outcome, Row, Session, from_command_line
 
 TOPIC = "tasks"
 AS_MODULES = "cloudbridge.proxmox as modules"
@@ -105,8 +106,11 @@ class Sides:
 
         return Contestant(commands, lambda _outcome: judge(playbooks.found()), scale=scale)
 
-    def curl(self, paths: Sequence[str]) -> Contestant:
-        """The same requests one after the other by curl, over one connection."""
+    def curl(self, paths: Sequence[str]) -> dict[str, Contestant]:
+        """The same requests one after the other by curl, over one connection; nobody where there is no curl."""
+        program = shutil.which("curl")
+        if program is None:
+            return {}
         directory = self.homes / "tasks-curl"
         directory.mkdir(exist_ok=True)
         # In a file, since everybody on the machine can read the words of a process.
@@ -117,8 +121,12 @@ class Sides:
         config = directory / f"{len(paths)}.conf"
         config.touch(0o600)
         config.write_text("\n".join(lines), "ascii")
-        command = Command(["/usr/bin/curl", "-K", str(config)], {}, str(directory), str(directory / "output"))
-        return Contestant(lambda: [command], lambda outcome: OK if outcome.codes == [0] else f"failed: {outcome.codes}")
+        command = Command([program, "-K", str(config)], {}, str(directory), str(directory / "output"))
+
+        def judge(outcome: Outcome) -> str:
+            return OK if outcome.codes == [0] else f"failed: curl ended with {outcome.codes}"
+
+        return {CURL: Contestant(lambda: [command], judge)}
 
 
 def flat(found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -159,7 +167,7 @@ def floors(sides: Sides, repeats: int = REPEATS) -> dict[str, Contestant]:
     debug = ("ansible.builtin.debug", {"msg": "nothing"})
     return {
         DEBUG: sides.play(DEBUG, [debug] * repeats, judge=lambda found: unchanged(repeats, found)),
-        CURL: sides.curl(["/cluster/resources?type=vm", f"/nodes/pve1/qemu/{RUNNING_VM}/status/current"] * repeats),
+        **sides.curl(["/cluster/resources?type=vm", f"/nodes/pve1/qemu/{RUNNING_VM}/status/current"] * repeats),
     }
 
 
@@ -206,7 +214,7 @@ def left_alone(sides: Sides, count: int = GUESTS, peer_count: int = PEER_GUESTS)
             keywords=loop,
             scale=count // peer_count,
         ),
-        CURL: sides.curl(["/cluster/resources?type=vm", *paths]),
+        **sides.curl(["/cluster/resources?type=vm", *paths]),
     }
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -66,12 +67,12 @@ def test_tasks_of_a_play_are_measured_beside_their_floors(pve, tmp_path):
         OURS: ("ok", 4),
         tasks.AS_MODULES: ("ok", 4),
         tasks.DEBUG: ("ok", 0),
-        tasks.CURL: ("ok", 4),
+        **({tasks.CURL: ("ok", 4)} if shutil.which("curl") else {}),
     }
     # curl has the token from a file that only its owner may read.
-    (config,) = (tmp_path / "tasks-curl").glob("*.conf")
-    assert config.stat().st_mode & 0o077 == 0
-    config.unlink()
+    for config in (tmp_path / "tasks-curl").glob("*.conf"):
+        assert config.stat().st_mode & 0o077 == 0
+        config.unlink()
 
 
 def test_what_was_reached_of_the_goals_is_said():
