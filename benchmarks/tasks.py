@@ -255,7 +255,7 @@ def measure(run: Session, pve: PveHandle, homes: Path) -> None:
     sides = Sides(pve, homes)
     first = len(run.rows)
     cases: tuple[tuple[str, Callable[[], dict[str, Contestant]], int], ...] = (
-        (NOTHING, lambda: {**repeated(sides), **floors(sides)}, 3),
+        (NOTHING, lambda: {**repeated(sides), **floors(sides)}, 1),
         (BY_PASSWORD, lambda: repeated(sides, by_password(pve)), 1),
         (ONE, lambda: {**repeated(sides, repeats=1), **floors(sides, 1)}, 5),
         (DEPLOY, lambda: deploys(sides), 1),
