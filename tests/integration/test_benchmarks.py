@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmarks import bridge, report, runner, tasks
 from benchmarks.bridge_cases import QUICK
 from benchmarks.module_cases import OURS, THEIRS
 from benchmarks.runner import Command, Contestant, Figures, Row
+from tests.support.collection_tree import REPOSITORY
 
 CASES = ("status", "a start that fails")
 
@@ -123,3 +125,15 @@ def test_the_results_in_the_repository_are_whole():
     assert (folder / "results.svg").stat().st_size > 10_000
     for title in report.TITLES.values():
         assert f"## {title}" in text
+
+
+def test_what_the_readme_claims_is_in_the_results():
+    text = (Path(report.__file__).parent / "RESULTS.md").read_text("utf-8")
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
+    for case, share, words in (
+        (tasks.NOTHING, 9, "a ninth of the time"),
+        (tasks.DEPLOY, 20, "20 virtual machines in two tasks a twentieth"),
+    ):
+        assert words in readme
+        (found,) = re.findall(rf"^{re.escape(case)}: 1/(\d+) of the peer's wall time", text, re.MULTILINE)
+        assert int(found) >= share
