@@ -44,6 +44,9 @@ class LiveSettings:
     # The URL of a small qcow2 image that the node can download.
     image_url: str | None = None
     backup_storage: str | None = None
+    # A distribution that the role cloud_template knows, and the URL of its cloud image.
+    distribution: str | None = None
+    distribution_image: str | None = None
     # The template has a system with a guest agent, so that one knows when a shutdown will be heard.
     shuts_down: bool = False
     # It has a shell on its serial line, without a login.
@@ -93,6 +96,8 @@ def live_settings(environment: Mapping[str, str]) -> LiveSettings:
         import_image=text("IMPORT_IMAGE"),
         image_url=text("IMAGE_URL"),
         backup_storage=text("BACKUP_STORAGE"),
+        distribution=text("DISTRIBUTION"),
+        distribution_image=text("DISTRIBUTION_IMAGE"),
         shuts_down=text("SHUTS_DOWN") in YES,
         serial_shell=text("SERIAL_SHELL") in YES,
     )

@@ -19,31 +19,27 @@ from .world import NAME_PREFIX
 WAY = {"login": False, "ready": "true", "refresh": "true", "install": "true", "agent_service": "true", "clean": []}
 
 
-@pytest.fixture
-def build(world, play):
-    """Run the role with these packages, and return the result and the name of the template."""
-    world.need("serial_shell", "import_image", "bridge", "shuts_down")
-    variables = {
+def variables_of(world):
+    return {
         "cloud_template_name": f"{NAME_PREFIX}template",
-        "cloud_template_image": {"volume": world.settings.import_image},
-        "cloud_template_distribution": "small",
-        "cloud_template_distributions": {"small": {**WAY, "agent_package": "agent"}},
         "cloud_template_node": world.settings.node,
         "cloud_template_storage": world.settings.storage,
         "cloud_template_bridge": world.settings.bridge,
         "cloud_template_pool": world.settings.pool,
-        "cloud_template_memory": 256,
-        "cloud_template_cores": 1,
     }
 
-    def run(**changes):
-        vmid = world.free_vmid()
+
+@pytest.fixture
+def role(world, play):
+    """Run the role with these variables, and return the result and the name of the template."""
+
+    def run(**variables):
         source = [
             {
                 "hosts": "localhost",
                 "connection": "local",
                 "gather_facts": False,
-                "vars": {**variables, "cloud_template_vmid": vmid, **changes},
+                "vars": {**variables_of(world), "cloud_template_vmid": world.free_vmid(), **variables},
                 "tasks": [
                     {"ansible.builtin.import_role": {"name": "cloudbridge.proxmox.cloud_template"}},
                     {"name": "Show it", "ansible.builtin.debug": {"msg": "{{ cloud_template_full_name }}"}},
@@ -54,11 +50,43 @@ def build(world, play):
         assert result.returncode == 0, result.stdout
         return result, result.task("Show it").result["msg"]
 
+    return run
+
+
+@pytest.fixture
+def build(world, role):
+    """Run the role with an image that needs no network, and with these variables."""
+    world.need("serial_shell", "import_image", "bridge", "shuts_down")
+    small = {
+        "cloud_template_image": {"volume": world.settings.import_image},
+        "cloud_template_distribution": "small",
+        "cloud_template_distributions": {"small": {**WAY, "agent_package": "agent"}},
+        "cloud_template_memory": 256,
+        "cloud_template_cores": 1,
+    }
     with ExitStack() as stack:
         if isinstance(world.target, PveHandle):
             systems = Systems(world.target, stack, login=False)
             world.target.before("POST", "/status/start$", systems.boot, times=None)
-        yield run
+        yield lambda **variables: role(**small, **variables)
+
+
+def test_a_distribution_becomes_a_template_whose_clone_answers(world, run, role):
+    world.need("distribution", "distribution_image", "bridge")
+    image = {"url": world.settings.distribution_image}
+    made, name = role(cloud_template_distribution=world.settings.distribution, cloud_template_image=image)
+    assert any(made.changed)
+    run.once(
+        "pve_vm",
+        {
+            "vmid": world.free_vmid(),
+            "name": f"{NAME_PREFIX}clone",
+            "pool": world.settings.pool,
+            "clone": {"source": name},
+        },
+    )
+    started = run.once("pve_vm_power", {"name": f"{NAME_PREFIX}clone", "wait_for": ["agent", "ip"]})
+    assert started["addresses"]["ipv4"]
 
 
 def test_an_image_becomes_a_template_and_another_version_replaces_it(world, run, build):
