@@ -71,6 +71,8 @@ class Screen:
         self.keys = STDIN
         self.resized = True
         self.modes = TerminalModes()
+        # What may have been written, and is not in the modes yet: a signal can come in between.
+        self._unfollowed = b""
         self._escape = escape
         self._saved = termios.tcgetattr(STDIN)
         self._attributes = self._saved
@@ -98,6 +100,8 @@ class Screen:
     def __exit__(self, *_exception: t.Any) -> None:
         # Unread input was meant for the guest: the shell would run it as a command.
         self._set(self._saved, termios.TCSAFLUSH)
+        if self._unfollowed:
+            self.modes.follow(self._unfollowed)
         self._write_at_last(self.modes.undo() + b"\n")
         signal.set_wakeup_fd(-1)
         for number, handler in self._handlers.items():
@@ -144,15 +148,18 @@ class Screen:
 
     def show(self, data: bytes | bytearray) -> int:
         """Write what the terminal takes now; returns the number of bytes, raises SessionInterrupted when it is gone."""
+        self._unfollowed = bytes(data if self._own_output else data[:_CAREFUL_BYTES])
         try:
-            written = os.write(self.output, data if self._own_output else data[:_CAREFUL_BYTES])
+            written = os.write(self.output, self._unfollowed)
         except BlockingIOError:
+            self._unfollowed = b""
             return 0
         except BrokenPipeError as error:
             raise SessionInterrupted(signal.SIGPIPE) from error
         except OSError as error:
             raise SessionInterrupted(signal.SIGHUP) from error
         self.modes.follow(bytes(data[:written]))
+        self._unfollowed = b""
         return written
 
     def say(self, *sentences: str) -> None:
