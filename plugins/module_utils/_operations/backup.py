@@ -15,6 +15,7 @@ from .._pve.commands import Command, run_command
 from .._pve.errors import InvalidRequest, Locked, PveError, Refused, TaskFailed, one_line
 from .._pve.guests import Guest, GuestHandle
 from .._pve.tasks import Task, parse_upid, read_log, stop_task
+from .._pve.vm_config import STORAGE_NAME
 from .facts import Status
 from .own_tasks import Moment, own_tasks
 from .plan import Applier, Change, Plan, PlanStep
@@ -23,7 +24,6 @@ TASK = "vzdump"
 MODES = ("snapshot", "suspend", "stop")
 COMPRESSIONS = ("0", "gzip", "lzo", "zstd")
 MOST_NOTES = 1024
-_STORAGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]")
 _CREATING = re.compile(r"creating (?P<kind>vzdump|Proxmox Backup Server) archive '(?P<path>[^']+)'")
 # The task itself only says 'job errors' (PVE::VZDump exec_backup).
 _FAILED = re.compile(r"ERROR: Backup of VM \d+ failed - (?P<why>.+)")
@@ -98,7 +98,7 @@ def backup_request(
     prune: bool = False,
 ) -> BackupRequest:
     """Check what is asked for; raises InvalidRequest."""
-    if not _STORAGE.fullmatch(storage):
+    if not STORAGE_NAME.fullmatch(storage):
         raise InvalidRequest(f"storage {storage[:100]!r} is not the name of a storage")
     for name, value, choices in (("mode", mode, MODES), ("compress", compress, COMPRESSIONS)):
         if value not in choices:

@@ -13,7 +13,7 @@ from .._pve.client import PveClient
 from .._pve.commands import Command, run_command
 from .._pve.guests import Guest, GuestHandle
 from .._pve.tasks import Task
-from .volumes.once import Once
+from .once import Once
 
 if t.TYPE_CHECKING:
     from .guest.placement import Cluster

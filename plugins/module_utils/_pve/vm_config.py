@@ -21,6 +21,8 @@ from .ssh_keys import key_lines
 
 DISK_BUSES = {"ide": 4, "sata": 6, "scsi": 31, "virtio": 16}
 DRIVE_KEY = re.compile(r"(ide|sata|scsi|virtio)(\d+)|efidisk0|tpmstate0")
+# PVE::JSONSchema, pve-storage-id.
+STORAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]")
 # The keys of any guest that hold volumes; rootfs and mp are those of a container (PVE::LXC::Config).
 VOLUME_KEY = re.compile(rf"{DRIVE_KEY.pattern}|rootfs|mp\d+")
 NIC_KEY = re.compile(r"net(\d+)")

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.once import Once
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.volumes.file_names import (
     check_file_name,
     name_in_url,
@@ -21,7 +22,6 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vo
     parse_checksum,
     shown_url,
 )
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.volumes.once import Once
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.volumes.reading import Place, Volume
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.volumes.sources import Verdict
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.volumes.volume_plan import (

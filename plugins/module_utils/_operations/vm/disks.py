@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.sizes import parse_size, whole_kibibytes
-from ..._pve.vm_config import DISK_BUSES
+from ..._pve.vm_config import DISK_BUSES, STORAGE_NAME
 from ..guest.desired import check_unique, given
 from ..volumes.volume_request import IMAGE_SPEC, VolumeRequest, image_request
 from .drive_options import DRIVE_OPTIONS, drive_parts
@@ -25,7 +25,6 @@ _SOURCES = {
     "volume": re.compile(rf"{_VOLUME}|/dev/[^,\r\n\0]*[^,\s\0]"),
     "iso": re.compile(rf"{_VOLUME}|none|cdrom"),
 }
-_STORAGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]")
 # Drives that a request can only take away: efi_disk and tpm make the others, and detaching a disk makes it unused.
 _ONLY_REMOVED = re.compile(r"efidisk0|tpmstate0|unused(\d|[1-9]\d{1,2})")
 _MAX_UNUSED = 256
@@ -138,7 +137,7 @@ def _image(slot: str, options: t.Mapping[str, t.Any] | None) -> VolumeRequest | 
 
 
 def _storage(slot: str, storage: str | None) -> str | None:
-    if storage is not None and not _STORAGE.fullmatch(storage):
+    if storage is not None and not STORAGE_NAME.fullmatch(storage):
         raise InvalidRequest(f"disks: {slot}: storage {storage!r} is not the name of a storage")
     return storage
 

@@ -25,7 +25,7 @@ _ENDINGS_IN_WORDS = {
     "vztmpl": ".tar, .tar.gz, .tar.xz, .tar.zst or .tar.bz2",
     "import": ".qcow2, .raw, .vmdk or .ova",
 }
-_MAX_NAME = 255
+MAX_NAME = 255
 _ALGORITHMS = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
 
 
@@ -69,8 +69,8 @@ def check_file_name(name: str, content: str) -> None:
     kept = normalised(name)
     if kept != name:
         raise InvalidRequest(f"file_name {name!r} is not what PVE would call the file, {kept!r}: give that name")
-    if len(name) > _MAX_NAME:
-        raise InvalidRequest(f"file_name must be at most {_MAX_NAME} characters long, not {len(name)}")
+    if len(name) > MAX_NAME:
+        raise InvalidRequest(f"file_name must be at most {MAX_NAME} characters long, not {len(name)}")
     if not _ENDINGS[content].fullmatch(name):
         raise InvalidRequest(
             f"file_name {name!r} must end in {_ENDINGS_IN_WORDS[content]}, as PVE has no other files "

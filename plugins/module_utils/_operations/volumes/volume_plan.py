@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..._pve.errors import AlreadyExists, Locked
 from ..plan import Change, Plan, Runnable
+from .file_names import MAX_NAME
 from .reading import Place, Volume
 from .sources import Verdict
 from .transfers import Delete, Fetch, Upload
@@ -18,7 +19,6 @@ from .volume_request import VolumeRequest
 
 # What a file that takes the place of another is called until it does; PVE cannot rename one.
 _MEANWHILE = "cloudbridge-replaces-"
-_MAX_NAME = 255
 _VERBS = {
     "url": "download",
     "src": "upload",
@@ -49,7 +49,7 @@ class PlaceState:
 def meanwhile_name(file_name: str) -> str:
     """What the new file is called while the old one is still there."""
     # The end stays, since it says what the file is.
-    return _MEANWHILE + file_name[-(_MAX_NAME - len(_MEANWHILE)) :]
+    return _MEANWHILE + file_name[-(MAX_NAME - len(_MEANWHILE)) :]
 
 
 def plan_volume(request: VolumeRequest, states: t.Sequence[PlaceState], tell: Tell | None = None) -> Plan:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ..._pve.errors import InvalidRequest
+from ..._pve.vm_config import STORAGE_NAME
 from .file_names import (
     COMPRESSIONS,
     CONTENTS,
@@ -60,7 +61,6 @@ VOLUME_SPEC: dict[str, t.Any] = {
     "nodes": {"type": "list", "elements": "str"},
     "force": {"type": "bool", "default": False},
 }
-_STORAGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class VolumeRequest:
 def volume_request(parameters: t.Mapping[str, t.Any]) -> VolumeRequest:
     """Check the options; raises InvalidRequest, naming the option."""
     state, storage = parameters["state"], parameters["storage"]
-    if not _STORAGE.fullmatch(storage):
+    if not STORAGE_NAME.fullmatch(storage):
         raise InvalidRequest(f"storage {storage!r} is not the name of a storage")
     source = _source(parameters, state)
     content = _content(parameters.get("content"), source)

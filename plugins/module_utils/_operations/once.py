@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import typing as t
 
-from ..._pve.errors import PveError
+from .._pve.errors import PveError
 
 Result = t.TypeVar("Result")
 
