@@ -533,10 +533,13 @@ def test_a_guest_that_is_not_there(snapshot):
     assert result.msg.startswith("there is no guest 555 that ")
 
 
-def test_an_ha_guest_that_does_not_start_in_time(pve, snapshot):
+@pytest.mark.parametrize("slow", ["", "/nodes/pve1/time$"])
+def test_an_ha_guest_that_does_not_start_in_time(pve, snapshot, slow):
     pve.add_guest(110, "ha", ha_state="stopped")
     snapshot(vmid=110, snapshot="clean")
     pve.call(lambda: setattr(pve.server, "run_guest", lambda vm: None))
+    if slow:
+        pve.fault("GET", slow, "delay", after=1, seconds=6.0)
     result = snapshot(vmid=110, snapshot="clean", state="rolled_back", start_after=True, timeout=5)
     assert result["error"]["kind"] == "timed_out"
     assert result.msg.startswith("guest 110 (ha) on node pve1 was rolled back but is stopped")

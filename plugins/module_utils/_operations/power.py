@@ -30,7 +30,7 @@ from .facts import (
 from .ha import is_wanted_running, takes_commands, want_stopped
 from .plan import Applier, Change, Outcome, Plan, PlanStep, outcome
 from .selection import select_guest, selector_from
-from .waiting import wait_for_addresses, wait_for_agent
+from .waiting import wait_for_addresses, wait_for_agent, watch_status
 
 STATES = ("started", "stopped", "restarted", "reset", "paused", "hibernated")
 STOP_METHODS = ("shutdown", "stop", "shutdown_then_stop")
@@ -296,19 +296,23 @@ def await_ha_stop(handle: GuestHandle, wanted: tuple[str, ...], asked_ha: Cause)
     let lie.
     """
     deadline = handle.client.deadline
-    tries, heeded, insisted = deadline.tries(deadline.remaining), deadline.within(HA_ROUND_SECONDS), False
-    while True:
-        status = read_status(handle)
+    heeded, insisted = deadline.within(HA_ROUND_SECONDS), False
+
+    def is_down_for_good(status: Status) -> bool:
+        nonlocal insisted
         is_down, settled = status.condition in wanted, takes_commands(status.ha_state)
         if is_down and settled and not is_wanted_running(handle):
-            return status
-        if status.ha_state == "error":
-            raise Refused(f"{handle.guest.label} is in the HA state error: look at it with ha-manager status", asked_ha)
+            return True
+        _check_no_ha_error(handle, status, asked_ha)
         if not insisted and (is_down or not settled or (heeded.expired and status.ha_state != "request_stop")):
             insisted = True
             want_stopped(handle)
-        if not tries.again():
-            raise TimedOut(_ha_is_late(handle, status, wanted, deadline), asked_ha)
+        return False
+
+    status, reached = watch_status(handle, deadline, is_down_for_good)
+    if not reached:
+        raise TimedOut(_ha_is_late(handle, status, wanted, deadline), asked_ha)
+    return status
 
 
 def await_condition(
@@ -318,19 +322,25 @@ def await_condition(
 
     asked_ha names the task that asked HA for it. Raises Refused, or TimedOut when HA may still do it.
     """
-    tries = watch.tries(watch.seconds)
-    while True:
-        status = read_status(handle)
+
+    def is_wanted(status: Status) -> bool:
         if status.condition in wanted:
-            return status
-        if asked_ha and status.ha_state == "error":
-            raise Refused(f"{handle.guest.label} is in the HA state error: look at it with ha-manager status", asked_ha)
-        if not tries.again():
-            break
+            return True
+        _check_no_ha_error(handle, status, asked_ha)
+        return False
+
+    status, reached = watch_status(handle, watch, is_wanted)
+    if reached:
+        return status
     if asked_ha:
         raise TimedOut(_ha_is_late(handle, status, wanted, watch), asked_ha)
     where = f"{handle.guest.label} on node {handle.guest.node} is {status.condition} and not {wanted[0]}"
     raise Refused(f"{where}, although PVE's task ended well: look at the guest's own console and the node's log")
+
+
+def _check_no_ha_error(handle: GuestHandle, status: Status, asked_ha: Cause | None) -> None:
+    if asked_ha and status.ha_state == "error":
+        raise Refused(f"{handle.guest.label} is in the HA state error: look at it with ha-manager status", asked_ha)
 
 
 def _ha_is_late(handle: GuestHandle, status: Status, wanted: tuple[str, ...], watch: Deadline) -> str:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Waiting for what happens inside a guest: its agent, its addresses."""
+"""Waiting for what happens to a guest, and inside it: its status, its agent, its addresses."""
 
 from __future__ import annotations
 
@@ -24,11 +24,29 @@ from .addresses import (
     own_interfaces,
     sorted_addresses,
 )
+from .facts import Status, read_status
 
 # A silent agent holds one of the node's three workers for 3 s at each call: the pauses are as long as the calls.
 PAUSE_SECONDS = 0.5
 MOST_NAMED = 5
 NO_AGENT = "No QEMU guest agent configured"
+
+
+def watch_status(handle: GuestHandle, watch: Deadline, is_reached: t.Callable[[Status], bool]) -> tuple[Status, bool]:
+    """Read the status until it is what is waited for; return the last one, and whether it is.
+
+    The caller says what has not come in time: that the operation's own time is over as well is no better reason.
+    """
+    tries, status = watch.tries(watch.seconds), read_status(handle)
+    while True:
+        try:
+            if is_reached(status):
+                return status, True
+            if not tries.again():
+                return status, False
+            status = read_status(handle)
+        except TimedOut:
+            return status, False
 
 
 def wait_for_agent(handle: GuestHandle, watch: Deadline) -> None:
