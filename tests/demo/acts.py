@@ -167,7 +167,7 @@ ACTS = (
     ),
     Act(
         "The same command again",
-        "Everything is as it shall be, so nothing is sent but questions.",
+        "Everything is as asked for, so nothing is sent but reads.",
         NEW_VM,
         nothing_changed,
     ),

@@ -69,7 +69,7 @@ MODULES = {
     "deploy: clone, configure, start": (13, 2),
     "a start that fails": (5, 1),
 }
-# 100 guests that are as they shall be: a request for all, one or two for each, and eight connections beside the first.
+# 100 guests that are as asked for: a request for all, one or two for each, and eight connections beside the first.
 MANY = {
     "pve_vms": (201, 9),
     "pve_vms_power": (101, 9),

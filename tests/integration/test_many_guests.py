@@ -99,8 +99,8 @@ class TestSelection:
     @pytest.mark.parametrize(
         ("arguments", "msg"),
         [
-            ({}, "say which guests are meant by one of guests and select"),
-            ({"guests": [], "select": {"node": "pve1"}}, "say which guests are meant by one of guests and select"),
+            ({}, "give one of guests and select"),
+            ({"guests": [], "select": {"node": "pve1"}}, "give one of guests and select"),
             ({"select": {}}, "select needs one of tags, pool, node, names and status; names ['*'] selects all guests"),
             (
                 {"select": {"node": "pve9"}, "defaults": {"shutdown_timeout": 0}},

@@ -487,7 +487,7 @@ def test_warnings_of_a_task_reach_the_user(pve, snapshot):
         ),
         (
             {"snapshot": "ab", "keep_pattern": "a*"},
-            "keep_last is required with keep_pattern 'a*': how many snapshots shall stay",
+            "keep_last is required with keep_pattern 'a*': how many snapshots are kept",
         ),
         ({"snapshot": "ab", "keep_pattern": "a*", "keep_last": 0}, "keep_last must be at least 1, not 0"),
         (
@@ -513,7 +513,7 @@ def test_warnings_of_a_task_reach_the_user(pve, snapshot):
         ({"snapshot": "ab", "children": "delete"}, "children only goes with state=absent, not with state=present"),
         (
             {"state": "absent", "children": "delete", "keep_pattern": "a*", "keep_last": 1},
-            "children only goes with snapshot: say whose children shall be deleted",
+            "children only goes with snapshot: name the snapshot whose children are deleted",
         ),
         ({"snapshot": "ab", "vmid": 99}, "vmid must be from 100 to 999999999, not 99"),
         ({"snapshot": "ab", "vmid": None}, "say which guest is meant by vmid or by name"),

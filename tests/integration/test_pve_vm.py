@@ -295,7 +295,7 @@ def test_a_guest_is_deleted_once(pve, run_module) -> None:
 
 def test_a_running_guest_is_deleted_only_by_force(pve, run_module) -> None:
     result = run_module("pve_vm", {"vmid": 101, "state": "absent"})
-    assert result.msg == "guest 101 (db) on node pve1 runs: stop it first, or set force to pull its plug"
+    assert result.msg == "guest 101 (db) on node pve1 is running: stop it first, or set force to power it off"
     assert not result.changed
     assert checked_then_real(pve, run_module, {"vmid": 101, "state": "absent", "force": True}).changed
     assert 101 not in pve.vmids()
@@ -375,7 +375,7 @@ def test_a_new_guest_goes_where_there_is_room_and_all_it_needs(pve_cluster, run_
     [
         ({"vmid": 99}, "vmid must be from 100 to 999999999, not 99"),
         ({"name": "no name"}, "name 'no name' is not a DNS name"),
-        ({"vmid": 100, "disks": [{"slot": "hda", "size": "1G"}]}, "disks: 'hda' is no slot"),
+        ({"vmid": 100, "disks": [{"slot": "hda", "size": "1G"}]}, "disks: 'hda' is not a slot"),
         ({"vmid": 100, "networks": [{"slot": "net0", "vlan": 5000}]}, "vlan must be from 0 to 4094, not 5000"),
         (
             {"vmid": 100, "disks": [{"slot": "ide2", "iso": "local:iso/a.iso", "volume": "a:b"}]},

@@ -81,7 +81,7 @@ def _request(one: ModuleDescription, spec: ArgumentSpec, parameters: Parameters)
         if parameters.get(option) is not None and parameters[option] < 1:
             raise InvalidRequest(f"{option} must be at least 1, not {parameters[option]}")
     if "select" in parameters and (parameters["guests"] is None) == (parameters["select"] is None):
-        raise InvalidRequest("say which guests are meant by one of guests and select")
+        raise InvalidRequest("give one of guests and select")
     validator, defaults = ArgumentSpecValidator(spec), _given(parameters["defaults"] or {}, spec)
 
     def entry_of(place: str, options: Parameters) -> Entry:

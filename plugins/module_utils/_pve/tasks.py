@@ -182,7 +182,7 @@ def ended_task(client: PveClient, upid: Upid, task: Task) -> Task:
 
 
 def stop_task(client: PveClient, upid: Upid, asked_before: bool = False) -> Task:
-    """Stop a task and return it once it has ended, however it did; raises TimedOut when it runs on till the deadline.
+    """Stop a task and return it once it has ended, however it did; raises TimedOut when it runs on until the deadline.
 
     asked_before says that somebody else may have asked PVE for it a moment ago.
     """

@@ -131,7 +131,7 @@ class TestStatuses:
 
 
 class TestANodeThatIsDown:
-    """It has been so for six minutes, and each request for it takes seconds till its 595 (81-node-down.json)."""
+    """It has been so for six minutes, and each request for it takes seconds until its 595 (81-node-down.json)."""
 
     @pytest.fixture
     def down(self, pve_cluster):

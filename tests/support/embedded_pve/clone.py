@@ -49,7 +49,7 @@ class Clone(Create, Config):
         self._check_drives(old, full, snapname, values.get("storage"), user)
         new = None if taken else self.new_guest(newid, node, self._clone_name(values, source), "clone")
         if new is not None:
-            # '# qmclone temporary file' is all that there is of it till the end (PVE::API2::Qemu, clone_vm).
+            # '# qmclone temporary file' is all that there is of it until the end (PVE::API2::Qemu, clone_vm).
             new.config["description"] = TEMPORARY
             new.being_copied = self._first_copy(old, values, full)
 

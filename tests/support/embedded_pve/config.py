@@ -151,7 +151,7 @@ class Config(Hotplug, Rights):
                     raise parameter_error(**{kind: f"unknown option '{name}'"})
 
     def _check_values(self, vm: Any, change: ConfigChange) -> None:
-        """The rights that depend on what is there and what shall be (updatefn): of a POST, the task fails."""
+        """The rights that depend on what is there and what is asked for (updatefn): of a POST, the task fails."""
         user, values, deletes = change.user, change.values, change.deletes
         if user == ROOT:
             return

@@ -26,8 +26,8 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vo
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.volumes.sources import Verdict
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.volumes.volume_plan import (
     PlaceState,
-    meanwhile_name,
     plan_volume,
+    temporary_name,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.volumes.volume_request import (
     VOLUME_SPEC,
@@ -132,7 +132,7 @@ class TestPlans:
     def test_a_download_replaces_when_the_new_one_is_there(self):
         found = self.steps(request_of(**URL, replace=True), PlaceState(place(), volume(), OTHER, left_over=True))
         assert [title.split()[0] for title in found] == ["delete", "download", "delete", "download", "delete"]
-        assert meanwhile_name("a.iso") in found[1]
+        assert temporary_name("a.iso") in found[1]
 
     def test_an_upload_is_written_over_it(self):
         state = PlaceState(place(), volume(), OTHER)

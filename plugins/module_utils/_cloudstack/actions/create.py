@@ -131,7 +131,7 @@ def _explained(run: Run, deployment: Deployment, error: BaseException) -> PveErr
     if isinstance(error, TimedOut) and deployment.requested and not run.context.left_behind:
         upid = f" during {parse_upid(error.cause.upid).type}" if error.cause.upid else ""
         return TimedOut(
-            f"the wait of {run.time.wait:g} s was too short{upid}: everything that was made till then was removed"
+            f"the wait of {run.time.wait:g} s was too short{upid}: everything that was made until then was removed"
         )
     return None
 

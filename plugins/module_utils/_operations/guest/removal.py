@@ -43,7 +43,7 @@ def _stop(applier: Applier, handle: GuestHandle, request: GuestRequest, state: G
 def _check_removable(request: GuestRequest, state: GuestState) -> None:
     label, node = state.guest.label, state.guest.node
     if state.running and not request.force:
-        raise InvalidRequest(f"{label} on node {node} runs: stop it first, or set force to pull its plug")
+        raise InvalidRequest(f"{label} on node {node} is running: stop it first, or set force to power it off")
     if state.values.get("protection") == "1":
         raise InvalidRequest(f"{label} on node {node} is protected against removal: set protection to false first")
     if state.status is not None and state.status.ha_managed and not request.purge:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is asked for a guest's snapshots, checked at the door."""
+"""What is asked for a guest's snapshots, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _retention(keep_last: int | None, pattern: str | None) -> Retention | None:
     if keep_last is None and pattern is None:
         return None
     if keep_last is None:
-        raise InvalidRequest(f"keep_last is required with keep_pattern {pattern!r}: how many snapshots shall stay")
+        raise InvalidRequest(f"keep_last is required with keep_pattern {pattern!r}: how many snapshots are kept")
     if not pattern:
         raise InvalidRequest(f"keep_pattern is required with keep_last {keep_last}: which snapshots may be deleted")
     if keep_last < 1:
@@ -117,4 +117,4 @@ def _check_state(request: SnapshotRequest) -> None:
     if state == "rolled_back" and retention is not None:
         raise InvalidRequest("keep_last only goes with state=present and state=absent, not with state=rolled_back")
     if request.children == "delete" and request.snapshot is None:
-        raise InvalidRequest("children only goes with snapshot: say whose children shall be deleted")
+        raise InvalidRequest("children only goes with snapshot: name the snapshot whose children are deleted")

@@ -134,7 +134,7 @@ def remove_remnant(applier: Applier, handle: GuestHandle, state: GuestState) -> 
 def settled_config(handle: GuestHandle) -> dict[str, t.Any] | None:
     """Read the configuration once nobody makes or destroys the guest; None when it is not there, or not any more.
 
-    Raises Locked when the guest is a stub, or when that goes on till the client's deadline.
+    Raises Locked when the guest is a stub, or when that goes on until the client's deadline.
     """
     client, tries = handle.client, None
     while True:

@@ -45,7 +45,7 @@ class Deployment:
 def deploy(applier: Applier, deployment: Deployment, request: VmRequest, source: Source | None = None) -> None:
     """Make the guest, as a clone of the source if there is one, configure it, and start it.
 
-    Six requests for a clone when nothing has to be looked for. Raises a PveError; what was made till then stays.
+    Six requests for a clone when nothing has to be looked for. Raises a PveError; what was made until then stays.
     """
     if source is not None:
         deployment.template = source.handle.guest

@@ -123,7 +123,7 @@ def desired_devices(parameters: t.Mapping[str, t.Any]) -> tuple[DesiredHostDevic
 def _device(entry: t.Mapping[str, t.Any], option: str, slots: t.Pattern[str], names: str) -> DesiredHostDevice:
     slot = entry["slot"]
     if not slots.fullmatch(slot):
-        raise InvalidRequest(f"{option}: {slot!r} is no slot: they are {names}")
+        raise InvalidRequest(f"{option}: {slot!r} is not a slot: the slots are {names}")
     options = {name: value for name, value in given(entry).items() if name not in ("slot", "state")}
     present = entry["state"] == "present"
     if not present and options:

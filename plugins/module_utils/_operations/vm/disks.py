@@ -76,7 +76,7 @@ def _desired_disk(entry: t.Mapping[str, t.Any]) -> DesiredDisk:
     _check_slot(slot, state)
     rest = sorted(set(options) - {"slot", "state"})
     if state != "present" and rest:
-        raise InvalidRequest(f"disks: {slot} shall be {state}, so {', '.join(rest)} cannot be set")
+        raise InvalidRequest(f"disks: {slot} has the state {state}, so {', '.join(rest)} cannot be set")
     _check_source(slot, options)
     image = _image(slot, options.get("image"))
     return DesiredDisk(
@@ -107,7 +107,7 @@ def _check_slot(slot: str, state: str) -> None:
     if not match or int(match[2]) >= DISK_BUSES[match[1]]:
         slots = ", ".join(f"{bus}0-{bus}{count - 1}" for bus, count in DISK_BUSES.items())
         raise InvalidRequest(
-            f"disks: {slot!r} is no slot: they are {slots}, and to take away efidisk0, tpmstate0, unused0"
+            f"disks: {slot!r} is not a slot: the slots are {slots}, and, to delete, efidisk0, tpmstate0, unused0"
         )
 
 

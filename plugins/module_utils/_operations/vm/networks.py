@@ -62,7 +62,7 @@ def _desired_network(entry: t.Mapping[str, t.Any]) -> DesiredNetwork:
     slot = entry["slot"]
     match = NIC_KEY.fullmatch(slot)
     if not match or int(match[1]) >= MAX_NICS:
-        raise InvalidRequest(f"networks: {slot!r} is no slot: they are net0 to net{MAX_NICS - 1}")
+        raise InvalidRequest(f"networks: {slot!r} is not a slot: the slots are net0 to net{MAX_NICS - 1}")
     options = {name: value for name, value in given(entry, NETWORK_SPEC).items() if name not in ("slot", "state")}
     present = entry["state"] == "present"
     if not present and options:

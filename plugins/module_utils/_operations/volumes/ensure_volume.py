@@ -17,7 +17,7 @@ from .file_names import normalised
 from .reading import Place, Volume, choose_places, find_volume, read_places, read_volumes
 from .sources import Verdict, check_space, compare, expected_size
 from .transfers import others_at_work, wait_for_others
-from .volume_plan import PlaceState, meanwhile_name, plan_volume
+from .volume_plan import PlaceState, plan_volume, temporary_name
 from .volume_request import VolumeRequest
 
 
@@ -116,7 +116,7 @@ class Survey:
 def _look(client: PveClient, request: VolumeRequest, place: Place) -> PlaceState:
     listed = read_volumes(client, request.storage, place.node, request.content)
     volume = next((volume for volume in listed if volume.volid == request.volid), None)
-    other = f"{request.storage}:{request.content}/{meanwhile_name(request.file_name)}"
+    other = f"{request.storage}:{request.content}/{temporary_name(request.file_name)}"
     return PlaceState(place, volume, left_over=any(volume.volid == other for volume in listed))
 
 

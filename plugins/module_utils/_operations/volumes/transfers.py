@@ -198,7 +198,7 @@ class Upload(_FileStep):
                     fields=fields,
                     file_field="filename",
                     file_name=self.name,
-                    source=t.cast("t.BinaryIO", _Told(file, size, self.name, self.progress)),
+                    source=t.cast("t.BinaryIO", _ReportingReader(file, size, self.name, self.progress)),
                     size=size,
                 )
         except OSError as error:
@@ -222,20 +222,20 @@ class Upload(_FileStep):
         return checksum
 
 
-class _Told:
-    """A file that tells how much of it has been read."""
+class _ReportingReader:
+    """A file that reports how much of it has been read."""
 
-    def __init__(self, file: t.BinaryIO, size: int, name: str, tell: t.Callable[[str], None] | None) -> None:
-        self._file, self._size, self._name, self._tell = file, size, name, tell
+    def __init__(self, file: t.BinaryIO, size: int, name: str, report: t.Callable[[str], None] | None) -> None:
+        self._file, self._size, self._name, self._report = file, size, name, report
         self._read = self._tenths = 0
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
         self._read += len(data)
         tenths = _TENTHS * self._read // max(1, self._size)
-        if self._tell is not None and tenths > self._tenths:
+        if self._report is not None and tenths > self._tenths:
             self._tenths = tenths
-            self._tell(f"{self._name}: {tenths * _TENTHS} % of {in_words(self._size)} sent")
+            self._report(f"{self._name}: {tenths * _TENTHS} % of {in_words(self._size)} sent")
         return data
 
 

@@ -18,7 +18,7 @@ from .transfers import Delete, Fetch, Upload
 from .volume_request import VolumeRequest
 
 # What a file that takes the place of another is called until it does; PVE cannot rename one.
-_MEANWHILE = "cloudbridge-replaces-"
+_TEMPORARY = "cloudbridge-replaces-"
 _VERBS = {
     "url": "download",
     "src": "upload",
@@ -26,7 +26,7 @@ _VERBS = {
     "oci_reference": "pull",
     "copy_from": "copy",
 }
-Tell = t.Callable[[str], None]
+Report = t.Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,19 @@ class PlaceState:
         return self.volume is not None and self.verdict is not None and not self.verdict.same
 
 
-def meanwhile_name(file_name: str) -> str:
+def temporary_name(file_name: str) -> str:
     """What the new file is called while the old one is still there."""
     # The end stays, since it says what the file is.
-    return _MEANWHILE + file_name[-(MAX_NAME - len(_MEANWHILE)) :]
+    return _TEMPORARY + file_name[-(MAX_NAME - len(_TEMPORARY)) :]
 
 
-def plan_volume(request: VolumeRequest, states: t.Sequence[PlaceState], tell: Tell | None = None) -> Plan:
+def plan_volume(request: VolumeRequest, states: t.Sequence[PlaceState], report: Report | None = None) -> Plan:
     """Plan what brings all places into the state asked for; raises a PveError before anything is done."""
     several = len(states) > 1
     if request.state == "absent":
         steps = [step for state in states for step in _absent(request, state, several)]
     else:
-        steps = [step for state in states for step in _present(request, state, several, tell)]
+        steps = [step for state in states for step in _present(request, state, several, report)]
     return Plan(tuple(steps))
 
 
@@ -72,7 +72,7 @@ def _absent(request: VolumeRequest, state: PlaceState, several: bool) -> list[Ru
     return [Delete(request, place, request.file_name, title, (change,))]
 
 
-def _present(request: VolumeRequest, state: PlaceState, several: bool, tell: Tell | None) -> list[Runnable]:
+def _present(request: VolumeRequest, state: PlaceState, several: bool, report: Report | None) -> list[Runnable]:
     if state.awaited or (state.volume is not None and not state.is_different):
         return []
     source, place, volume = request.origin, state.place, state.volume
@@ -82,7 +82,7 @@ def _present(request: VolumeRequest, state: PlaceState, several: bool, tell: Tel
     title = f"{_VERBS[source.kind]} {source.shown} to {request.volid} on node {place.node}"
     if source.kind == "src":
         # PVE writes an upload over what is there, once its checksum is verified.
-        return [Upload(request, place, request.file_name, title, (change,), progress=tell)]
+        return [Upload(request, place, request.file_name, title, (change,), progress=report)]
     if volume is None:
         return [Fetch(request, place, request.file_name, title, (change,))]
     return _replacement(request, state, title, change)
@@ -91,7 +91,7 @@ def _present(request: VolumeRequest, state: PlaceState, several: bool, tell: Tel
 def _replacement(request: VolumeRequest, state: PlaceState, title: str, change: Change) -> list[Runnable]:
     """The new file first, under another name; PVE refuses to download over what is there."""
     place, name = state.place, request.file_name
-    other = meanwhile_name(name)
+    other = temporary_name(name)
     kept = f"{request.storage}:{request.content}/{other}"
     on_node = f"on node {place.node}"
     steps: list[Runnable] = []

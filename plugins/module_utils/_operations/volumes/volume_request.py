@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is asked of a file on a storage, checked at the door."""
+"""What is asked of a file on a storage, checked before anything is sent."""
 
 from __future__ import annotations
 
