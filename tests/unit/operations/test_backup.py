@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.backup import (
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.backup.vzdump import (
     COMPRESSIONS,
     MODES,
-    Conditions,
+    BackupOptions,
     archive_in,
-    backup_request,
+    new_backup,
     plan_backup,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.facts import Status, parse_status
@@ -29,7 +29,7 @@ GUEST = Guest(105, "pve1", "qemu", name="web")
 STATUS = Status(
     condition="running", name="web", template=False, lock="", ha_managed=False, ha_state="", uptime=0, tags=()
 )
-FREE = Conditions(storages={"backups": True, "tapes": False})
+FREE = BackupOptions(storages={"backups": True, "tapes": False})
 UPID = "UPID:pve1:00000D2E:00073AC5:6B01FE80:vzdump:105:root@pam!ci:"
 
 
@@ -40,7 +40,7 @@ def unescaped(text):
 
 @given(st.text(st.characters(exclude_characters="{\r", exclude_categories=["Cs"]), max_size=100))
 def test_notes_survive_pves_template(notes):
-    form = backup_request("backups", notes=notes).form
+    form = new_backup("backups", notes=notes).form
     assert unescaped(form["notes-template"] or "") == notes
     assert "\n" not in (form["notes-template"] or "")
 
@@ -48,7 +48,7 @@ def test_notes_survive_pves_template(notes):
 @given(st.text(max_size=20), st.text(max_size=8), st.text(max_size=8))
 def test_nothing_gets_into_an_option(storage, mode, compress):
     try:
-        form = backup_request(storage, mode, compress).form
+        form = new_backup(storage, mode, compress).form
     except InvalidRequest:
         return
     assert re.fullmatch(r"[A-Za-z0-9_.-]+", form["storage"])
@@ -56,12 +56,12 @@ def test_nothing_gets_into_an_option(storage, mode, compress):
 
 
 def test_older_archives_are_left_to_pve_only_when_asked():
-    assert backup_request("backups").form["remove"] == 0
-    assert backup_request("backups", prune=True).form["remove"] is None
+    assert new_backup("backups").form["remove"] == 0
+    assert new_backup("backups", prune=True).form["remove"] is None
 
 
 def test_the_plan():
-    (step,) = plan_backup(backup_request("backups", protected=True), GUEST, STATUS, FREE).steps
+    (step,) = plan_backup(new_backup("backups", protected=True), GUEST, STATUS, FREE).steps
     assert step.title == "back guest 105 (web) up to backups (snapshot)"
     assert step.command.path("pve3") == ("nodes", "pve3", "vzdump")
     assert (step.command.form["vmid"], step.command.form["protected"]) == (105, 1)
@@ -80,7 +80,7 @@ def test_the_plan():
 def test_what_stands_against_it(storage, changes, running, error, words):
     conditions = dataclasses.replace(FREE, running=running)
     with pytest.raises(error, match=words):
-        plan_backup(backup_request(storage), GUEST, STATUS._replace(**changes), conditions)
+        plan_backup(new_backup(storage), GUEST, STATUS._replace(**changes), conditions)
 
 
 @pytest.mark.parametrize(

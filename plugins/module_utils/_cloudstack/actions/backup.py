@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import typing as t
 
-from ..._operations.backup import (
+from ..._operations.backup.vzdump import (
     COMPRESSIONS,
     MODES,
     MOST_NOTES,
     Archive,
-    BackupRequest,
+    NewBackup,
     abandon_backup,
     back_up_guest,
-    backup_request,
+    new_backup,
 )
 from ..._operations.own_tasks import Moment
 from ..._pve.errors import InvalidRequest, TimedOut
@@ -55,13 +55,13 @@ def backup(run: Run) -> dict[str, t.Any]:
     return _answer(archive)
 
 
-def _request(run: Run) -> BackupRequest:
+def _request(run: Run) -> NewBackup:
     storage = parameter(run, PLACE) or run.details.text("backup_storage")
     if not storage:
         raise InvalidRequest("the parameter storage is missing, and the site policy names no backup_storage")
     mode, protected = parameter(run, MODE), parameter(run, PROTECTED)
     check_backup(run.details, storage, mode, protected)
-    return backup_request(
+    return new_backup(
         storage,
         mode,
         parameter(run, COMPRESS),

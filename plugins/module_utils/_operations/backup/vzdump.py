@@ -10,15 +10,15 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 
-from .._pve.client import PveClient
-from .._pve.commands import Command, run_command
-from .._pve.errors import InvalidRequest, Locked, PveError, Refused, TaskFailed, one_line
-from .._pve.guests import Guest, GuestHandle
-from .._pve.tasks import Task, parse_upid, read_log, stop_task
-from .._pve.vm_config import STORAGE_NAME
-from .facts import Status
-from .own_tasks import Moment, own_tasks
-from .plan import Applier, Change, Plan, PlanStep
+from ..._pve.client import PveClient
+from ..._pve.commands import Command, run_command
+from ..._pve.errors import InvalidRequest, Locked, PveError, Refused, TaskFailed, one_line
+from ..._pve.guests import Guest, GuestHandle
+from ..._pve.tasks import Task, parse_upid, read_log, stop_task
+from ..._pve.vm_config import STORAGE_NAME
+from ..facts import Status
+from ..own_tasks import Moment, own_tasks
+from ..plan import Applier, Change, Plan, PlanStep
 
 TASK = "vzdump"
 MODES = ("snapshot", "suspend", "stop")
@@ -30,7 +30,7 @@ _FAILED = re.compile(r"ERROR: Backup of VM \d+ failed - (?P<why>.+)")
 
 
 @dataclass(frozen=True)
-class BackupRequest:
+class NewBackup:
     """Where to and how; notes are kept with the archive. prune lets PVE delete older archives of the guest for it."""
 
     storage: str
@@ -55,7 +55,7 @@ class BackupRequest:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class BackupOptions:
     """The storages of the node that take backups, and the backups of the guest that run, by their UPIDs."""
 
     storages: t.Mapping[str, bool] = field(default_factory=dict)
@@ -89,14 +89,14 @@ class BackupStep(PlanStep):
         return task
 
 
-def backup_request(
+def new_backup(
     storage: str,
     mode: str = "snapshot",
     compress: str = "zstd",
     notes: str = "",
     protected: bool = False,
     prune: bool = False,
-) -> BackupRequest:
+) -> NewBackup:
     """Check what is asked for; raises InvalidRequest."""
     if not STORAGE_NAME.fullmatch(storage):
         raise InvalidRequest(f"storage {storage[:100]!r} is not the name of a storage")
@@ -107,7 +107,7 @@ def backup_request(
         raise InvalidRequest("notes cannot hold '{{', between which and '}}' PVE looks for something to replace")
     if len(_escaped(notes)) > MOST_NOTES:
         raise InvalidRequest(f"notes are longer than the {MOST_NOTES} characters that PVE takes")
-    return BackupRequest(storage, mode, compress, notes, protected, prune)
+    return NewBackup(storage, mode, compress, notes, protected, prune)
 
 
 def _escaped(notes: str) -> str:
@@ -115,15 +115,15 @@ def _escaped(notes: str) -> str:
     return notes.replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def back_up_guest(applier: Applier, handle: GuestHandle, status: Status, request: BackupRequest) -> Archive | None:
+def back_up_guest(applier: Applier, handle: GuestHandle, status: Status, request: NewBackup) -> Archive | None:
     """Back a guest up that has been read; None in check mode. Raises a PveError."""
-    plan = plan_backup(request, handle.guest, status, read_conditions(handle))
+    plan = plan_backup(request, handle.guest, status, read_backup_options(handle))
     if not applier.apply(plan, handle):
         return None
     return find_archive(handle, request.storage, applier.tasks[-1])
 
 
-def read_conditions(handle: GuestHandle) -> Conditions:
+def read_backup_options(handle: GuestHandle) -> BackupOptions:
     """Ask where backups can go, and which of the guest run; two requests."""
     client, guest = handle.client, handle.guest
     entries = client.read("nodes", guest.node, "storage", content="backup")
@@ -132,20 +132,20 @@ def read_conditions(handle: GuestHandle) -> Conditions:
         for entry in entries
     }
     tasks = client.read("nodes", guest.node, "tasks", source="active", typefilter=TASK, vmid=guest.vmid)
-    return Conditions(usable, tuple(str(task["upid"]) for task in tasks))
+    return BackupOptions(usable, tuple(str(task["upid"]) for task in tasks))
 
 
-def plan_backup(request: BackupRequest, guest: Guest, status: Status, conditions: Conditions) -> Plan:
+def plan_backup(request: NewBackup, guest: Guest, status: Status, options: BackupOptions) -> Plan:
     """Say what has to be sent; raises InvalidRequest, Refused or Locked with what stands against it."""
-    if conditions.running:
+    if options.running:
         # Also the run of somebody whose answer was lost: one archive is enough.
-        raise Locked(f"a backup of {guest.label} runs already: wait for it, it is {conditions.running[0]}")
+        raise Locked(f"a backup of {guest.label} runs already: wait for it, it is {options.running[0]}")
     if status.lock:
         raise Locked(f"{guest.label} is locked ({status.lock}): wait for what is being done to it")
-    if request.storage not in conditions.storages:
-        there = ", ".join(sorted(conditions.storages)) or "none that may be used"
+    if request.storage not in options.storages:
+        there = ", ".join(sorted(options.storages)) or "none that may be used"
         raise InvalidRequest(f"storage {request.storage} takes no backups on node {guest.node}, which has {there}")
-    if not conditions.storages[request.storage]:
+    if not options.storages[request.storage]:
         raise Refused(f"storage {request.storage} is not active on node {guest.node}: enable it, look at its server")
     command = Command(
         "POST",
