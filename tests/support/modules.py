@@ -26,6 +26,7 @@ from .processes import child_environment
 
 PACKAGE = "ansible_collections.cloudbridge.proxmox.plugins.modules"
 TIMEOUT = 60
+NEW_SECRETS = "_ansible_new_secrets"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def run_module(
         returncode = _exit_code(channel, name, timeout)
         for file in files:
             file.seek(0)
-        stdout, stderr = files[1].read(), files[2].read()
+        stdout, stderr = as_seen_by_the_controller(files[1].read()), files[2].read()
     canaries.see(f"output of {name}", stdout)
     canaries.see(f"errors of {name}", stderr)
     return ModuleResult(parse_result(stdout), stdout, stderr, returncode)
@@ -120,6 +121,15 @@ def _exit_code(answer: socket.socket, name: str, timeout: float) -> int:
     except TimeoutError:
         os.kill(pid, signal.SIGKILL)
         raise subprocess.TimeoutExpired(name, timeout) from None
+
+
+def as_seen_by_the_controller(stdout: str) -> str:
+    """What a module printed, without what ansible-core 2.22 takes out of it to mask the module's secrets."""
+    if NEW_SECRETS not in stdout:
+        return stdout
+    parsed = parse_result(stdout)
+    parsed.pop(NEW_SECRETS, None)
+    return json.dumps(parsed)
 
 
 def parse_result(stdout: str) -> dict[str, Any]:
