@@ -32,7 +32,7 @@ OPENING = re.compile(r"/(vncproxy|termproxy|spiceproxy|vncshell|spiceshell)$")
 WRITTEN_BY_TESTS = re.compile(
     r"(^|/)(payloads/[^/]+|policy\.json|secret|pve-console/credentials|[^/]+\.(yml|yaml|ini|vv))$"
 )
-# ansible-core 2.22 lists a module's secrets for its controller to mask: that is its own, and the controller takes it out.
+# ansible-core 2.22 lists the secrets of a module for its controller, which masks them and takes the list out.
 FOR_THE_CONTROLLER = re.compile(r'"_ansible_new_secrets": \[[^\]]*\]')
 SKIPPED_DIRECTORIES = {"site-packages", "__pycache__"}
 
