@@ -186,12 +186,22 @@ def test_the_environment_turns_it_off(pve, tmp_path):
 
 
 @pytest.mark.parametrize("env", [{}, OFF], ids=["worker", "process"])
-def test_the_timeout_of_a_task_ends_it(pve, tmp_path, env):
+@pytest.mark.parametrize(
+    "task",
+    ["pve_vm_power: {vmid: 100}", "pve_vms_power: {guests: [{vmid: 100}, {vmid: 101}]}"],
+    ids=["one guest", "many guests"],
+)
+def test_the_timeout_of_a_task_ends_it(pve, tmp_path, task, env):
+    pve.add_guest(101, "second")
     pve.task_seconds["qmstart"] = 60
-    task = "- {timeout: 3, ignore_errors: true, cloudbridge.proxmox.pve_vm_power: {vmid: 100}}"
-    (done,) = playbooks.play(task, home=tmp_path, connection=pve.environment, env=env).tasks
+    tasks = f"""
+    - {{timeout: 3, ignore_errors: true, cloudbridge.proxmox.{task}}}
+    - cloudbridge.proxmox.pve_vm_info: {{vmid: 100}}
+    """
+    done, after = playbooks.play(tasks, home=tmp_path, connection=pve.environment, env=env).tasks
     pve.server.hurry.set()
     assert done.failed
+    assert not after.failed
     # The words are ansible-core's: before 2.19 others than since.
     assert re.search(r"Timed out after 3 second|time frame \(3\)", done.msg), done.msg
 
