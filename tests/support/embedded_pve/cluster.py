@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The cluster's view: resources, nodes, networks, storages and migration (01-basics.json, 80-cluster.json)."""
+"""The cluster's view: resources, nodes, networks and storages (01-basics.json, 80-cluster.json)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ import time
 from typing import Any
 
 from aiohttp import web
-from fakepve.model import PveError, TaskError
-from fakepve.qemu import drives_of, is_cdrom, volume_ref
 from fakepve.server import USER, ok
 
-from .base import is_true, missing_config, parameter_error
 from .consoles import Consoles
 from .knobs import Knobs
+from .migration import Migration
 from .parameters import request_parameters
-from .snapshots import Snapshots
 from .vzdump import Vzdump
 
 GIB = 1024**3
@@ -34,7 +31,7 @@ def former_or(vm: Any, name: str) -> str:
     return str(former[0] if former and time.monotonic() < former[1] else getattr(vm, name))
 
 
-class Cluster(Snapshots, Consoles, Vzdump):
+class Cluster(Migration, Consoles, Vzdump):
     def __init__(self, host: str, port: int, knobs: Knobs) -> None:
         super().__init__(host, port, knobs)
         self.bridges: dict[str, list[str]] = {}
@@ -53,8 +50,6 @@ class Cluster(Snapshots, Consoles, Vzdump):
     def _routes_embedded_cluster(self) -> list[tuple[str, str, Any]]:
         return [
             ("GET", "/nodes/{node}/network", self._network_list),
-            ("GET", "/nodes/{node}/qemu/{vmid}/migrate", self._migrate_preconditions),
-            ("POST", "/nodes/{node}/qemu/{vmid}/migrate", self._migrate),
             ("GET", "/nodes/{node}/status", self._node_status),
         ]
 
@@ -238,70 +233,3 @@ class Cluster(Snapshots, Consoles, Vzdump):
         """The list leaves out bridges that the caller may not see (PVE::API2::Network, index)."""
         path = f"/sdn/zones/localnetwork/{bridge}"
         return any(self.allowed(user, path, privilege) for privilege in ("SDN.Audit", "SDN.Use"))
-
-    # ---- migration
-
-    async def _migrate_preconditions(self, values: dict[str, Any], user: str) -> dict[str, Any]:
-        vm = self.find_vm(values["node"], values["vmid"])
-        self.refuse_locked(vm)
-        local = [
-            {"volid": volume, "size": self.volume_size(volume, props), "cdrom": 1 if is_cdrom(volume, props) else 0}
-            for _key, volume, props in self._local_volumes(vm)
-        ]
-        return {
-            "running": 1 if vm.status == "running" else 0,
-            "local_disks": local,
-            "local_resources": [],
-            "mapped-resources": [],
-            "allowed_nodes": [name for name in sorted(self.nodes) if name != vm.node],
-            "not_allowed_nodes": {},
-        }
-
-    def _local_volumes(self, vm: Any) -> list[tuple[str, str, dict[str, str]]]:
-        config = {**vm.config, **{key: value for key, value in vm.pending.items() if value is not None}}
-        return [
-            (key, volume, props)
-            for key, volume, props in drives_of(config)
-            if volume_ref(volume)[0] is not None and not self.storages.get(volume_ref(volume)[0], {}).get("shared")
-        ]
-
-    async def _migrate(self, values: dict[str, Any], user: str) -> str:
-        node, target = values["node"], values["target"]
-        self.need_quorum()
-        if target == node:
-            raise parameter_error(target="target is local node.")
-        if target not in self.nodes:
-            raise PveError(500, f"no such cluster node '{target}'")
-        vm = self.find_vm(node, values["vmid"], missing_config)
-        self.refuse_locked(vm)
-        online = is_true(values.get("online", 0))
-        if vm.status == "running" and not online:
-            raise PveError(500, "can't migrate running VM without --online")
-        if vm.ha_managed:
-            return await self._ha_migrate(vm, target, user)
-
-        async def body() -> str:
-            self._move_guest(vm, target, is_true(values.get("with-local-disks", 0)))
-            return "migration finished successfully"
-
-        log = [f"starting migration of VM {vm.vmid} to node '{target}' (192.0.2.{len(target)})"]
-        return await self.task(node, "qmigrate", vm.vmid, user, body, vm=vm, log=log)
-
-    async def _ha_migrate(self, vm: Any, target: str, user: str) -> str:
-        async def body() -> None:
-            self.tell_ha_to_move(vm, target)
-
-        log = [f"Requesting HA migration for VM {vm.vmid} to node {target}"]
-        return await self.task(vm.node, "hamigrate", vm.vmid, user, body, lock=False, log=log)
-
-    def tell_ha_to_move(self, vm: Any, target: str) -> None:
-        """Overridden by the HA part."""
-
-    def _move_guest(self, vm: Any, target: str, with_local_disks: bool) -> None:
-        """A running guest needs its disks shared, or with-local-disks; a local ISO stops it either way."""
-        self.fail_locked(vm, ("migrate",))
-        if vm.status == "running":
-            for _key, volume, props in self._local_volumes(vm):
-                if is_cdrom(volume, props) or not with_local_disks:
-                    raise TaskError("migration aborted")
-        vm.node = target

@@ -72,12 +72,15 @@ class HighAvailability(Power):
             guest.ha_command = "stop"
         self._act_later(guest)
 
-    def tell_ha_to_move(self, vm: Any, target: str) -> None:
+    async def tell_ha_to_move(self, guest: Any, target: str) -> None:
+        if not self.nodes[target].get("online", True):
+            # "crm command error - node not online": only the CRM's own log says so (PVE::HA::Manager).
+            return
         if self.knobs.ha_seconds:
-            vm.ha_command = target
-            self._act_later(vm)
+            guest.ha_command = target
+            self._act_later(guest)
         else:
-            vm.node = target
+            await self.move_by_ha(guest, target)
 
     def _act_later(self, guest: Any) -> None:
         if not getattr(guest, "ha_acts", False):
@@ -91,6 +94,9 @@ class HighAvailability(Power):
                 before = guest.ha_state
                 command = getattr(guest, "ha_command", None)
                 guest.ha_command = None
+                if before == "migrate":
+                    # Whether it got there or not, it is settled afterwards (next_state_migrate_relocate).
+                    await self.move_by_ha(guest, guest.ha_target)
                 guest.ha_state = self._next_state(guest, before, command)
                 if guest.ha_state == before:
                     return
@@ -108,6 +114,9 @@ class HighAvailability(Power):
             if command:
                 guest.ha_target = command
                 return "migrate"
+        elif state == "stopped" and command not in (None, "stop", guest.node):
+            guest.ha_target = command
+            return "migrate"
         elif state == "stopped":
             if wanted == "started":
                 return "request_start"
@@ -122,7 +131,6 @@ class HighAvailability(Power):
             self.halt_guest(guest)
             return "stopped"
         elif state == "migrate":
-            guest.node = guest.ha_target
             return "started" if wanted == "started" else "request_stop"
         return state
 

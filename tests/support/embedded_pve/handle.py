@@ -288,6 +288,22 @@ class PveHandle:
 
         self.call(put)
 
+    def add_mapping(self, name: str, *nodes: str, live: bool = False) -> None:
+        """A mapped device that these nodes have; live: it can be moved while the guest runs."""
+        self.call(lambda: self.server.mappings.__setitem__(name, (set(nodes), live)))
+
+    def replicate(self, vmid: int, *nodes: str) -> None:
+        """The guest is replicated to these nodes."""
+        self.call(lambda: self.server.replicas.__setitem__(vmid, set(nodes)))
+
+    def keep_apart(self, *sids: str) -> None:
+        """HA keeps these resources on different nodes."""
+        self.call(lambda: self.server.ha_apart.append(set(sids)))
+
+    def restrict_storage(self, storage: str, *nodes: str) -> None:
+        """Only these nodes have the storage."""
+        self.call(lambda: self.server.storages[storage].__setitem__("nodes", ",".join(nodes)))
+
     def add_ha_rule(self, name: str, *resources: str, nodes: str = "pve1") -> None:
         """A node affinity rule of PVE 9."""
         self.call(lambda: self.server.ha_rules.__setitem__(name, {"nodes": nodes, "resources": list(resources)}))

@@ -29,6 +29,7 @@ TASK_LOCKS = {
     "qmdelsnapshot": "snapshot-delete",
     "qmrollback": "rollback",
     "qmigrate": "migrate",
+    "vzmigrate": "migrate",
     "vzdump": "backup",
     "vzsnapshot": "snapshot",
     "vzdelsnapshot": "snapshot-delete",
