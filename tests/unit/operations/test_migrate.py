@@ -11,9 +11,9 @@ import dataclasses
 import pytest
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.facts import Status
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.migrate import (
-    Conditions,
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.migration.moving import (
     MigrationRequest,
+    Preconditions,
     plan_migration,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
@@ -21,7 +21,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests im
 
 GUEST = Guest(105, "pve1", "qemu", name="web")
 TO_PVE2 = MigrationRequest("pve2")
-FREE = Conditions(nodes={"pve1": "online", "pve2": "online"})
+FREE = Preconditions(nodes={"pve1": "online", "pve2": "online"})
 
 
 def status(condition="running", **changes):

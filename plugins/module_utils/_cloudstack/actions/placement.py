@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 from fnmatch import fnmatchcase
 
-from ..._operations.migrate import MigrationRequest, migrate_guest
+from ..._operations.migration.moving import MigrationRequest, migrate_guest
 from ..._pve.errors import InvalidRequest, TimedOut
 from ..._pve.vm_config import NIC, NIC_KEY
 from ..answer import table

@@ -9,15 +9,15 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from .._pve.client import PveClient
-from .._pve.commands import Command, run_command
-from .._pve.errors import InvalidRequest, NotFound, Refused, TimedOut
-from .._pve.guests import Guest, GuestHandle
-from .._pve.numbers import in_full
-from .._pve.tasks import Task
-from .facts import HIBERNATED, PAUSED, RUNNING, Status, read_status
-from .ha import takes_commands
-from .plan import Applier, Change, Plan, PlanStep
+from ..._pve.client import PveClient
+from ..._pve.commands import Command, run_command
+from ..._pve.errors import InvalidRequest, NotFound, Refused, TimedOut
+from ..._pve.guests import Guest, GuestHandle
+from ..._pve.numbers import in_full
+from ..._pve.tasks import Task
+from ..facts import HIBERNATED, PAUSED, RUNNING, Status, read_status
+from ..ha import takes_commands
+from ..plan import Applier, Change, Plan, PlanStep
 
 # PVE makes cloud-init's drive anew on the other node (PVE::QemuMigrate scan_local_volumes).
 _CLOUD_INIT = "cloudinit"
@@ -32,7 +32,7 @@ class MigrationRequest:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class Preconditions:
     """What PVE says about moving a guest, and the nodes of the cluster with their status."""
 
     nodes: t.Mapping[str, str] = field(default_factory=dict)
@@ -64,12 +64,12 @@ def migrate_guest(applier: Applier, handle: GuestHandle, status: Status, request
     """Move a guest that has been read; raises a PveError, with the reason when it cannot be moved."""
     if handle.guest.node == request.target:
         return
-    plan = plan_migration(request, handle.guest, status, read_conditions(handle, request.target), handle)
+    plan = plan_migration(request, handle.guest, status, read_preconditions(handle, request.target), handle)
     if applier.apply(plan, handle):
         handle.guest = handle.guest._replace(node=request.target)
 
 
-def read_conditions(handle: GuestHandle, target: str) -> Conditions:
+def read_preconditions(handle: GuestHandle, target: str) -> Preconditions:
     """Ask what stands against moving the guest; two requests."""
     nodes = {str(entry["node"]): str(entry.get("status")) for entry in handle.client.read("nodes")}
     if target not in nodes:
@@ -80,7 +80,7 @@ def read_conditions(handle: GuestHandle, target: str) -> Conditions:
     for entry in disks:
         volumes[bool(int(entry.get("cdrom") or 0))].append(str(entry.get("volid")))
     devices = (*(data.get("local_resources") or ()), *(data.get("mapped-resources") or ()))
-    return Conditions(
+    return Preconditions(
         nodes=nodes,
         not_allowed=data.get("not_allowed_nodes") or {},
         local_disks=tuple(volumes[False]),
@@ -90,17 +90,21 @@ def read_conditions(handle: GuestHandle, target: str) -> Conditions:
 
 
 def plan_migration(
-    request: MigrationRequest, guest: Guest, status: Status, conditions: Conditions, handle: GuestHandle | None = None
+    request: MigrationRequest,
+    guest: Guest,
+    status: Status,
+    preconditions: Preconditions,
+    handle: GuestHandle | None = None,
 ) -> Plan:
     """Say what has to be sent; raises InvalidRequest or Refused with the reason why the guest cannot be moved."""
     target, online = request.target, status.condition in (RUNNING, PAUSED)
-    reason = "".join(_reasons(request, status, conditions, online)[:1])
+    reason = "".join(_reasons(request, status, preconditions, online)[:1])
     if reason:
         raise InvalidRequest(f"{guest.label} cannot be moved from node {guest.node} to {target}: {reason}")
     form = {
         "target": target,
         "online": 1 if online else None,
-        "with-local-disks": 1 if online and conditions.local_disks else None,
+        "with-local-disks": 1 if online and preconditions.local_disks else None,
     }
     through_ha = status.ha_managed and status.ha_state != "ignored"
     command = Command(
@@ -116,25 +120,25 @@ def plan_migration(
     return Plan((step,), (Change("node", guest.node, target),))
 
 
-def _reasons(request: MigrationRequest, status: Status, conditions: Conditions, online: bool) -> list[str]:
+def _reasons(request: MigrationRequest, status: Status, preconditions: Preconditions, online: bool) -> list[str]:
     found = []
-    if conditions.nodes.get(request.target) != "online":
-        found.append(f"node {request.target} is {conditions.nodes.get(request.target)}")
+    if preconditions.nodes.get(request.target) != "online":
+        found.append(f"node {request.target} is {preconditions.nodes.get(request.target)}")
     if status.condition == HIBERNATED:
         found.append("it is hibernated, and the node of its memory has to wake it: resume it first")
     # PVE lists nodes here that nothing stands against, too.
-    barred = {name: why for name, why in dict(conditions.not_allowed.get(request.target) or {}).items() if why}
+    barred = {name: why for name, why in dict(preconditions.not_allowed.get(request.target) or {}).items() if why}
     storages = ", ".join(map(str, barred.get("unavailable_storages") or ()))
     if storages:
         found.append(f"its storage {storages} is not there")
     elif barred:
         found.append(f"PVE does not allow it ({barred})")
-    if conditions.local_isos:
-        found.append(f"{', '.join(conditions.local_isos)} in its drive is on this node only: detach it first")
-    if conditions.local_devices and online:
-        found.append(f"it uses devices of this node ({', '.join(conditions.local_devices)}): stop it first")
-    if online and conditions.local_disks and not request.with_local_disks:
-        disks = ", ".join(conditions.local_disks)
+    if preconditions.local_isos:
+        found.append(f"{', '.join(preconditions.local_isos)} in its drive is on this node only: detach it first")
+    if preconditions.local_devices and online:
+        found.append(f"it uses devices of this node ({', '.join(preconditions.local_devices)}): stop it first")
+    if online and preconditions.local_disks and not request.with_local_disks:
+        disks = ", ".join(preconditions.local_disks)
         found.append(f"it runs, and its disks are on this node only ({disks}): stop it first, or let them be copied")
     return found
 
