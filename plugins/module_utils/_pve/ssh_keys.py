@@ -14,6 +14,8 @@ import binascii
 import re
 import typing as t
 
+from .errors import InvalidRequest
+
 _POINT_LENGTHS = {"nistp256": 65, "nistp384": 97, "nistp521": 133}
 _ED25519_LENGTH = 32
 _LENGTH_SIZE = 4
@@ -31,6 +33,16 @@ def key_lines(text: str) -> tuple[tuple[int, str], ...]:
     """The lines that are to be keys, with their numbers; blank lines and comments are left out."""
     lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
     return tuple((number, line) for number, line in lines if line and not line.startswith("#"))
+
+
+def check_keys(option: str, entries: t.Sequence[str]) -> None:
+    """Raise InvalidRequest, saying which one it is, when PVE would refuse a key."""
+    for index, text in enumerate(entries):
+        for number, line in key_lines(text):
+            problem = key_problem(line)
+            if problem is not None:
+                place = f", line {number}," if "\n" in text.strip() else ""
+                raise InvalidRequest(f"{option}[{index}]{place} {problem}")
 
 
 def key_problem(line: str) -> str | None:

@@ -11,13 +11,23 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from .errors import InvalidRequest
-from .numbers import write_number
-from .properties import PropertyFormat, number, truth
+from .properties import PropertyFormat
 from .ssh_keys import key_lines
+from .value_types import (
+    DESCRIPTION,
+    PLAIN,
+    STARTUP,
+    TAGS,
+    WEIGHT,
+    ValueType,
+    boolean_type,
+    list_type,
+    number_type,
+    properties_type,
+    text_type,
+)
 
 DISK_BUSES = {"ide": 4, "sata": 6, "scsi": 31, "virtio": 16}
 DRIVE_KEY = re.compile(r"(ide|sata|scsi|virtio)(\d+)|efidisk0|tpmstate0")
@@ -88,7 +98,6 @@ AGENT = PropertyFormat(
     booleans=frozenset({"enabled", "fstrim_cloned_disks", "freeze-fs"}),
 )
 CPU = PropertyFormat(default_key="cputype", defaults={"cputype": "kvm64", "hidden": "0"}, sets=frozenset({"flags"}))
-STARTUP = PropertyFormat(default_key="order", names_default_key=True, numbers=frozenset({"order", "up", "down"}))
 IPCONFIG = PropertyFormat()
 USB = PropertyFormat(default_key="host", defaults={"usb3": "0"}, booleans=frozenset({"usb3"}))
 HOSTPCI = PropertyFormat(
@@ -101,25 +110,6 @@ SMBIOS = PropertyFormat()
 _MACHINE = PropertyFormat(default_key="type")
 _VERSIONED_MACHINE = re.compile(r"(pc-i440fx|pc-q35)-\d")
 _UNVERSIONED_MACHINES = {"pc-i440fx": "pc", "pc-q35": "q35"}
-
-
-@dataclass(frozen=True)
-class ValueType:
-    """When two values of a key are one and the same; absent is the text that an unset key stands for."""
-
-    of: t.Callable[[str], t.Hashable]
-    absent: str | None = None
-    write: PropertyFormat | None = None
-    # How PVE takes a value that somebody wrote in words of his own; raises InvalidRequest.
-    form: t.Callable[[str], str] = str.strip
-
-    def same(self, current: str | None, wanted: str | None) -> bool:
-        """Whether nothing would differ for the guest if current were replaced by wanted."""
-        return self._of(current) == self._of(wanted)
-
-    def _of(self, text: str | None) -> t.Hashable:
-        text = self.absent if text is None else text
-        return None if text is None else self.of(text)
 
 
 class _MachineType(ValueType):
@@ -143,64 +133,6 @@ class _GenerationType(ValueType):
         return super().same(current, wanted)
 
 
-class _WeightType(ValueType):
-    """PVE stores the highest weight that the kernel knows for a higher one (PVE::CGroup::clamp_cpu_shares)."""
-
-    def same(self, current: str | None, wanted: str | None) -> bool:
-        return super().same(current, wanted) or (
-            current == _HIGHEST_WEIGHT and wanted is not None and wanted.isdigit() and int(wanted) > int(current)
-        )
-
-
-_HIGHEST_WEIGHT = "10000"
-
-
-def _unquoted(text: str) -> str:
-    """A text as it is read back: without blanks around it, and without quotation marks around the whole.
-
-    The configuration has a line for each key (PVE::QemuServer, parse_vm_config and check_type).
-    """
-    text = text.strip()
-    while len(text) > 1 and text[0] == text[-1] == '"':
-        text = text[1:-1].strip()
-    return text
-
-
-def _boolean_form(text: str) -> str:
-    word = truth(text)
-    if word not in ("0", "1"):
-        raise InvalidRequest(f"must be a boolean, not {text!r}")
-    return word
-
-
-def _number_form(text: str) -> str:
-    try:
-        return write_number(float(text))
-    except ValueError:
-        raise InvalidRequest(f"must be a number, not {text!r}") from None
-
-
-def _text(absent: str | None = None) -> ValueType:
-    return ValueType(str.strip, absent)
-
-
-def _boolean(absent: str | None) -> ValueType:
-    return ValueType(truth, absent, form=_boolean_form)
-
-
-def _number(absent: str | None) -> ValueType:
-    return ValueType(number, absent, form=_number_form)
-
-
-def _properties(form: PropertyFormat) -> ValueType:
-    return ValueType(form.comparable, "", form)
-
-
-def _list(separators: str, *, ordered: bool, absent: str | None = "") -> ValueType:
-    collect: t.Callable[[t.Iterable[str]], t.Hashable] = tuple if ordered else frozenset
-    return ValueType(lambda text: collect(item for item in re.split(f"[{separators}]+", text) if item), absent)
-
-
 def split_ssh_keys(text: str) -> tuple[str, ...]:
     """Read the public keys of cloud-init, which PVE keeps URL-encoded."""
     return tuple(line for _number, line in key_lines(unquote(text)))
@@ -211,21 +143,6 @@ def join_ssh_keys(keys: t.Iterable[str]) -> str:
     return quote("\n".join(line for text in keys for _number, line in key_lines(text)), safe="")
 
 
-def _tags(text: str) -> frozenset[str]:
-    return frozenset(tag for tag in re.split(r"[;,\s]+", text) if tag)
-
-
-# Of a datacenter whose tag-style tells upper from lower case; elsewhere PVE stores tags in lower case.
-CASE_SENSITIVE_TAGS = ValueType(_tags, "")
-TAGS = ValueType(lambda text: _tags(text.lower()), "")
-
-
-def check_description(text: str) -> None:
-    """Raise InvalidRequest for the text that PVE loses: Perl takes 0 for none (PVE::QemuServer, write_vm_config)."""
-    if text.rstrip() == "0":
-        raise InvalidRequest("description: PVE does not store the text '0': give another one, or '' for none")
-
-
 _DEFAULT_HOTPLUG = "network,disk,usb"
 
 
@@ -234,61 +151,60 @@ def _hotplug(text: str) -> t.Hashable:
 
 
 _VALUE_TYPES: dict[str, ValueType] = {
-    **{key: _boolean("1") for key in ("acpi", "allow-ksm", "ciupgrade", "kvm", "reboot", "tablet")},
+    **{key: boolean_type("1") for key in ("acpi", "allow-ksm", "ciupgrade", "kvm", "reboot", "tablet")},
     **{
-        key: _boolean("0")
+        key: boolean_type("0")
         for key in ("autostart", "freeze", "keephugepages", "numa", "onboot", "protection", "tdf", "template")
     },
-    "agent": _properties(AGENT),
-    "balloon": _number(None),
-    "bios": _text("seabios"),
+    "agent": properties_type(AGENT),
+    "balloon": number_type(None),
+    "bios": text_type("seabios"),
     # A blank is what PVE leaves of an order whose devices are gone; unset, PVE chooses the devices itself.
-    "boot": _list(r"=;,\s", ordered=True, absent=None),
-    "cicustom": _properties(CICUSTOM),
-    "cores": _number("1"),
-    "cpu": _properties(CPU),
-    "cpulimit": _number("0"),
-    "cpuunits": _WeightType(number, form=_number_form),
-    "description": ValueType(str.rstrip, "", form=str.rstrip),
+    "boot": list_type(r"=;,\s", ordered=True, absent=None),
+    "cicustom": properties_type(CICUSTOM),
+    "cores": number_type("1"),
+    "cpu": properties_type(CPU),
+    "cpulimit": number_type("0"),
+    "cpuunits": WEIGHT,
+    "description": DESCRIPTION,
     "hotplug": ValueType(_hotplug, _DEFAULT_HOTPLUG),
-    "localtime": _boolean(None),
+    "localtime": boolean_type(None),
     "machine": _MachineType(_MACHINE.comparable, "pc", _MACHINE),
-    "memory": _properties(
+    "memory": properties_type(
         PropertyFormat(default_key="current", defaults={"current": "512"}, numbers=frozenset({"current"}))
     ),
-    "migrate_downtime": _number("0.1"),
-    "migrate_speed": _number("0"),
-    "nameserver": _list(r"\s,;", ordered=True),
-    "ostype": _text("other"),
-    "scsihw": _text("lsi"),
-    "shares": _number("1000"),
-    "smbios1": _properties(SMBIOS),
-    "sockets": _number("1"),
+    "migrate_downtime": number_type("0.1"),
+    "migrate_speed": number_type("0"),
+    "nameserver": list_type(r"\s,;", ordered=True),
+    "ostype": text_type("other"),
+    "scsihw": text_type("lsi"),
+    "shares": number_type("1000"),
+    "smbios1": properties_type(SMBIOS),
+    "sockets": number_type("1"),
     "sshkeys": ValueType(lambda text: frozenset(split_ssh_keys(text)), ""),
-    "startup": _properties(STARTUP),
+    "startup": STARTUP,
     "tags": TAGS,
-    "vcpus": _number("0"),
+    "vcpus": number_type("0"),
     "vmgenid": _GenerationType(str.lower),
-    "vga": _properties(PropertyFormat(default_key="type", defaults={"type": "std"})),
-    "watchdog": _properties(PropertyFormat(default_key="model")),
-    "rng0": _properties(PropertyFormat(default_key="source")),
-    "audio0": _properties(PropertyFormat(defaults={"driver": "spice"})),
-    "spice_enhancements": _properties(PropertyFormat()),
+    "vga": properties_type(PropertyFormat(default_key="type", defaults={"type": "std"})),
+    "watchdog": properties_type(PropertyFormat(default_key="model")),
+    "rng0": properties_type(PropertyFormat(default_key="source")),
+    "audio0": properties_type(PropertyFormat(defaults={"driver": "spice"})),
+    "spice_enhancements": properties_type(PropertyFormat()),
 }
 _FAMILIES: tuple[tuple[t.Pattern[str], ValueType], ...] = (
-    (DRIVE_KEY, _properties(DRIVE)),
-    (NIC_KEY, _properties(NIC)),
-    (re.compile(r"ipconfig\d+"), _properties(IPCONFIG)),
-    (re.compile(r"usb\d+"), _properties(USB)),
-    (re.compile(r"hostpci\d+"), _properties(HOSTPCI)),
-    (re.compile(r"numa\d+"), _properties(PropertyFormat())),
-    (re.compile(r"virtiofs\d+"), _properties(PropertyFormat(default_key="dirid"))),
+    (DRIVE_KEY, properties_type(DRIVE)),
+    (NIC_KEY, properties_type(NIC)),
+    (re.compile(r"ipconfig\d+"), properties_type(IPCONFIG)),
+    (re.compile(r"usb\d+"), properties_type(USB)),
+    (re.compile(r"hostpci\d+"), properties_type(HOSTPCI)),
+    (re.compile(r"numa\d+"), properties_type(PropertyFormat())),
+    (re.compile(r"virtiofs\d+"), properties_type(PropertyFormat(default_key="dirid"))),
 )
-_PLAIN = ValueType(_unquoted)
 
 
 def value_type_of(key: str) -> ValueType:
     """Return how values of a key of the configuration are compared."""
     if key in _VALUE_TYPES:
         return _VALUE_TYPES[key]
-    return next((value_type for pattern, value_type in _FAMILIES if pattern.fullmatch(key)), _PLAIN)
+    return next((value_type for pattern, value_type in _FAMILIES if pattern.fullmatch(key)), PLAIN)

@@ -41,7 +41,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors im
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import LXC, Guest
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.properties import PropertyFormat, truth
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.sizes import GIBIBYTE
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import ValueType
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.value_types import ValueType
 
 TEXT = ValueType(str.strip)
 TYPES = {

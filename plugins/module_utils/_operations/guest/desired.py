@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.numbers import in_full
-from ..._pve.vm_config import ValueType, split_ssh_keys
+from ..._pve.value_types import ValueType
+from ..._pve.vm_config import split_ssh_keys
 
 MASK = "********"
 

@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.guests import KIND_NAMES
-from ..._pve.vm_config import ValueType
+from ..._pve.value_types import ValueType
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.numbers import write_number
-from ..._pve.vm_config import check_description
+from ..._pve.value_types import check_description
 from .desired import DesiredSetting, check_range, flag, given
 from .kind import GuestKind
 
@@ -59,6 +59,19 @@ def description_text(text: str) -> str | None:
     """Write a description; raises InvalidRequest for the one that PVE loses."""
     check_description(text)
     return text or None
+
+
+# The rows of every kind of guest.
+SHARED_SETTINGS: tuple[Setting, ...] = (
+    Setting("onboot", {"type": "bool"}, write=flag),
+    Setting(
+        "startup",
+        {"type": "dict", "options": {name: {"type": "int"} for name in ("order", "up", "down")}},
+        write=lambda _nothing: None,
+    ),
+    Setting("protection", {"type": "bool"}, write=flag),
+    Setting("description", {"type": "str"}, write=description_text),
+)
 
 
 def desired_settings(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest
 from ..._pve.properties import PropertyFormat, truth
-from ..._pve.vm_config import CASE_SENSITIVE_TAGS, TAGS
+from ..._pve.value_types import CASE_SENSITIVE_TAGS, TAGS
 from ..facts import split_tags
 from .desired import DesiredSetting
 

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import Selector
-from ..._pve.vm_config import check_description
+from ..._pve.value_types import check_description
 from ..selection import selector_from
 from .snapshot_tree import Snapshot
 

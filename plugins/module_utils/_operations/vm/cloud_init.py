@@ -6,16 +6,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.ssh_keys import key_lines, key_problem
+from ..._pve.ssh_keys import check_keys
 from ..._pve.vm_config import DRIVE_KEY, IPCONFIG, MAX_NICS, join_ssh_keys
 from ..guest.config_changes import ConfigChanges
 from ..guest.desired import DesiredSetting, check_unique, flag, given
+from ..guest.ip_addresses import IPV4, IPV6, address_parts, check_address
 from ..guest.state import GuestState, Origin
 from ..guest.volumes import parse_drive
 
@@ -90,11 +90,11 @@ def _settings(options: t.Mapping[str, t.Any]) -> t.Iterator[DesiredSetting]:
     if options.get("password") == "":
         yield DesiredSetting("cipassword", None)
     if "ssh_keys" in options:
-        _check_keys(options["ssh_keys"])
+        check_keys("cloud_init: ssh_keys", options["ssh_keys"])
         yield DesiredSetting("sshkeys", join_ssh_keys(options["ssh_keys"]) or None)
     if "nameservers" in options:
         for server in options["nameservers"]:
-            _check_address("nameservers", server)
+            check_address("cloud_init: nameservers", server)
         yield DesiredSetting("nameserver", " ".join(options["nameservers"]) or None)
     if "search_domain" in options:
         yield DesiredSetting("searchdomain", options["search_domain"].strip() or None)
@@ -117,82 +117,13 @@ def _custom(files: t.Mapping[str, str]) -> DesiredSetting:
     return DesiredSetting("cicustom", parts=parts) if parts else DesiredSetting("cicustom", None)
 
 
-def _check_keys(entries: t.Sequence[str]) -> None:
-    """Raise InvalidRequest, saying which one it is, when PVE would refuse a key."""
-    for index, text in enumerate(entries):
-        for number, line in key_lines(text):
-            problem = key_problem(line)
-            if problem is not None:
-                place = f", line {number}," if "\n" in text.strip() else ""
-                raise InvalidRequest(f"cloud_init: ssh_keys[{index}]{place} {problem}")
-
-
 def _ipconfig(entry: t.Mapping[str, t.Any]) -> DesiredSetting:
     slot, options = entry["slot"], given(entry)
     match = _NET_SLOT.fullmatch(slot)
     if not match or int(match[1]) > _LAST_NIC:
         raise InvalidRequest(f"cloud_init: ipconfig: {slot!r} is no network device: they are net0 to net{_LAST_NIC}")
-    parts = {}
-    for family in (_IPV4, _IPV6):
-        value = options.get(family.option)
-        if value is not None:
-            if value not in family.words:
-                _check_interface(f"ipconfig: {slot}: {family.option}", value, family)
-            parts[family.option] = value
-        if family.gateway in options:
-            if value is None or value in family.words:
-                raise InvalidRequest(
-                    f"cloud_init: ipconfig: {slot}: {family.gateway} needs an address in {family.option}"
-                )
-            _check_address(f"ipconfig: {slot}: {family.gateway}", options[family.gateway], family.version)
-            parts[family.key] = options[family.gateway]
+    parts = address_parts(f"cloud_init: ipconfig: {slot}", options, (IPV4, IPV6))
     return DesiredSetting(f"ipconfig{match[1]}", IPCONFIG.write(parts) or None)
-
-
-@dataclass(frozen=True)
-class _Family:
-    """The addresses of one version of IP, as PVE takes them (PVE::JSONSchema, pve_verify_cidrv4 and cidrv6)."""
-
-    version: int
-    option: str
-    words: tuple[str, ...]
-    gateway: str
-    key: str
-    longest_prefix: int
-    example: str
-
-
-_SHORTEST_PREFIX = 8
-_IPV4 = _Family(4, "ip", ("dhcp",), "gateway", "gw", 32, "192.0.2.10/24")
-_IPV6 = _Family(6, "ip6", ("dhcp", "auto"), "gateway6", "gw6", 128, "2001:db8::10/64")
-
-
-def _check_interface(option: str, value: str, family: _Family) -> None:
-    address, slash, prefix = value.partition("/")
-    if not slash or not _is_address(address, family.version):
-        raise InvalidRequest(
-            f"cloud_init: {option} {value!r} is neither {' nor '.join(family.words)} nor an address as in "
-            f"{family.example}"
-        )
-    if not re.fullmatch("[0-9]+", prefix) or not _SHORTEST_PREFIX <= int(prefix) <= family.longest_prefix:
-        raise InvalidRequest(
-            f"cloud_init: {option} {value!r} needs the length of its prefix, a number from {_SHORTEST_PREFIX} to "
-            f"{family.longest_prefix}, as in {family.example}"
-        )
-
-
-def _check_address(option: str, value: str, version: int | None = None) -> None:
-    if not _is_address(value, version):
-        kind = "an address" if version is None else f"an IPv{version} address"
-        raise InvalidRequest(f"cloud_init: {option}: {value!r} is not {kind}")
-
-
-def _is_address(text: str, version: int | None) -> bool:
-    try:
-        # An address with a zone is one for Python, and none for PVE.
-        return "%" not in text and ipaddress.ip_address(text).version == (version or ipaddress.ip_address(text).version)
-    except ValueError:
-        return False
 
 
 def add_cloud_init(changes: ConfigChanges, desired: DesiredCloudInit) -> None:

@@ -6,42 +6,22 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 
-from ..._pve.errors import InvalidRequest
-from ..._pve.numbers import write_number
-from ..._pve.vm_config import MAX_NICS, NIC, NIC_KEY
-from ..guest.desired import DesiredDevice, DesiredSetting, check_range, check_unique, flag, given
-
-MAX_VLAN = 4094
-_MAC = re.compile(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
-_BRIDGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+from ..._pve.vm_config import NIC
+from ..guest import networks
+from ..guest.desired import DesiredSetting
+from ..guest.networks import DesiredNetwork, Parts, numeric_part, shared_parts
 
 NETWORK_SPEC: dict[str, t.Any] = {
-    "slot": {"type": "str", "required": True, "aliases": ["interface"]},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    **networks.NETWORK_SPEC,
     "model": {"type": "str", "choices": sorted(NIC.models)},
-    "mac": {"type": "str"},
-    "bridge": {"type": "str"},
-    "vlan": {"type": "int", "aliases": ["tag"]},
-    "trunks": {"type": "list", "elements": "str"},
-    "rate": {"type": "float"},
-    "firewall": {"type": "bool"},
-    "mtu": {"type": "int"},
-    "link_down": {"type": "bool"},
     "queues": {"type": "int"},
 }
-# Options that take the setting away when they are 0: option, key, highest.
-_NUMBERS = (("vlan", "tag", MAX_VLAN), ("mtu", "mtu", 65520), ("queues", "queues", 64))
 
 
-class DesiredNetwork(DesiredDevice):
-    """A network device as desired; what it does not say stays as it is, the address above all."""
-
-    @property
-    def bridge(self) -> str | None:
-        return self.parts.get("bridge")
+class DesiredVmNetwork(DesiredNetwork):
+    """A network device of a virtual machine as desired."""
 
     def setting(self, current: str | None) -> DesiredSetting:
         """The setting of the device, given the one that is there; a new one has a model and no address yet."""
@@ -51,59 +31,14 @@ class DesiredNetwork(DesiredDevice):
         return DesiredSetting(self.slot, parts=parts)
 
 
-def desired_networks(networks: t.Sequence[t.Mapping[str, t.Any]] | None) -> tuple[DesiredNetwork, ...]:
+def desired_networks(entries: t.Sequence[t.Mapping[str, t.Any]] | None) -> tuple[DesiredVmNetwork, ...]:
     """Check the network devices of a request; raises InvalidRequest, naming the slot."""
-    desired = tuple(_desired_network(entry) for entry in networks or ())
-    check_unique("networks", (network.slot for network in desired))
-    return desired
+    return networks.desired_networks(DesiredVmNetwork, NETWORK_SPEC, entries, _parts)
 
 
-def _desired_network(entry: t.Mapping[str, t.Any]) -> DesiredNetwork:
-    slot = entry["slot"]
-    match = NIC_KEY.fullmatch(slot)
-    if not match or int(match[1]) >= MAX_NICS:
-        raise InvalidRequest(f"networks: {slot!r} is not a slot: the slots are net0 to net{MAX_NICS - 1}")
-    options = {name: value for name, value in given(entry, NETWORK_SPEC).items() if name not in ("slot", "state")}
-    present = entry["state"] == "present"
-    if not present and options:
-        raise InvalidRequest(f"networks: {slot} is absent, so {', '.join(sorted(options))} cannot be set")
-    return DesiredNetwork(slot, present, dict(_parts(slot, options)))
-
-
-def _parts(slot: str, options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str | None]]:
+def _parts(slot: str, options: t.Mapping[str, t.Any]) -> Parts:
     if "model" in options:
         yield "model", options["model"]
-    if "mac" in options:
-        yield "macaddr", _mac(slot, options["mac"])
-    if "bridge" in options:
-        if not _BRIDGE.fullmatch(options["bridge"]):
-            raise InvalidRequest(f"networks: {slot}: bridge {options['bridge']!r} is not the name of a bridge")
-        yield "bridge", options["bridge"]
-    for option, key, highest in _NUMBERS:
-        if option in options:
-            check_range(f"networks: {slot}: {option}", options[option], 0, highest)
-            yield key, str(options[option]) if options[option] else None
-    if "rate" in options:
-        check_range(f"networks: {slot}: rate", options["rate"], 0)
-        yield "rate", write_number(options["rate"]) if options["rate"] else None
-    if "trunks" in options:
-        yield "trunks", ";".join(_trunk(slot, item) for item in options["trunks"]) or None
-    for option in ("firewall", "link_down"):
-        if option in options:
-            yield option, flag(options[option])
-
-
-def _mac(slot: str, mac: str) -> str:
-    # A set lowest bit of the first byte makes a group address (PVE::JSONSchema, mac-addr).
-    if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1:
-        raise InvalidRequest(f"networks: {slot}: mac {mac!r} is not a unicast address as in BC:24:11:00:00:01")
-    return mac.upper()
-
-
-def _trunk(slot: str, text: str) -> str:
-    numbers = text.split("-")
-    if not all(number.isdigit() for number in numbers) or len(numbers) > 2:
-        raise InvalidRequest(f"networks: {slot}: trunks {text!r} is neither a VLAN nor a range as in 10-20")
-    for number in numbers:
-        check_range(f"networks: {slot}: trunks", int(number), 1, MAX_VLAN)
-    return text
+    yield from shared_parts(slot, options, "macaddr")
+    yield from numeric_part(slot, options, "mtu", "mtu", 0, 65520)
+    yield from numeric_part(slot, options, "queues", "queues", 0, 64)

@@ -11,7 +11,7 @@ import typing as t
 
 from ..._pve.errors import InvalidRequest
 from ..guest.desired import DesiredSetting, flag
-from ..guest.settings import Setting, description_text
+from ..guest.settings import SHARED_SETTINGS, Setting
 
 OS_TYPES = ("other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10", "win11", "l24", "l26", "solaris")
 SCSI_CONTROLLERS = ("lsi", "lsi53c810", "virtio-scsi-pci", "virtio-scsi-single", "megasas", "pvscsi")
@@ -39,17 +39,10 @@ SETTINGS: tuple[Setting, ...] = (
         {"type": "list", "elements": "str"},
         write=lambda devices: "order=" + ";".join(devices) if devices else None,
     ),
-    Setting("onboot", _BOOLEAN, write=flag),
-    Setting(
-        "startup",
-        {"type": "dict", "options": {"order": _INTEGER, "up": _INTEGER, "down": _INTEGER}},
-        write=lambda _nothing: None,
-    ),
-    Setting("protection", _BOOLEAN, write=flag),
+    *SHARED_SETTINGS,
     Setting("agent", _BOOLEAN, write=flag, part="enabled"),
     Setting("vga", _TEXT),
     Setting("tablet", _BOOLEAN, write=flag),
-    Setting("description", _TEXT, write=description_text),
     Setting(
         "hotplug",
         {"type": "list", "elements": "str", "choices": list(HOTPLUG)},

@@ -35,7 +35,7 @@ from .disk_plan import disk_changes, restore_boot_order
 from .disks import DISK_SPEC, DesiredDisk, desired_disks
 from .images import fetch_images, with_image_sizes
 from .kind import VM
-from .networks import NETWORK_SPEC, DesiredNetwork, desired_networks
+from .networks import NETWORK_SPEC, DesiredVmNetwork, desired_networks
 from .settings import SETTINGS, serial_settings
 
 
@@ -45,7 +45,7 @@ class VmRequest(GuestRequest):
 
     kind = VM
 
-    networks: tuple[DesiredNetwork, ...] = ()
+    networks: tuple[DesiredVmNetwork, ...] = ()
     disks: tuple[DesiredDisk, ...] = ()
     state_disks: tuple[DesiredStateDisk, ...] = ()
     cloud_init: DesiredCloudInit | None = None
