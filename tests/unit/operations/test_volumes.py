@@ -22,10 +22,9 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vo
     parse_checksum,
     shown_url,
 )
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.volumes.reading import Place, Volume
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.volumes.sources import Verdict
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.volumes.volume_plan import (
-    PlaceState,
+    VolumeState,
     plan_volume,
     temporary_name,
 )
@@ -39,6 +38,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors im
     Locked,
     Refused,
 )
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.storages import NodeStorage, Volume
 
 
 def request_of(**options):
@@ -46,8 +46,8 @@ def request_of(**options):
     return volume_request({**defaults, "storage": "local", "content": "iso", **options})
 
 
-def place(node="pve1"):
-    return Place("local", node, "dir", ("iso",), False, True, 100, 0)
+def storage(node="pve1"):
+    return NodeStorage("local", node, "dir", ("iso",), False, True, 100, 0)
 
 
 def volume(node="pve1"):
@@ -112,10 +112,10 @@ class TestPlans:
         return [step.title for step in plan_volume(request, states).steps]
 
     def test_what_is_there_stays(self):
-        assert self.steps(request_of(**URL), PlaceState(place(), volume(), SAME)) == []
+        assert self.steps(request_of(**URL), VolumeState(storage(), volume(), SAME)) == []
 
     def test_only_where_it_is_missing_it_is_made(self):
-        states = PlaceState(place("pve1"), volume(), SAME), PlaceState(place("pve2"))
+        states = VolumeState(storage("pve1"), volume(), SAME), VolumeState(storage("pve2"))
         plan = plan_volume(request_of(**URL, nodes=["all"]), states)
         assert [step.title for step in plan.steps] == [
             "download https://example.com/a.iso to local:iso/a.iso on node pve2"
@@ -123,26 +123,26 @@ class TestPlans:
         assert plan.steps[0].changes[0].key == "local:iso/a.iso on pve2"
 
     def test_what_others_make_is_left_to_them(self):
-        assert self.steps(request_of(**URL), PlaceState(place(), awaited=True)) == []
+        assert self.steps(request_of(**URL), VolumeState(storage(), awaited=True)) == []
 
     def test_another_file_is_refused_before_anything_is_done(self):
         with pytest.raises(AlreadyExists, match="it has 10 bytes, and not 20: set replace"):
-            self.steps(request_of(**URL), PlaceState(place()), PlaceState(place(), volume(), OTHER))
+            self.steps(request_of(**URL), VolumeState(storage()), VolumeState(storage(), volume(), OTHER))
 
     def test_a_download_replaces_when_the_new_one_is_there(self):
-        found = self.steps(request_of(**URL, replace=True), PlaceState(place(), volume(), OTHER, left_over=True))
+        found = self.steps(request_of(**URL, replace=True), VolumeState(storage(), volume(), OTHER, left_over=True))
         assert [title.split()[0] for title in found] == ["delete", "download", "delete", "download", "delete"]
         assert temporary_name("a.iso") in found[1]
 
     def test_an_upload_is_written_over_it(self):
-        state = PlaceState(place(), volume(), OTHER)
+        state = VolumeState(storage(), volume(), OTHER)
         assert self.steps(request_of(src="/a.iso", replace=True), state) == [
             "upload /a.iso to local:iso/a.iso on node pve1"
         ]
 
     @pytest.mark.parametrize("options", [{"state": "absent", "file_name": "a.iso"}, {**URL, "replace": True}])
     def test_what_is_in_use_stays_unless_forced(self, options):
-        state = PlaceState(place(), volume(), OTHER, users=("guest 1 (a)", "guest 2 (b)"))
+        state = VolumeState(storage(), volume(), OTHER, users=("guest 1 (a)", "guest 2 (b)"))
         with pytest.raises(Locked, match=r"because guest 1 \(a\), guest 2 \(b\) use it"):
             self.steps(request_of(**options), state)
         assert self.steps(request_of(**options, force=True), state)

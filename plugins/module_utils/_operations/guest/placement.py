@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ..._pve.client import PveClient, offline_in
 from ..._pve.errors import Cause, InvalidRequest, NotFound, PermissionDenied, Refused, Unreachable
 from ..._pve.guests import Guest, parse_guests
+from ..._pve.storages import NodeStorage, Volume, parse_storages, read_volumes, storage_of
 from ..._pve.vm_config import VOLUME_KEY
 from .volumes import parse_drive
 
@@ -38,7 +39,7 @@ class Needs:
     @property
     def storage_names(self) -> frozenset[str]:
         """All storages, whatever for."""
-        return frozenset({*(name for name, _content in self.storages), *map(_storage_of, self.volumes)})
+        return frozenset({*(name for name, _content in self.storages), *map(storage_of, self.volumes)})
 
 
 @dataclass(frozen=True)
@@ -93,16 +94,12 @@ def needs_of_volumes(
     """What is needed for volumes of this content on storages, and for the files and disks that they are made from."""
     volumes = {source for source in sources if ":" in source and source[0] != "/"}
     files = {volume: _LISTED.fullmatch(volume.partition(":")[2]) for volume in volumes}
-    contents = {(_storage_of(volume), match["kind"]) for volume, match in files.items() if match and match["kind"]}
+    contents = {(storage_of(volume), match["kind"]) for volume, match in files.items() if match and match["kind"]}
     return Needs(
         frozenset({*((storage, content) for storage in storages), *contents}),
         frozenset(bridges),
         frozenset(volumes),
     )
-
-
-def _storage_of(volume: str) -> str:
-    return volume.partition(":")[0]
 
 
 def _listing_of(volume: str) -> tuple[str, str] | None:
@@ -157,21 +154,20 @@ def _looks(client: PveClient, needs: Needs, node: Node, *, alone: bool) -> t.Ite
 
 def _missing_volumes(client: PveClient, volumes: t.Iterable[str], node: Node) -> list[str]:
     """The volumes that this node's own storages do not have; a shared storage is the same for every node."""
-    own = {volume: _listing_of(volume) for volume in volumes if _storage_of(volume) not in node.shared}
+    own = {volume: _listing_of(volume) for volume in volumes if storage_of(volume) not in node.shared}
     looked_for = {volume: listing for volume, listing in own.items() if listing is not None}
     found = {
-        str(entry["volid"])
-        for storage, content in sorted({(_storage_of(volume), listing[0]) for volume, listing in looked_for.items()})
-        for entry in _content_of(client, node, storage, content)
+        item.volid
+        for storage, content in sorted({(storage_of(volume), listing[0]) for volume, listing in looked_for.items()})
+        for item in _content_of(client, node, storage, content)
     }
     return sorted(volume for volume, (_content, name) in looked_for.items() if name not in found)
 
 
-def _content_of(client: PveClient, node: Node, storage: str, content: str) -> list[dict[str, t.Any]]:
+def _content_of(client: PveClient, node: Node, storage: str, content: str) -> list[Volume]:
     """What a node's storage holds: nothing while it is not online."""
     try:
-        path = ("nodes", node.name, "storage", storage, "content")
-        return t.cast("list[dict[str, t.Any]]", client.read(*path, content=content))
+        return read_volumes(client, storage, node.name, content)
     except Refused:
         return []
 
@@ -226,26 +222,17 @@ def parse_nodes(resources: t.Iterable[t.Mapping[str, t.Any]]) -> list[Node]:
         status: [entry for entry in entries if entry.get("type") == "node" and entry.get("status") == status]
         for status in ("online", "unknown")
     }
+    storages = parse_storages(entries)
     return [
-        Node(
-            name=str(entry["node"]),
-            free_memory=int(entry.get("maxmem") or 0) - int(entry.get("mem") or 0),
-            storages=frozenset(_contents(_storages(entries, entry["node"]))),
-            shared=frozenset(str(item["storage"]) for item in _storages(entries, entry["node"]) if _is_shared(item)),
-        )
+        _node(entry, [storage for storage in storages if storage.node == entry["node"]])
         for entry in by_status["online"] or by_status["unknown"]
     ]
 
 
-def _storages(entries: t.Iterable[t.Mapping[str, t.Any]], node: str) -> t.Iterator[t.Mapping[str, t.Any]]:
-    return (entry for entry in entries if entry.get("type") == "storage" and entry.get("node") == node)
-
-
-def _is_shared(storage: t.Mapping[str, t.Any]) -> bool:
-    return bool(int(storage.get("shared") or 0))
-
-
-def _contents(storages: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[tuple[str, str]]:
-    for entry in storages:
-        for content in str(entry.get("content") or "").split(","):
-            yield str(entry["storage"]), content
+def _node(entry: t.Mapping[str, t.Any], storages: t.Sequence[NodeStorage]) -> Node:
+    return Node(
+        name=str(entry["node"]),
+        free_memory=int(entry.get("maxmem") or 0) - int(entry.get("mem") or 0),
+        storages=frozenset((item.name, content) for item in storages for content in item.contents),
+        shared=frozenset(item.name for item in storages if item.shared),
+    )

@@ -15,8 +15,8 @@ from pathlib import Path
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
 from ..._pve.errors import Cause, InvalidRequest, NotFound, PermissionDenied, PveError, Refused, TaskFailed
+from ..._pve.storages import NodeStorage, Volume, find_volume, storage_of
 from .file_names import Checksum, in_words
-from .reading import Place, Volume, find_volume, read_volumes
 from .volume_request import Source, VolumeRequest
 
 # Nobody has this name (RFC 6761). PVE compares a file that is there with the checksum before it would download.
@@ -37,7 +37,7 @@ class Verdict:
     warning: str = ""
 
 
-def expected_size(client: PveClient, request: VolumeRequest, places: t.Sequence[Place]) -> int | None:
+def expected_size(client: PveClient, request: VolumeRequest, storages: t.Sequence[NodeStorage]) -> int | None:
     """The size that the file will have; None when nobody can tell before it is there.
 
     Raises a PveError when it cannot be had: an unreachable URL, a file that is not there, an unknown template.
@@ -46,14 +46,14 @@ def expected_size(client: PveClient, request: VolumeRequest, places: t.Sequence[
     if source is None:
         return None
     if source.kind == "url":
-        size = _size_at_url(client, request, places[0].node)
+        size = _size_at_url(client, request, storages[0].node)
         return None if request.decompress else size
     if source.kind == "src":
         return _size_of_file(source.value)
     if source.kind == "template":
-        _check_template(client, source.value, places[0].node)
+        _check_template(client, source.value, storages[0].node)
     if source.kind == "copy_from":
-        return copied_volume(client, source, places[0]).size
+        return copied_volume(client, source, storages[0]).size
     return None
 
 
@@ -108,20 +108,18 @@ def _check_template(client: PveClient, name: str, node: str) -> None:
     raise NotFound(f"there is no template {name} in the list of appliances of node {node}: {hint}")
 
 
-def copied_volume(client: PveClient, source: Source, place: Place) -> Volume:
+def copied_volume(client: PveClient, source: Source, storage: NodeStorage) -> Volume:
     """The volume that is to be copied; raises InvalidRequest or NotFound."""
-    storage, _colon, _name = source.value.partition(":")
-    if storage != place.storage:
+    if storage_of(source.value) != storage.name:
         raise InvalidRequest(
             f"copy_from {source.value}: PVE copies within one storage only, from node to node or to another name, "
-            f"and not to {place.storage}: give url or src"
+            f"and not to {storage.name}: give url or src"
         )
-    node = source.node or place.node
-    content = source.value.partition(":")[2].partition("/")[0]
-    for volume in read_volumes(client, storage, node, content):
-        if volume.volid == source.value:
-            return volume
-    raise NotFound(f"there is no {source.value} on node {node} that could be copied")
+    node = source.node or storage.node
+    volume = find_volume(client, source.value, node)
+    if volume is None:
+        raise NotFound(f"there is no {source.value} on node {node} that could be copied")
+    return volume
 
 
 def compare(client: PveClient, request: VolumeRequest, volume: Volume, size: int | None) -> Verdict | None:
@@ -157,22 +155,22 @@ def _compare_checksum(client: PveClient, request: VolumeRequest, checksum: Check
         if found:
             why = f"its {checksum.algorithm} checksum is {found[1]}, and not {checksum.value}"
             return Verdict(False, "checksum", why)
-        if find_volume(client, request, volume.node) is None:
+        if find_volume(client, request.volid, volume.node) is None:
             return None
         raise
     return Verdict(True, "checksum")
 
 
-def check_space(client: PveClient, place: Place, file_name: str, needed: int) -> None:
+def check_space(client: PveClient, storage: NodeStorage, file_name: str, needed: int) -> None:
     """Raise Refused when so many bytes do not fit on the storage; nobody is asked for what is of unknown size."""
     try:
-        status = client.read("nodes", place.node, "storage", place.storage, "status")
+        status = client.read("nodes", storage.node, "storage", storage.name, "status")
     except PveError:
         return  # PVE says itself what does not fit.
     available = int(status.get("avail") or 0)
     if needed > available:
         raise Refused(
-            f"storage {place.storage} on node {place.node} has {in_words(available)} left, and {file_name} needs "
+            f"storage {storage.name} on node {storage.node} has {in_words(available)} left, and {file_name} needs "
             f"{in_words(needed)}: nothing was changed",
             Cause(pve_message="No space left on device"),
         )

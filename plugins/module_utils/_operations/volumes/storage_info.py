@@ -11,8 +11,8 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import NotFound, PermissionDenied
+from ..._pve.storages import NodeStorage, read_storages
 from ..plan import Applier, Outcome
-from .reading import Place, read_places
 from .volume_info import LISTED_CONTENTS
 
 STORED_CONTENTS = LISTED_CONTENTS
@@ -28,11 +28,11 @@ class StoragesRequest:
     node: str | None = None
     content: str | None = None
 
-    def fits(self, place: Place) -> bool:
+    def fits(self, storage: NodeStorage) -> bool:
         return (
-            self.storage in (None, place.storage)
-            and self.node in (None, place.node)
-            and (self.content is None or self.content in place.contents)
+            self.storage in (None, storage.name)
+            and self.node in (None, storage.node)
+            and (self.content is None or self.content in storage.contents)
         )
 
 
@@ -43,17 +43,17 @@ def storages_request(parameters: t.Mapping[str, t.Any]) -> StoragesRequest:
 
 def list_storages(applier: Applier, request: StoragesRequest) -> Outcome:
     """Return the storages; two requests."""
-    places = read_places(applier.client)
-    known = {place.storage for place in places}
+    storages = read_storages(applier.client)
+    known = {storage.name for storage in storages}
     if request.storage is not None and request.storage not in known:
         raise NotFound(f"there is no storage {request.storage}, or no right to see it (Datastore.Audit)")
     configurations = _configurations(applier)
-    fitting = [place for place in places if request.fits(place)]
-    storages = [
+    fitting = [storage for storage in storages if request.fits(storage)]
+    results = [
         _storage(name, list(group), configurations.get(name, {}))
-        for name, group in itertools.groupby(fitting, key=lambda place: place.storage)
+        for name, group in itertools.groupby(fitting, key=lambda storage: storage.name)
     ]
-    return Outcome(changed=False, facts={"storages": storages})
+    return Outcome(changed=False, facts={"storages": results})
 
 
 def _configurations(applier: Applier) -> dict[str, t.Mapping[str, t.Any]]:
@@ -63,21 +63,21 @@ def _configurations(applier: Applier) -> dict[str, t.Mapping[str, t.Any]]:
         return {}
 
 
-def _storage(name: str, places: t.Sequence[Place], configuration: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def _storage(name: str, storages: t.Sequence[NodeStorage], configuration: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {
         "storage": name,
-        "type": places[0].type,
-        "content": list(places[0].contents),
-        "shared": places[0].shared,
+        "type": storages[0].type,
+        "content": list(storages[0].contents),
+        "shared": storages[0].shared,
         "config": {key: value for key, value in sorted(configuration.items()) if key not in _NOT_SHOWN},
         "nodes": [
             {
-                "node": place.node,
-                "active": place.active,
-                "total": place.total,
-                "used": place.used,
-                "available": place.available,
+                "node": storage.node,
+                "active": storage.active,
+                "total": storage.total,
+                "used": storage.used,
+                "available": storage.available,
             }
-            for place in places
+            for storage in storages
         ],
     }

@@ -26,11 +26,11 @@ from ..._pve.errors import (
     Unreachable,
 )
 from ..._pve.guests import GuestHandle
+from ..._pve.storages import NodeStorage, find_volume
 from ..._pve.tasks import Task, Upid, parse_upid, wait_for_task
 from ..._pve.turns import Places
 from ..plan import Change
 from .file_names import Checksum, in_words
-from .reading import Place, find_volume
 from .sources import without_network_right
 from .volume_request import VolumeRequest
 
@@ -59,10 +59,10 @@ _MEANINGS = (
 
 @dataclass(frozen=True)
 class _FileStep:
-    """A step on one file of one place; name is what the file is called meanwhile."""
+    """A step on one file of one storage; name is what the file is called until it is done."""
 
     request: VolumeRequest
-    place: Place
+    storage: NodeStorage
     name: str
     title: str
     changes: tuple[Change, ...] = ()
@@ -71,19 +71,19 @@ class _FileStep:
 
     @property
     def path(self) -> tuple[str, ...]:
-        return ("storage", self.place.storage)
+        return ("storage", self.storage.name)
 
     @property
     def volid(self) -> str:
-        return f"{self.place.storage}:{self.request.content}/{self.name}"
+        return f"{self.storage.name}:{self.request.content}/{self.name}"
 
     def command(self, path: tuple[str, ...], form: t.Mapping[str, t.Any], task_type: str, task_id: str) -> Command:
-        return Command("POST", path, form, node=self.place.node, task_type=task_type, task_id=task_id)
+        return Command("POST", path, form, node=self.storage.node, task_type=task_type, task_id=task_id)
 
     def explained(self, error: TaskFailed) -> TaskFailed:
         """The failure in one sentence, in which no secret of the URL is."""
         cause = error.cause
-        what = f"{self.volid} on node {self.place.node} was not made from {self.request.origin.shown}"
+        what = f"{self.volid} on node {self.storage.node} was not made from {self.request.origin.shown}"
         why = meaning_of(cause.pve_message, self.request.origin.shown, self.request.checksum)
         words = self._masked(cause.pve_message)
         left = f"; the new content is there as {self.kept_as}" if self.kept_as else ""
@@ -96,7 +96,7 @@ class _FileStep:
 
 @dataclass(frozen=True)
 class Fetch(_FileStep):
-    """The node gets the file itself: from a URL, from PVE's list, from a registry, or from another place of its own."""
+    """The node gets the file itself: from a URL, from PVE's list, from a registry, or as a copy."""
 
     def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:
         """Carry the step out; raises a PveError."""
@@ -110,7 +110,7 @@ class Fetch(_FileStep):
                     f"copy a volume",
                     error.cause,
                 ) from error
-            raise without_network_right(client, error, self.place.node) from error
+            raise without_network_right(client, error, self.storage.node) from error
         except TaskFailed as error:
             raise self.explained(error) from error
         except Refused as error:
@@ -120,7 +120,7 @@ class Fetch(_FileStep):
             raise
 
     def _command(self) -> Command:
-        source, storage = self.request.origin, self.place.storage
+        source, storage = self.request.origin, self.storage.name
         if source.kind == "url":
             return self.command((*self.path, "download-url"), self._download_form(), DOWNLOAD, self.name)
         if source.kind == "template":
@@ -128,9 +128,9 @@ class Fetch(_FileStep):
         if source.kind == "oci_reference":
             form = {"reference": source.value, "filename": self.name[: -len(".tar")]}
             return self.command((*self.path, "oci-registry-pull"), form, OCI_PULL, self.name)
-        form = {"target": self.volid, "target_node": self.place.node}
+        form = {"target": self.volid, "target_node": self.storage.node}
         path = (*self.path, "content", source.value)
-        return Command("POST", path, form, node=source.node or self.place.node, task_type="imgcopy")
+        return Command("POST", path, form, node=source.node or self.storage.node, task_type="imgcopy")
 
     def _download_form(self) -> dict[str, t.Any]:
         request, checksum = self.request, self.request.checksum
@@ -165,9 +165,9 @@ class Upload(_FileStep):
     def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:
         """Carry the step out; raises a PveError."""
         del handle
-        place = self.place
+        storage = self.storage
         try:
-            with client.turns.taken(Places(place.node, frozenset({place.storage})), client.deadline):
+            with client.turns.taken(Places(storage.node, frozenset({storage.name})), client.deadline):
                 task = wait_for_task(client, self._send(client))
         except TaskFailed as error:
             raise self.explained(error) from error
@@ -177,8 +177,8 @@ class Upload(_FileStep):
         except AnswerLost as error:
             text = f"{error}; PVE may have got all of {self.volid}: run this again, which compares what is there"
             raise AnswerLost(text, error.cause, error.late) from error
-        if find_volume(client, self.request, place.node) is None:
-            raise Refused(f"{self.volid} is not on node {place.node} although PVE's task to make it ended well")
+        if find_volume(client, self.volid, storage.node) is None:
+            raise Refused(f"{self.volid} is not on node {storage.node} although PVE's task to make it ended well")
         return task
 
     def _send(self, client: PveClient) -> Upid:
@@ -194,7 +194,7 @@ class Upload(_FileStep):
                     "checksum": checksum.value,
                 }
                 answer = client.upload(
-                    *("nodes", self.place.node, *self.path, "upload"),
+                    *("nodes", self.storage.node, *self.path, "upload"),
                     fields=fields,
                     file_field="filename",
                     file_name=self.name,
@@ -246,8 +246,8 @@ class Delete(_FileStep):
     def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:
         """Carry the step out; raises a PveError."""
         del handle
-        path, storage = (*self.path, "content", self.volid), self.place.storage
-        return run_command(client, Command("DELETE", path, node=self.place.node, task_type=DELETE, task_id=storage))
+        path, storage = (*self.path, "content", self.volid), self.storage.name
+        return run_command(client, Command("DELETE", path, node=self.storage.node, task_type=DELETE, task_id=storage))
 
 
 def others_at_work(client: PveClient, request: VolumeRequest, node: str) -> list[Upid]:

@@ -12,9 +12,9 @@ from fnmatch import fnmatchcase
 
 from ..._pve.client import PveClient
 from ..._pve.errors import NotFound, Refused
+from ..._pve.storages import NodeStorage, Volume, read_storages, read_volumes
 from ..plan import Applier, Outcome
 from ..selection import check_vmid
-from .reading import Place, Volume, read_places, read_volumes
 
 # What the list of a storage can be of (PVE::Storage::Plugin, content).
 LISTED_CONTENTS = ("images", "rootdir", "iso", "vztmpl", "import", "backup", "snippets")
@@ -46,42 +46,42 @@ def volumes_request(parameters: t.Mapping[str, t.Any]) -> VolumesRequest:
 
 def list_volumes(applier: Applier, request: VolumesRequest) -> Outcome:
     """Return the volumes; one request for the storages, and one for each storage of each node."""
-    places = places_to_list(read_places(applier.client), request)
+    storages = storages_to_list(read_storages(applier.client), request)
     volumes, warnings = [], []
-    for place in places:
-        found, warning = _volumes_of(applier.client, place, request)
+    for storage in storages:
+        found, warning = _volumes_of(applier.client, storage, request)
         volumes += [volume for volume in found if request.fits(volume)]
         warnings += warning
     volumes.sort(key=lambda volume: (volume.volid, volume.node))
-    results = [{**volume.as_result(), "shared": _is_shared(volume, places)} for volume in volumes]
+    results = [{**volume.as_result(), "shared": _is_shared(volume, storages)} for volume in volumes]
     return Outcome(changed=False, warnings=tuple(warnings), facts={"volumes": results})
 
 
-def places_to_list(places: t.Iterable[Place], request: VolumesRequest) -> list[Place]:
-    """Pick the places that the conditions fit, a shared storage once; raises NotFound for a storage that nobody has."""
-    named = [place for place in places if request.storage in (None, place.storage)]
+def storages_to_list(storages: t.Iterable[NodeStorage], request: VolumesRequest) -> list[NodeStorage]:
+    """Pick the storages that the conditions fit, a shared one once; raises NotFound for a storage that nobody has."""
+    named = [storage for storage in storages if request.storage in (None, storage.name)]
     if request.storage is not None and not named:
         raise NotFound(f"there is no storage {request.storage}, or no right to see it (Datastore.Audit)")
-    here = [place for place in named if request.node in (None, place.node)]
+    here = [storage for storage in named if request.node in (None, storage.node)]
     if request.node is not None and not here:
         what = f"storage {request.storage}" if request.storage else "storage"
         raise NotFound(f"node {request.node} has no {what}: there is no such node, or no right to see it")
-    chosen: dict[tuple[str, str], Place] = {}
-    for place in sorted(here, key=lambda place: not place.active):
-        if request.content is None or request.content in place.contents:
-            chosen.setdefault((place.storage, "" if place.shared else place.node), place)
+    chosen: dict[tuple[str, str], NodeStorage] = {}
+    for storage in sorted(here, key=lambda storage: not storage.active):
+        if request.content is None or request.content in storage.contents:
+            chosen.setdefault((storage.name, "" if storage.shared else storage.node), storage)
     return list(chosen.values())
 
 
-def _volumes_of(client: PveClient, place: Place, request: VolumesRequest) -> tuple[list[Volume], list[str]]:
-    """What is in one place; a storage that is not there at the moment is only fatal when it was named."""
+def _volumes_of(client: PveClient, storage: NodeStorage, request: VolumesRequest) -> tuple[list[Volume], list[str]]:
+    """What is in one of them; one that is not active at the moment is only fatal when it was named."""
     try:
-        return read_volumes(client, place.storage, place.node, request.content, request.vmid), []
+        return read_volumes(client, storage.name, storage.node, request.content, request.vmid), []
     except Refused as error:
         if request.storage is not None:
             raise
-        return [], [f"storage {place.storage} on node {place.node} could not be listed: {error}"]
+        return [], [f"storage {storage.name} on node {storage.node} could not be listed: {error}"]
 
 
-def _is_shared(volume: Volume, places: t.Iterable[Place]) -> bool:
-    return any(place.shared for place in places if place.storage == volume.storage)
+def _is_shared(volume: Volume, storages: t.Iterable[NodeStorage]) -> bool:
+    return any(storage.shared for storage in storages if storage.name == volume.storage)

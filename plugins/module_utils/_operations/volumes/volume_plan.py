@@ -10,9 +10,9 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import AlreadyExists, Locked
+from ..._pve.storages import NodeStorage, Volume
 from ..plan import Change, Plan, Runnable
 from .file_names import MAX_NAME
-from .reading import Place, Volume
 from .sources import Verdict
 from .transfers import Delete, Fetch, Upload
 from .volume_request import VolumeRequest
@@ -30,10 +30,10 @@ Report = t.Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class PlaceState:
-    """A place and the file in it; left_over says that a replacement broke off, and users are the guests that use it."""
+class VolumeState:
+    """A file on a storage; left_over says that a replacement broke off, and users are the guests that use it."""
 
-    place: Place
+    storage: NodeStorage
     volume: Volume | None = None
     verdict: Verdict | None = None
     left_over: bool = False
@@ -52,8 +52,8 @@ def temporary_name(file_name: str) -> str:
     return _TEMPORARY + file_name[-(MAX_NAME - len(_TEMPORARY)) :]
 
 
-def plan_volume(request: VolumeRequest, states: t.Sequence[PlaceState], report: Report | None = None) -> Plan:
-    """Plan what brings all places into the state asked for; raises a PveError before anything is done."""
+def plan_volume(request: VolumeRequest, states: t.Sequence[VolumeState], report: Report | None = None) -> Plan:
+    """Plan what brings all storages into the state asked for; raises a PveError before anything is done."""
     several = len(states) > 1
     if request.state == "absent":
         steps = [step for state in states for step in _absent(request, state, several)]
@@ -62,68 +62,68 @@ def plan_volume(request: VolumeRequest, states: t.Sequence[PlaceState], report: 
     return Plan(tuple(steps))
 
 
-def _absent(request: VolumeRequest, state: PlaceState, several: bool) -> list[Runnable]:
-    volume, place = state.volume, state.place
+def _absent(request: VolumeRequest, state: VolumeState, several: bool) -> list[Runnable]:
+    volume, storage = state.volume, state.storage
     if volume is None:
         return []
     _check_users(request, state, "deleted")
-    change = Change(_key(request, place, several), _before(volume), None)
-    title = f"delete {request.volid} on node {place.node}"
-    return [Delete(request, place, request.file_name, title, (change,))]
+    change = Change(_key(request, storage, several), _before(volume), None)
+    title = f"delete {request.volid} on node {storage.node}"
+    return [Delete(request, storage, request.file_name, title, (change,))]
 
 
-def _present(request: VolumeRequest, state: PlaceState, several: bool, report: Report | None) -> list[Runnable]:
+def _present(request: VolumeRequest, state: VolumeState, several: bool, report: Report | None) -> list[Runnable]:
     if state.awaited or (state.volume is not None and not state.is_different):
         return []
-    source, place, volume = request.origin, state.place, state.volume
+    source, storage, volume = request.origin, state.storage, state.volume
     if volume is not None:
         _check_replacement(request, state)
-    change = Change(_key(request, place, several), _before(volume), f"{source.kind} {source.shown}")
-    title = f"{_VERBS[source.kind]} {source.shown} to {request.volid} on node {place.node}"
+    change = Change(_key(request, storage, several), _before(volume), f"{source.kind} {source.shown}")
+    title = f"{_VERBS[source.kind]} {source.shown} to {request.volid} on node {storage.node}"
     if source.kind == "src":
         # PVE writes an upload over what is there, once its checksum is verified.
-        return [Upload(request, place, request.file_name, title, (change,), progress=report)]
+        return [Upload(request, storage, request.file_name, title, (change,), progress=report)]
     if volume is None:
-        return [Fetch(request, place, request.file_name, title, (change,))]
+        return [Fetch(request, storage, request.file_name, title, (change,))]
     return _replacement(request, state, title, change)
 
 
-def _replacement(request: VolumeRequest, state: PlaceState, title: str, change: Change) -> list[Runnable]:
+def _replacement(request: VolumeRequest, state: VolumeState, title: str, change: Change) -> list[Runnable]:
     """The new file first, under another name; PVE refuses to download over what is there."""
-    place, name = state.place, request.file_name
+    storage, name = state.storage, request.file_name
     other = temporary_name(name)
     kept = f"{request.storage}:{request.content}/{other}"
-    on_node = f"on node {place.node}"
+    on_node = f"on node {storage.node}"
     steps: list[Runnable] = []
     if state.left_over:
-        steps.append(Delete(request, place, other, f"delete {kept} {on_node}, which was left over"))
-    steps.append(Fetch(request, place, other, title.replace(request.volid, kept)))
-    steps.append(Delete(request, place, name, f"delete {request.volid} {on_node}"))
-    steps.append(Fetch(request, place, name, title, (change,), kept_as=kept))
-    steps.append(Delete(request, place, other, f"delete {kept} {on_node}"))
+        steps.append(Delete(request, storage, other, f"delete {kept} {on_node}, which was left over"))
+    steps.append(Fetch(request, storage, other, title.replace(request.volid, kept)))
+    steps.append(Delete(request, storage, name, f"delete {request.volid} {on_node}"))
+    steps.append(Fetch(request, storage, name, title, (change,), kept_as=kept))
+    steps.append(Delete(request, storage, other, f"delete {kept} {on_node}"))
     return steps
 
 
-def _check_replacement(request: VolumeRequest, state: PlaceState) -> None:
+def _check_replacement(request: VolumeRequest, state: VolumeState) -> None:
     if not request.replace:
         why = state.verdict.why if state.verdict else ""
         raise AlreadyExists(
-            f"{request.volid} on node {state.place.node} is another file than the one asked for: {why}: "
+            f"{request.volid} on node {state.storage.node} is another file than the one asked for: {why}: "
             f"set replace to have it replaced, or give another file_name"
         )
     _check_users(request, state, "replaced")
 
 
-def _check_users(request: VolumeRequest, state: PlaceState, verb: str) -> None:
+def _check_users(request: VolumeRequest, state: VolumeState, verb: str) -> None:
     if state.users and not request.force:
         raise Locked(
-            f"{request.volid} on node {state.place.node} is not {verb}, because {', '.join(state.users)} "
+            f"{request.volid} on node {state.storage.node} is not {verb}, because {', '.join(state.users)} "
             f"{'use' if len(state.users) > 1 else 'uses'} it: take it out there first, or set force"
         )
 
 
-def _key(request: VolumeRequest, place: Place, several: bool) -> str:
-    return f"{request.volid} on {place.node}" if several else request.volid
+def _key(request: VolumeRequest, storage: NodeStorage, several: bool) -> str:
+    return f"{request.volid} on {storage.node}" if several else request.volid
 
 
 def _before(volume: Volume | None) -> str | None:
