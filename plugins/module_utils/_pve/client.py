@@ -97,10 +97,15 @@ class PveClient:
         Raises a PveError; TimedOut when the deadline passes first, Unreachable at once when the node is offline.
         """
         tries = self.deadline.tries(PATIENCE_SECONDS)
-        looked = False
+        looked, passing = False, None
         while True:
             try:
                 return self.read_once(*path, **query)
+            except TimedOut as error:
+                # What it was tried again for says more than that the time is over.
+                if passing is None:
+                    raise
+                raise passing from error
             except PveError as error:
                 if not self._is_passing(error):
                     raise
@@ -109,6 +114,7 @@ class PveClient:
                     self.check_node(str(path[1]), error)
                 if not tries.again():
                     raise
+                passing = error
                 if isinstance(error, AnswerLost) and error.cause.status is None:
                     self._transport.next_endpoint()
 

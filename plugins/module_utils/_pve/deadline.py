@@ -56,12 +56,16 @@ class Tries:
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
         self._pause = FIRST_PAUSE_SECONDS
+        self._left_at_try: float | None = None
 
     def again(self) -> bool:
-        """Pause before the next try; False, at once, when the deadline leaves no time for one."""
-        pause = min(self._pause, self.deadline.remaining / 2)
+        """Pause before the next try; False, at once, when the deadline leaves no time for one like the last."""
+        left = self.deadline.remaining
+        try_seconds = 0.0 if self._left_at_try is None else self._left_at_try - left
+        pause = min(self._pause, left / 2, left - try_seconds)
         if pause < SHORTEST_PAUSE_SECONDS:
             return False
         self.deadline.pause(pause)
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        self._left_at_try = self.deadline.remaining
         return True

@@ -65,6 +65,18 @@ def test_the_pauses_between_tries_double():
     assert clock.slept == pytest.approx([0.2, 0.4, 0.8, 1.6, 2.0, 2.0])
 
 
+@given(seconds, st.floats(0, 20))
+def test_no_try_is_begun_that_outlasts_the_deadline(whole, try_seconds):
+    clock = Clock()
+    tries = clock.deadline(whole).tries(whole)
+    ends = []
+    while tries.again():
+        clock.sleep(try_seconds)
+        ends.append(clock.now)
+    # How long one takes is known once one has been made.
+    assert all(end <= whole + 1e-9 for end in ends[1:])
+
+
 def test_tries_have_no_more_time_than_the_whole():
     clock = Clock()
     tries = clock.deadline(1).tries(60)
