@@ -4,14 +4,6 @@
 
 from __future__ import annotations
 
-import re
-
-
-def _for_plugins(text: str) -> str:
-    """Turn the sentence that names an option's environment variable into the entry that inventory plugins have."""
-    sentence = r"      - If not set, the environment variable E\((\w+)\) is used\.\n"
-    return re.sub(sentence, r"    env:\n      - name: \1\n", text)
-
 
 class ModuleDocFragment:
     """Where the API is, and who asks."""
@@ -92,5 +84,85 @@ notes:
     made it, or after looking whether it has.
 """
 
-    # With its type, as ansible-test takes the value of a bare assignment for literal text.
-    INVENTORY: str = _for_plugins(DOCUMENTATION.partition("notes:")[0])
+    # The same for plugins, whose options name their environment variables.
+    INVENTORY = r"""
+options:
+  api_host:
+    description:
+      - The name or address of a PVE node, or several with commas between them, which are tried in this order.
+      - Each may also be V(host:port), an V(https://) URL, or an IPv6 address. Plain V(http://) is refused.
+      - A URL may have the path of a reverse proxy, as in V(https://proxy.example.com/pve), and may be pasted from a
+        browser. Such a URL without a port means V(443), unless O(api_port) is another one than its default.
+    env:
+      - name: PROXMOX_HOST
+    type: str
+  api_port:
+    description:
+      - The port of the API, for the hosts that do not name one.
+    env:
+      - name: PROXMOX_PORT
+    type: int
+    default: 8006
+  api_user:
+    description:
+      - The user, with its realm, as in V(root@pam).
+      - Can be left out when O(api_token_id) is a whole token id.
+    env:
+      - name: PROXMOX_USER
+    type: str
+  api_password:
+    description:
+      - The user's password. It is not looked at when there is an API token.
+    env:
+      - name: PROXMOX_PASSWORD
+    type: str
+  api_otp:
+    description:
+      - The one-time password of a user with a second factor. API tokens need none.
+    env:
+      - name: PROXMOX_OTP
+    type: str
+  api_token_id:
+    description:
+      - The API token, as its name (V(ansible)) or as PVE prints it (V(root@pam!ansible)).
+    env:
+      - name: PROXMOX_TOKEN_ID
+    type: str
+  api_token_secret:
+    description:
+      - The API token's secret.
+    env:
+      - name: PROXMOX_TOKEN_SECRET
+    type: str
+  validate_certs:
+    description:
+      - Whether the certificate must be signed by a known authority, see O(ca_path).
+    env:
+      - name: PROXMOX_VALIDATE_CERTS
+    type: bool
+    default: true
+  ca_path:
+    description:
+      - A file with the certificate authority that signed the certificates of the cluster,
+        which on a node is C(/etc/pve/pve-root-ca.pem).
+      - E(REQUESTS_CA_BUNDLE) is not looked at.
+    env:
+      - name: PROXMOX_CA_PATH
+    type: path
+  api_fingerprint:
+    description:
+      - The SHA-256 fingerprint of the certificate, as PVE prints it. Only this certificate is then accepted, and
+        without O(ca_path) nobody needs to have signed it.
+    env:
+      - name: PROXMOX_FINGERPRINT
+    type: str
+  api_timeout:
+    description:
+      - Seconds to wait for one answer of the API.
+    env:
+      - name: PROXMOX_API_TIMEOUT
+    type: float
+    default: 30
+requirements:
+  - certifi, unless O(ca_path) or O(api_fingerprint) is set or O(validate_certs) is false
+"""

@@ -4,82 +4,9 @@
 
 from __future__ import annotations
 
-import importlib
-import json
-import re
-import typing as t
-
-import yaml
-
-from ..module_utils._ansible.many import loosened
-
-Options = dict[str, t.Any]
-PLUGINS = __package__.rpartition(".")[0]
-# What the whole task has, and not each guest.
-OF_THE_TASK = ("connection", "attributes")
-SEMANTIC = re.compile(r"\b(O|RV)\(([^)#]+)\)")
-
-
-def options_of(module: str) -> Options:
-    """The options of a module for one guest, those of its fragments included."""
-    document = yaml.safe_load(importlib.import_module(f"{PLUGINS}.modules.{module}").DOCUMENTATION)
-    options: Options = {}
-    for reference in document["extends_documentation_fragment"]:
-        name, _dot, part = reference.removeprefix("cloudbridge.proxmox.").partition(".")
-        if name not in OF_THE_TASK:
-            fragment = importlib.import_module(f"{PLUGINS}.doc_fragments.{name}").ModuleDocFragment
-            options.update(yaml.safe_load(getattr(fragment, (part or "documentation").upper()))["options"])
-    return {**options, **document["options"]}
-
-
-def with_defaults_in_words(options: Options) -> Options:
-    """Each default as a sentence, since it is only used when neither the guest nor the defaults have the option."""
-    found = {}
-    for name, row in options.items():
-        found[name] = dict(row)
-        if "default" in row:
-            default = yaml.safe_dump(row["default"], default_flow_style=True).partition("\n")[0]
-            words = row["description"]
-            said = [words] if isinstance(words, str) else list(words)
-            found[name]["description"] = [*said, f"V({default}) is used when nothing says otherwise."]
-        if row["type"] == "dict" and "suboptions" in row:
-            found[name]["suboptions"] = with_defaults_in_words(row["suboptions"])
-    return found
-
-
-def fragment(module: str, *, required: bool) -> str:
-    """The options that the modules for many guests have from the module for one."""
-    text = json.dumps(loosened(with_defaults_in_words(options_of(module)), "suboptions"))
-    options: Options = json.loads(SEMANTIC.sub(rf"\1(cloudbridge.proxmox.{module}#module:\2)", text))
-    shared = {name: row for name, row in options.items() if name not in ("vmid", "name")}
-    return json.dumps(
-        {
-            "options": {
-                "defaults": {
-                    "description": [
-                        "What is asked for all guests.",
-                        "An option of a guest goes before this. Of dictionaries each key does, and a list is replaced.",
-                    ],
-                    "type": "dict",
-                    "suboptions": shared,
-                },
-                "guests": {
-                    "description": [
-                        "The guests, each with the options of the module for one guest.",
-                        "That two entries mean one guest is an error, and nothing is changed.",
-                    ],
-                    "type": "list",
-                    "elements": "dict",
-                    "required": required,
-                    "suboptions": options,
-                },
-            }
-        }
-    )
-
 
 class ModuleDocFragment:
-    """What modules for many guests have in common, and what they have from the modules for one."""
+    """What modules for many guests have in common."""
 
     DOCUMENTATION = r"""
 options:
@@ -142,8 +69,3 @@ options:
         choices: [auto, qemu, lxc]
         default: auto
 """
-
-    # Annotated, since ansible-test takes each plain assignment for a text.
-    VM: t.ClassVar[str] = fragment("pve_vm", required=True)
-    POWER: t.ClassVar[str] = fragment("pve_vm_power", required=False)
-    SNAPSHOT: t.ClassVar[str] = fragment("pve_snapshot", required=False)

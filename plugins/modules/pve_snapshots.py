@@ -20,7 +20,7 @@ description:
 extends_documentation_fragment:
   - cloudbridge.proxmox.connection
   - cloudbridge.proxmox.many
-  - cloudbridge.proxmox.many.snapshot
+  - cloudbridge.proxmox.pve_snapshots
   - cloudbridge.proxmox.many.select
   - cloudbridge.proxmox.attributes
   - cloudbridge.proxmox.attributes.idempotent_but_rollback

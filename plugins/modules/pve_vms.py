@@ -20,7 +20,7 @@ description:
 extends_documentation_fragment:
   - cloudbridge.proxmox.connection
   - cloudbridge.proxmox.many
-  - cloudbridge.proxmox.many.vm
+  - cloudbridge.proxmox.pve_vms
   - cloudbridge.proxmox.attributes
   - cloudbridge.proxmox.attributes.idempotent
 options:

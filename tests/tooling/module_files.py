@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What follows from a module is written, not copied: its action plugin, its place in the action group, and what it
-returns as other modules do.
+"""What follows from a module is written, not copied: its action plugin, its place in the action group, what it returns
+as other modules do, and what a module for many guests has from the module for one.
 
     .venv/bin/python -m tests.tooling.module_files
 
@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.tooling.many_fragments import FRAGMENTS, MANY, fragment_of
 from tests.tooling.working_copy import REPOSITORY
 
 MODULES = sorted((REPOSITORY / "plugins/modules").glob("*.py"))
@@ -125,5 +126,7 @@ if __name__ == "__main__":
     for module in MODULES:
         module.write_text(with_shared_parts(module), encoding="utf-8")
         (ACTION / module.name).write_text(action_plugin(module.stem), encoding="utf-8")
+    for many in MANY:
+        (FRAGMENTS / f"{many}.py").write_text(fragment_of(many), encoding="utf-8")
     group = with_action_group(RUNTIME.read_text(encoding="utf-8"), (module.stem for module in MODULES))
     RUNTIME.write_text(group, encoding="utf-8")

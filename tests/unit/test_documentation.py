@@ -39,6 +39,8 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config
 from ansible_collections.cloudbridge.proxmox.plugins.plugin_utils._worker import SWITCH
 from tests.integration.guides import FENCE, blocks, documents, privileges, role_privileges
 from tests.support.collection_tree import REPOSITORY
+from tests.tooling.many_fragments import FRAGMENTS as FRAGMENT_FILES
+from tests.tooling.many_fragments import MANY, fragment_of
 from tests.tooling.module_files import ACTION, PARTS, action_plugin, returned_by, with_action_group, with_shared_parts
 
 PACKAGE = "ansible_collections.cloudbridge.proxmox.plugins"
@@ -184,6 +186,11 @@ def test_every_module_has_the_same_action_plugin():
     assert texts == {module: action_plugin(module) for module in MODULES}
 
 
+@pytest.mark.parametrize("many", MANY)
+def test_a_module_for_many_guests_documents_what_the_module_for_one_does(many):
+    assert (FRAGMENT_FILES / f"{many}.py").read_text(encoding="utf-8") == fragment_of(many), "run `make format`"
+
+
 def test_every_error_kind_is_explained_and_no_other():
     kinds = {error.kind for error in subclasses(errors.PveError)}
     text = TROUBLESHOOTING.read_text(encoding="utf-8")
@@ -206,6 +213,14 @@ def test_everything_of_the_inventory_is_told_in_sentences():
     documentation = yaml.safe_load(pve.DOCUMENTATION)
     assert without_full_stop(documentation["options"], ("suboptions",)) == []
     assert [text for text in sentences(documentation) if not text.endswith(".")] == []
+
+
+def test_the_inventory_has_the_connection_of_the_modules():
+    """Its options name their environment variables in a field, and those of modules in a sentence."""
+    fragment = fragment_class("connection")
+    sentence = r"      - If not set, the environment variable E\((\w+)\) is used\.\n"
+    plain = re.sub(sentence, r"    env:\n      - name: \1\n", fragment.DOCUMENTATION.partition("notes:")[0])
+    assert plain == fragment.INVENTORY
 
 
 # ---- playbooks
