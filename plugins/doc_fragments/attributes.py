@@ -56,6 +56,16 @@ attributes:
       - The state V(rolled_back) does something each time.
 """
 
+    IDEMPOTENT_BUT_BACKUP = r"""
+options: {}
+attributes:
+  idempotent:
+    description: A second run with the same options changes nothing.
+    support: partial
+    details:
+      - O(max_age=0) makes a new backup each time.
+"""
+
     INFO = r"""
 options: {}
 attributes:

@@ -15,15 +15,19 @@ from tests.support.collection_tree import REPOSITORY
 QUERIES = yaml.safe_load((REPOSITORY / "extensions/audit/event_query.yml").read_text(encoding="utf-8"))
 MODULES = {path.stem for path in (REPOSITORY / "plugins/modules").glob("*.py")}
 GUESTS = {"guests": [{"vmid": 101}]}
+DAILY = {"storage": "local", "max_age": "1d"}
 ARGUMENTS = {
     "pve_snapshot": {"vmid": 101, "snapshot": "one"},
     "pve_vm_info": {},
     "pve_vms": GUESTS,
     "pve_vms_power": GUESTS,
     "pve_snapshots": {**GUESTS, "defaults": {"snapshot": "one"}},
+    "pve_backup": {"vmid": 101, **DAILY},
+    "pve_backups": {**GUESTS, "defaults": DAILY},
 }
-# These are about tasks, consoles, and storages, which are no managed nodes.
+# These are about tasks, consoles, backups, and storages, which are no managed nodes.
 NOT_COUNTED = {
+    "pve_backup_info",
     "pve_task_info",
     "pve_console_info",
     "pve_console_script",

@@ -104,6 +104,9 @@ OTHERS: list[tuple[str, dict[str, Any], str, str]] = [
     ("pve_volume", IMAGE, "Datastore.AllocateTemplate", "/storage/local"),
     ("pve_volume", IMAGE, "Sys.AccessNetwork", "/nodes/pve1"),
     ("pve_volume", {**OLD_IMAGE, "state": "absent"}, "Datastore.Allocate", "/storage/local"),
+    ("pve_backup", {**WEB, "storage": "local", "max_age": "1d"}, "Datastore.AllocateSpace", "/storage/local"),
+    ("pve_backup", {**WEB, "storage": "local", "max_age": "1d"}, "VM.Backup", "/vms/100"),
+    ("pve_backup", {**WEB, "storage": "local", "max_age": "1d", "bandwidth": 1000}, "Sys.Modify", "/"),
     ("pve_snapshot", {**WEB, "snapshot": "new"}, "VM.Snapshot", "/vms/100"),
     ("pve_snapshot", {**WEB, "snapshot": "clean", "state": "absent"}, "VM.Snapshot", "/vms/100"),
     (

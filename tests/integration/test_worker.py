@@ -23,8 +23,8 @@ OFF = {"CLOUDBRIDGE_PROXMOX_RUN_IN_WORKER": "false"}
 IN_A_PROCESS = re.compile(r"runs in a process of its own: (.*)")
 # What differs from one run to the next: the PVE's port and files, tasks' numbers, times, and what is random.
 VOLATILE = re.compile(
-    r'UPID:[^"]*|"(?:uptime|start|end|created|issued_at|connect_before|api_port)": \d+|[0-9a-f]{8}(?:-[0-9a-f]+){4}'
-    r'|127\.0\.0\.1:\d+|"(?:ca_path|digest)": "[^"]*"|ctime=\d+'
+    r'UPID:[^"]*|"(?:age|uptime|start|end|created|issued_at|connect_before|api_port)": \d+|[0-9a-f]{8}(?:-[0-9a-f]+){4}'
+    r'|vzdump-qemu-300-[\d_-]+|127\.0\.0\.1:\d+|"(?:ca_path|digest)": "[^"]*"|ctime=\d+'
 )
 MAC = re.compile(r"BC:24:11(:[0-9A-F]{2}){3}")
 
@@ -59,6 +59,10 @@ TASKS = """
     content: iso, url: "http://no-such-host.invalid/debian.iso"}}
 - {name: an image that is there no more, cloudbridge.proxmox.pve_volume: {storage: local, content: iso,
     state: absent, file_name: debian-13.iso}}
+- {name: a backup, diff: true, cloudbridge.proxmox.pve_backup: {vmid: 300, storage: local, max_age: 1h, keep_last: 2}}
+- {name: backups, cloudbridge.proxmox.pve_backup_info: {vmid: 300}}
+- {name: many backups, check_mode: true, cloudbridge.proxmox.pve_backups: {select: {names: [d*]},
+    defaults: {storage: local, max_age: 1h}}}
 - {name: tasks, cloudbridge.proxmox.pve_task_info: {vmid: 300, type: qmsnapshot}}
 - {name: a console, cloudbridge.proxmox.pve_console_info: {vmid: 101}}
 - {name: a shut console, ignore_errors: true, cloudbridge.proxmox.pve_console_info: {vmid: 300, type: vnc}}

@@ -27,6 +27,7 @@ ACTION = REPOSITORY / "plugins/action"
 RUNTIME = REPOSITORY / "meta/runtime.yml"
 # Where a module returns a part under another name.
 OTHER_NAMES = {
+    "pve_backup_info": {"backups": "backup"},
     "pve_snapshot_info": {"snapshots": "snapshot"},
     "pve_task_info": {"tasks": "task"},
     "pve_vm_info": {"guests": "guest"},
@@ -34,6 +35,9 @@ OTHER_NAMES = {
 # What is no part, although it is called as one is.
 NO_PARTS = {"pve_console_script": {"tasks"}}
 OWN_WORDS = {
+    "pve_backup": {"backup"},
+    "pve_backup_info": {"backups"},
+    "pve_backups": {"error", "results"},
     "pve_console_info": {"error", "node", "vmid"},
     "pve_console_script": {"error", "node", "steps", "vmid"},
     "pve_snapshot": {"guest", "guest.status"},

@@ -232,6 +232,25 @@ class PveHandle:
         """A file, as in add_file("local", "iso/a.iso", "iso", node="pve2"): without a node every node has it."""
         self.call(lambda: seed.add_file(self.server, storage, name, content, **options))
 
+    def add_backup(self, vmid: int, **options: Any) -> str:
+        """A backup, as in add_backup(100, age=3600, damaged="body"); returns its name."""
+        return self.call(lambda: seed.add_backup(self.server, vmid, **options))
+
+    def backups(self, storage: str = "local") -> list[str]:
+        """The names of the backups on a storage, the oldest first."""
+
+        def names() -> list[str]:
+            volumes = self.server._volumes(storage)
+            found = [name for name in volumes if volumes[name]["content"] == "backup"]
+            return [f"{storage}:{name}" for name in sorted(found, key=lambda name: (volumes[name]["ctime"], name))]
+
+        return self.call(names)
+
+    def backup(self, volid: str) -> dict[str, Any]:
+        """What a storage keeps of a backup."""
+        storage, _colon, name = volid.partition(":")
+        return self.call(lambda: copy.deepcopy(self.server.storages[storage]["volumes"][name]))
+
     def put_file(self, storage: str, name: str, content: bytes, node: str = "pve1") -> None:
         """A file with content, as in put_file("local", "iso/a.iso", b"...")."""
 

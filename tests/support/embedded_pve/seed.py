@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .server import EmbeddedPve
+from .vzdump import kind_of
 
 GIB = 1024**3
 IMPORT_IMAGE = "debian-13.qcow2"
@@ -118,6 +119,34 @@ def add_container(pve: EmbeddedPve, vmid: int, name: str, **options: Any) -> Any
     if options.get("pool"):
         pve._pool_join(options["pool"], vmid)
     return ct
+
+
+def add_backup(pve: EmbeddedPve, vmid: int, **options: Any) -> str:
+    """A backup of a guest; age is in seconds, damaged says where: head or body. Returns its name.
+
+    Of a guest that is gone, give kind, node and config.
+    """
+    guest = pve.guest(vmid)
+    kind = options.get("kind") or kind_of(guest)
+    storage, created = options.get("storage", "local"), int(time.time()) - options.get("age", 0)
+    stamp = time.strftime("%Y_%m_%d-%H_%M_%S", time.localtime(created))
+    form = "vma.zst" if kind == "qemu" else "tar.zst"
+    config = guest.config if guest is not None else options.get("config") or guest_config(vmid, "gone")
+    volume: dict[str, Any] = {
+        "content": "backup",
+        "format": form,
+        "size": options.get("size", 36653),
+        "vmid": vmid,
+        "subtype": kind,
+        "ctime": created,
+        "guest": {key: value for key, value in config.items() if key != "lock"},
+    }
+    if not pve.storages[storage].get("shared"):
+        volume["node"] = options.get("node") or guest.node
+    volume.update({key: options[key] for key in ("notes", "protected", "verification", "damaged") if key in options})
+    name = f"backup/vzdump-{kind}-{vmid}-{stamp}.{form}"
+    pve.storages[storage].setdefault("volumes", {})[name] = volume
+    return f"{storage}:{name}"
 
 
 def allocate_volumes(pve: EmbeddedPve, vm: Any) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from .access import Access
 from .agent import Agent
+from .backups import Backups
 from .clone import Clone
 from .disks import Disks
 from .ha import HighAvailability
 from .networks import Networks
 from .older import Older
 from .strict_http import StrictHttp
-from .transfers import Transfers
 
 
-class EmbeddedPve(Older, StrictHttp, Access, Agent, HighAvailability, Clone, Disks, Networks, Transfers):
+class EmbeddedPve(Older, StrictHttp, Access, Agent, HighAvailability, Clone, Disks, Networks, Backups):
     """One cluster; see the parts for what each corrects."""

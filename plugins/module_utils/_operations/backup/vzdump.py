@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import typing as t
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
@@ -39,6 +40,8 @@ class NewBackup:
     notes: str = ""
     protected: bool = False
     prune: bool = False
+    # Options of vzdump that few people need, by PVE's names.
+    more: t.Mapping[str, t.Any] = field(default_factory=dict)
 
     @property
     def form(self) -> dict[str, t.Any]:
@@ -51,6 +54,7 @@ class NewBackup:
             "protected": 1 if self.protected else None,
             # Left to itself, PVE prunes by the settings of the storage.
             "remove": None if self.prune else 0,
+            **self.more,
         }
 
 
@@ -96,6 +100,7 @@ def new_backup(
     notes: str = "",
     protected: bool = False,
     prune: bool = False,
+    more: t.Mapping[str, t.Any] = MappingProxyType({}),
 ) -> NewBackup:
     """Check what is asked for; raises InvalidRequest."""
     if not STORAGE_NAME.fullmatch(storage):
@@ -107,7 +112,7 @@ def new_backup(
         raise InvalidRequest("notes cannot hold '{{', between which and '}}' PVE looks for something to replace")
     if len(_escaped(notes)) > MOST_NOTES:
         raise InvalidRequest(f"notes are longer than the {MOST_NOTES} characters that PVE takes")
-    return NewBackup(storage, mode, compress, notes, protected, prune)
+    return NewBackup(storage, mode, compress, notes, protected, prune, more)
 
 
 def _escaped(notes: str) -> str:
