@@ -16,6 +16,8 @@ from tests.support.golden_sequences import SEQUENCES, set_up_consoles
 
 # (sequence, step, field): why the embedded PVE answers differently here.
 INTENDED = {
+    ("containers-clone-and-locks", 12, "data"): "PVE copies the volumes of a container in no order (Perl's hashes)",
+    ("containers-clone-and-locks", 76, "data"): "a new container is unknown to the list at first: see 'clone'",
     ("clone", 26, "data"): "the recorded list was seconds old: names of guests destroyed before, new ones unknown; "
     "the knob resources_lag models that, and is 0 unless a test asks",
 }

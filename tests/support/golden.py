@@ -27,7 +27,8 @@ API = "/api2/json"
 # What differs from run to run: identifiers, addresses, times, and who recorded it.
 VOLATILE = (
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<uuid>"),
-    (re.compile(r"\bBC:24:11(:[0-9A-F]{2}){3}\b"), "<mac>"),
+    (re.compile(r"\bBC:24:11(:[0-9A-F]{2}){3}\b", re.IGNORECASE), "<mac>"),
+    (re.compile(r"\bfe80::be24:11ff:fe[0-9a-f]{2}:[0-9a-f]{1,4}\b"), "<link-local address>"),
     (re.compile(r"\b[0-9a-f]{40}\b"), "<digest>"),
     (re.compile(r"creation-qemu=[0-9.]+,ctime=\d+"), "creation-qemu=<version>"),
     (re.compile(r"UPID:[^\s\"]+:"), "<upid>"),
@@ -84,7 +85,7 @@ def normal(value: Any) -> Any:
 
 def readable(path: str, data: Any) -> Any:
     """The part of an answer that is compared, in an order that does not matter."""
-    if path.endswith(("/cluster/resources", "/qemu", "/status/current")):
+    if path.endswith(("/cluster/resources", "/qemu", "/lxc", "/status/current")):
         items = data if isinstance(data, list) else [data]
         chosen = [{key: item[key] for key in READ_BY_CLIENTS if key in item} for item in items]
         return sorted(chosen, key=lambda item: str(item.get("vmid", "")))
@@ -163,10 +164,12 @@ class Replay:
         path = self._running_upid(path)
         url = self.pve.url + API + urllib.parse.quote(path, safe="/")
         form = dict(step.get("form") or {})
-        if len(str(form.get("digest", ""))) == 40:
+        if re.fullmatch(r"(?!0{40})[0-9a-f]{40}", str(form.get("digest", ""))):
             form["digest"] = self.digests.get(form["digest"]) or self._current_digest(step)
         query = step.get("query", "")
         headers = self._ticket() if step.get("ticket") else {}
+        if step.get("user"):
+            headers = {"Authorization": f"PVEAPIToken={step['user']}={self.pve.token_secret}"}
         return self.session.request(step["method"], f"{url}?{query}", data=form or None, headers=headers, timeout=30)
 
     def _running_upid(self, path: str) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fakepve.shapes import PRIVILEGES
+
 from .embedded_pve import PveHandle, seed
 from .golden import Sequence
 
@@ -326,6 +328,73 @@ def memory_kept(pve: PveHandle) -> None:
     pve.guest(5100).refuses_unplug = ("memory",)
 
 
+# What PVE's role PVEAdmin has not (PVE::AccessControl).
+NOT_OF_PVE_ADMIN = (
+    "Permissions.Modify",
+    "Realm.Allocate",
+    "Sys.AccessNetwork",
+    "Sys.Incoming",
+    "Sys.Modify",
+    "Sys.PowerMgmt",
+)
+ALPINE = "vztmpl/rig-alpine-3.20-default_1_amd64.tar.gz"
+
+
+def set_up_containers(pve: PveHandle) -> None:
+    second_rig(pve)
+    server = pve.server
+    server.storages["shared"]["content"] = "images,rootdir,backup,iso"
+    seed.add_file(server, "local", ALPINE, "vztmpl", MIB)
+    seed.add_file(server, "local", "iso/rig.iso", "iso", MIB)
+    bare_guest(pve, 100, "test1", node="pve2")
+    rootfs = "local-lvm:300/vm-300-disk-0.raw,size=2G"
+    seed.add_container(server, 300, "ct1", node="pve1", config={"rootfs": rootfs, "memory": 200})
+    for user, token in (("ansible@pve", "automation"), ("admin@pve", "full")):
+        pve.add_token(f"{user}!{token}", pve.token_secret)
+    pve.grant("admin@pve", "/", *PRIVILEGES)
+    pve.grant("ansible@pve", "/", *(name for name in PRIVILEGES if name not in NOT_OF_PVE_ADMIN))
+
+
+def no_hotplug(pve: PveHandle) -> None:
+    """The recorded node had an LXC that can plug neither cards nor mount points."""
+    pve.refuse_hotplug(
+        5001,
+        net1="command 'lxc-device -n 5001 add veth5001i1p eth1' failed: exit code 1",
+        mp0="failed to change apparmor profile: Invalid argument",
+    )
+
+
+def archived(vmid: int, when: str) -> Callable[[PveHandle], object]:
+    """The guest's backup; what is in it is an Alpine, whatever the configuration says."""
+
+    def action(pve: PveHandle) -> None:
+        lock(vmid, None)(pve)
+        name = f"backup/vzdump-lxc-{vmid}-{when}.tar.zst"
+        seed.add_file(pve.server, "local", name, "backup", MIB)
+        volume = pve.server.storages["local"]["volumes"][name]
+        volume.update(vmid=vmid, subtype="lxc", format="tar.zst", ostype="alpine", guest=pve.config(vmid))
+
+    return action
+
+
+def forget_foreign_volume(pve: PveHandle) -> None:
+    """Somebody took the volume of another container out of the file, and locked the container."""
+    pve.call(lambda: pve.guest(5021).config.pop("unused1"))
+    lock(5021, "backup")(pve)
+
+
+CONTAINERS = {
+    58: no_hotplug,
+    163: lock(5001, "disk"),
+    168: archived(5001, "2026_11_26-20_50_42"),
+}
+CONTAINER_LOCKS = {
+    30: lambda pve: pve.remove_guest(5027),
+    50: forget_foreign_volume,
+    64: archived(5021, "2026_11_26-20_55_45"),
+    88: lock(5021, "backup"),
+    92: lock(5021, None),
+}
 LOCKS = ("clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete", "suspending")
 DESTROY = {
     10: lock(100, "backup"),
@@ -345,6 +414,8 @@ SEQUENCES = (
         as_first_seen("cloudinit-and-memory", ciuser="alice", ipconfig0="ip=dhcp"),
         outside={47: memory_kept},
     ),
+    Sequence("containers", set_up_containers, ("pve1", "pve2"), CONTAINERS),
+    Sequence("containers-clone-and-locks", set_up_containers, ("pve1", "pve2"), CONTAINER_LOCKS),
     Sequence("create-storage", set_up_create_storage, outside={n: remove(120) for n in range(0, 22, 2)}),
     Sequence("lifecycle", set_up_lifecycle, outside=LIFECYCLE),
     Sequence("clone", set_up_clone),

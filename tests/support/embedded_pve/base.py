@@ -148,7 +148,8 @@ class EmbeddedBase(FakePve):  # type: ignore[misc]
     @staticmethod
     def digest_of(guest: Any) -> str:
         """The SHA-1 of the whole configuration file: live values, pending ones and snapshots."""
-        more = [sorted(getattr(guest, "forced", ())), getattr(guest, "cloudinit_old", {})]
+        more = [sorted(getattr(guest, name, ())) for name in ("forced", "deletes")]
+        more.append(getattr(guest, "cloudinit_old", {}))
         text = json.dumps([guest.config, guest.pending, guest.snapshots, *more], sort_keys=True, default=str)
         return hashlib.sha1(text.encode()).hexdigest()
 
@@ -162,11 +163,16 @@ class EmbeddedBase(FakePve):  # type: ignore[misc]
     def run_guest(self, vm: Any) -> None:
         self.apply_pending(vm)
         self.regenerate_cloudinit(vm)
-        vm.status = vm.qmpstatus = "running"
+        self._show_status(vm, "running")
         vm.started_at = time.time()
 
     def halt_guest(self, vm: Any) -> None:
         """Pending changes are applied when the guest stops (vm_stop_cleanup)."""
-        vm.status = vm.qmpstatus = "stopped"
+        self._show_status(vm, "stopped")
         vm.started_at = None
         self.apply_pending(vm)
+
+    def _show_status(self, vm: Any, status: str) -> None:
+        vm.status = status
+        if vm in self.vms:
+            vm.qmpstatus = status

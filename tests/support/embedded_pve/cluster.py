@@ -78,8 +78,8 @@ class Cluster(Migration, Consoles, Vzdump):
         user = request[USER]
         items: list[dict[str, Any]] = []
         if kind in (None, "vm"):
-            items += [self._resource(vm) for vm in self.vms if self.allowed(user, f"/vms/{vm.vmid}", "VM.Audit")]
-            items += self.ct_resources(user, "vm")
+            seen = [guest for guest in self._guests() if self.allowed(user, f"/vms/{guest.vmid}", "VM.Audit")]
+            items += [self._resource(guest) for guest in seen]
             items = [self._without_hidden_pool(self._remembered(item), user) for item in items]
         if kind in (None, "node"):
             items += [self._node_resource(name, user) for name in sorted(self.nodes)]
@@ -111,7 +111,8 @@ class Cluster(Migration, Consoles, Vzdump):
         return item
 
     def _resource(self, vm: Any) -> dict[str, Any]:
-        item: dict[str, Any] = {"id": vm.guest, "type": "qemu", "node": vm.node, "vmid": vm.vmid, "status": "unknown"}
+        kind = "lxc" if vm in self.cts else "qemu"
+        item: dict[str, Any] = {"id": vm.guest, "type": kind, "node": vm.node, "vmid": vm.vmid, "status": "unknown"}
         optional = {"tags": vm.config.get("tags"), "lock": vm.lock, "pool": vm.pool, "hastate": vm.ha_state}
         item.update({key: value for key, value in optional.items() if value})
         born = getattr(vm, "born_at", None)
@@ -125,16 +126,21 @@ class Cluster(Migration, Consoles, Vzdump):
         item["template"] = 1 if vm.template else 0
         if online:
             item["status"] = former_or(vm, "status")
-        item.update(self._vm_usage(vm))
+        item.update(self.usage_of(vm))
         return item
+
+    def usage_of(self, vm: Any) -> dict[str, Any]:
+        """Overridden by the containers' part."""
+        usage: dict[str, Any] = self._vm_usage(vm)
+        return usage
 
     def _members(self, name: str, kind: str | None) -> list[dict[str, Any]]:
         """Pool members have the fields of /cluster/resources (72-misc.json: pool get)."""
         members: list[dict[str, Any]] = []
         for member in super()._members(name, kind):
-            vm = self.vm(member.get("vmid")) if member["type"] == "qemu" else None
-            members.append({**member, **(self._resource(vm) if vm is not None else {})})
-            for unlisted in ("pool", "lock"):
+            guest = self.guest(member["vmid"]) if member["type"] in ("qemu", "lxc") else None
+            members.append({**member, **(self._resource(guest) if guest is not None else {})})
+            for unlisted in ("pool", "lock", "tags"):
                 members[-1].pop(unlisted, None)
         return members
 

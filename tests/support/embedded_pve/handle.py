@@ -165,7 +165,13 @@ class PveHandle:
         return self.call(lambda: copy.deepcopy(self.server.guest(vmid).config))
 
     def pending(self, vmid: int) -> dict[str, Any]:
-        return self.call(lambda: copy.deepcopy(self.server.guest(vmid).pending))
+        """New values, and None for what is to be deleted; of a container, a value beside a deletion wins."""
+
+        def waiting() -> dict[str, Any]:
+            guest = self.server.guest(vmid)
+            return {**dict.fromkeys(getattr(guest, "deletes", ())), **copy.deepcopy(guest.pending)}
+
+        return self.call(waiting)
 
     def status(self, vmid: int) -> str:
         return self.call(lambda: str(self.server.guest(vmid).status))
@@ -184,6 +190,10 @@ class PveHandle:
         """Every task so far, oldest first."""
         every = self.call(lambda: copy.deepcopy(self.server.tasklog))
         return [task for task in every if task_type in (None, task["type"])]
+
+    def refuse_hotplug(self, vmid: int, **texts: str) -> None:
+        """What a running container says to a card, a mount point or a device that is plugged in, by its key."""
+        self.call(lambda: setattr(self.server.guest(vmid), "refuses_hotplug", texts))
 
     # ---- what goes wrong
 

@@ -340,7 +340,7 @@ class Migration(Snapshots):
         ct.node = target
         if running:
             log.append(stamped("start container on target node"))
-            ct.status, ct.started_at, ct.pid = "running", time.time(), next(self._ct_pids)
+            self.run_guest(ct)
 
     # ---- through HA
 

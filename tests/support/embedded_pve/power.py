@@ -92,14 +92,6 @@ class Power(Create, Tasks):
 
         return await self._ask_ha(vm, user, state, act)
 
-    async def _ct_ha(self, ct: Any, user: str, state: str, timeout: int | None = None) -> str:
-        def act() -> None:
-            ct.status = "running" if state == "started" else "stopped"
-            ct.started_at = time.time() if state == "started" else None
-            ct.pid = 1 if state == "started" else None
-
-        return await self._ask_ha(ct, user, state, act)
-
     async def _ask_ha(self, guest: Any, user: str, state: str, act: Callable[[], None]) -> str:
         async def body() -> None:
             self.tell_ha(guest, state, act)
@@ -170,9 +162,9 @@ class Power(Create, Tasks):
 
         return await self.task(vm.node, "qmstop", vm.vmid, user, body, vm=vm)
 
-    async def _overrule_shutdown(self, vm: Any) -> None:
+    async def _overrule_shutdown(self, vm: Any, task_type: str = "qmshutdown") -> None:
         for upid in list(self.running_tasks):
-            if f":qmshutdown:{vm.vmid}:" in upid:
+            if f":{task_type}:{vm.vmid}:" in upid:
                 self.cancel_task(upid)
         await asyncio.sleep(0)
 

@@ -118,6 +118,9 @@ def add_container(pve: EmbeddedPve, vmid: int, name: str, **options: Any) -> Any
     ct.ha_state = options.get("ha_state")
     if options.get("pool"):
         pve._pool_join(options["pool"], vmid)
+    if options.get("lock"):
+        pve.set_lock(ct, options["lock"])
+    allocate_volumes(pve, ct)
     return ct
 
 

@@ -10,12 +10,12 @@ from .access import Access
 from .agent import Agent
 from .backups import Backups
 from .clone import Clone
+from .containers import Containers
 from .disks import Disks
 from .ha import HighAvailability
-from .networks import Networks
 from .older import Older
 from .strict_http import StrictHttp
 
 
-class EmbeddedPve(Older, StrictHttp, Access, Agent, HighAvailability, Clone, Disks, Networks, Backups):
+class EmbeddedPve(Older, StrictHttp, Access, Agent, HighAvailability, Clone, Disks, Containers, Backups):
     """One cluster; see the parts for what each corrects."""

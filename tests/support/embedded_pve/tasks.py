@@ -37,7 +37,7 @@ TASK_LOCKS = {
 }
 LIST_LIMIT = 50
 # What takes its half-made guest away when it is interrupted, and takes a moment for it (PVE::API2::Qemu clone_vm).
-MAKING_TASKS = ("qmcreate", "qmclone")
+MAKING_TASKS = ("qmcreate", "qmclone", "vzcreate", "vzrestore", "vzclone")
 LOOKS_AFTER_TERM = 5
 
 TASK_STATUSES = ("ok", "error", "warning", "unknown")

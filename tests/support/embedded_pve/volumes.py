@@ -156,10 +156,11 @@ class Volumes(Values):
         """Guests whose disks are linked clones of this base volume."""
         storage, name = volume_ref(volid)
         base = name + "/"
+        drives = [(vm.vmid, volume) for vm in self.vms for _key, volume, _props in drives_of(vm.config)]
+        mounts = [(ct.vmid, mount["volume"]) for ct in self.cts for _key, mount in ct.volumes()]
         return [
-            vm.vmid
-            for vm in self.vms
-            for _key, volume, _props in drives_of(vm.config)
+            vmid
+            for vmid, volume in [*drives, *mounts]
             if volume_ref(volume)[0] == storage and str(volume_ref(volume)[1]).startswith(base)
         ]
 

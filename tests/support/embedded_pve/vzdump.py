@@ -11,6 +11,7 @@ import re
 import time
 from typing import Any
 
+from fakepve.lxc import FakeCt
 from fakepve.model import PveError, TaskError
 from fakepve.qemu import drives_of
 from fakepve.routing import split_list
@@ -41,7 +42,7 @@ def failure(vmid: int, why: str) -> list[str]:
 
 def kind_of(guest: Any) -> str:
     """What archives call the kind of a guest."""
-    return "qemu" if hasattr(guest, "qmpstatus") else "lxc"
+    return "lxc" if isinstance(guest, FakeCt) else "qemu"
 
 
 def name_of(guest: Any) -> str:
@@ -138,7 +139,7 @@ class Vzdump(Tasks):
 
     async def _take_time(self, record: dict[str, Any], guest: Any, seconds: float) -> None:
         """PVE runs the QEMU of a stopped guest, its processors at a halt, to read its disks."""
-        asleep = record["type"] == "vzdump" and guest is not None and guest.status == "stopped" and seconds > 0
+        asleep = record["type"] == "vzdump" and guest in self.vms and guest.status == "stopped" and seconds > 0
         if asleep:
             guest.status, guest.qmpstatus = "running", "prelaunch"
         try:
