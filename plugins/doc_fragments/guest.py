@@ -44,3 +44,15 @@ options:
     choices: [auto, qemu, lxc]
     default: auto
 """
+
+    LOCK = r"""
+options:
+  wait_for_lock:
+    description:
+      - Seconds that the guest is waited for when PVE has locked it, as for a backup, a snapshot or a move.
+      - With V(0) that is an error at once. The lock of a hibernated guest is never waited for.
+      - It does not go beyond O(timeout).
+    type: int
+    default: 0
+    version_added: 1.1.0
+"""

@@ -18,6 +18,14 @@ options:
       - An option of a guest goes before this. Of dictionaries each key does, and a list is replaced.
     type: dict
     suboptions: &shared
+      wait_for_lock:
+        description:
+          - Seconds that the guest is waited for when PVE has locked it, as for a backup, a snapshot or a move.
+          - With V(0) that is an error at once. The lock of a hibernated guest is never waited for.
+          - It does not go beyond O(cloudbridge.proxmox.pve_snapshot#module:timeout).
+          - V(0) is used when nothing says otherwise.
+        type: int
+        version_added: 1.1.0
       guest_type:
         description:
           - Whether the guest must be a virtual machine, V(qemu), or a container, V(lxc).

@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - cloudbridge.proxmox.connection
   - cloudbridge.proxmox.guest
+  - cloudbridge.proxmox.guest.lock
   - cloudbridge.proxmox.attributes
   - cloudbridge.proxmox.attributes.idempotent
 options:

@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - cloudbridge.proxmox.connection
   - cloudbridge.proxmox.guest
+  - cloudbridge.proxmox.guest.lock
   - cloudbridge.proxmox.guest.type
   - cloudbridge.proxmox.attributes
   - cloudbridge.proxmox.attributes.idempotent_but_restart

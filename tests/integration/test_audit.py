@@ -17,6 +17,8 @@ MODULES = {path.stem for path in (REPOSITORY / "plugins/modules").glob("*.py")}
 GUESTS = {"guests": [{"vmid": 101}]}
 DAILY = {"storage": "local", "max_age": "1d"}
 ARGUMENTS = {
+    "pve_migrate": {"vmid": 101, "node": "pve1"},
+    "pve_migrations": {**GUESTS, "defaults": {"node": "pve1"}},
     "pve_snapshot": {"vmid": 101, "snapshot": "one"},
     "pve_vm_info": {},
     "pve_vms": GUESTS,

@@ -74,11 +74,13 @@ MANY = {
     "pve_vms": (201, 9),
     "pve_vms_power": (101, 9),
     "pve_snapshots": (101, 9),
+    "pve_migrations": (101, 9),
 }
 ASKED_OF_MANY = {
     "pve_vms": {"cores": 2},
     "pve_vms_power": {"state": "stopped"},
     "pve_snapshots": {"state": "absent", "snapshot": "gone"},
+    "pve_migrations": {"node": "pve1"},
 }
 # Images that are there already, and guests that were made of them.
 IMAGES = {

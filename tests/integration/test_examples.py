@@ -31,6 +31,7 @@ COLLECTION = "cloudbridge.proxmox."
 OPERATORS = {"cloudstack-operator-guide", "cloudstack-actions"}
 # These need what the module for one guest needs, as README.md says.
 FOR_ONE = {
+    "pve_migrations": "pve_migrate",
     "pve_vms": "pve_vm",
     "pve_vms_power": "pve_vm_power",
     "pve_snapshots": "pve_snapshot",
@@ -106,6 +107,9 @@ STAGES: Mapping[str, tuple[Callable[[PveHandle], None], ...]] = {
     "pve_console_script": (run_a_shell,),
     "pve_volume": (have_images,),
 }
+# Modules whose examples are about several nodes.
+THREE = ("pve1", "pve2", "pve3")
+NODES = {"pve_migrate": THREE, "pve_migrations": THREE}
 # What a node finds at cloud.example.com, by the names of the files.
 IMAGES = "https://cloud.example.com/images/"
 FILES = {
@@ -182,7 +186,7 @@ def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module,
     (tmp_path / "appliance.qcow2").write_bytes(qcow2())
     tasks = examples_of(module)
     three_times = [copy for task in tasks for copy in (foretold(task), task, {**task, "name": again(task)})]
-    with running_embedded_pve(familiar_guests) as pve:
+    with running_embedded_pve(familiar_guests, nodes=NODES.get(module, ("pve1",))) as pve:
         agents_answer(pve)
         pve.knobs.web_servers["https://"] = web.url("")
         for prepare in STAGES.get(module, ()):

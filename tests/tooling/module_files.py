@@ -40,6 +40,7 @@ OWN_WORDS = {
     "pve_backups": {"error", "results"},
     "pve_console_info": {"error", "node", "vmid"},
     "pve_console_script": {"error", "node", "steps", "vmid"},
+    "pve_migrations": {"error", "results"},
     "pve_snapshot": {"guest", "guest.status"},
     "pve_snapshot_info": {"guest", "guest.status", "snapshots"},
     "pve_snapshots": {"error", "results"},

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
+from .._pve.errors import InvalidRequest
+
 ArgumentSpec = dict[str, t.Any]
 
 
@@ -37,6 +39,18 @@ def connection_spec() -> ArgumentSpec:
 def timeout_spec(seconds: int) -> ArgumentSpec:
     """The time that the whole operation may take, its tasks included."""
     return {"timeout": {"type": "int", "default": seconds}}
+
+
+def lock_spec() -> ArgumentSpec:
+    """The time that a guest is waited for that PVE has locked."""
+    return {"wait_for_lock": {"type": "int", "default": 0}}
+
+
+def check_lock_option(parameters: t.Mapping[str, t.Any]) -> None:
+    """Raise InvalidRequest for a time that is none."""
+    seconds = parameters.get("wait_for_lock") or 0
+    if seconds < 0:
+        raise InvalidRequest(f"wait_for_lock must be at least 0 seconds, not {seconds}")
 
 
 def guest_spec() -> ArgumentSpec:

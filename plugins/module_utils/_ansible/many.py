@@ -16,7 +16,7 @@ from .._operations.many.many_request import ON_FAILURE, Entry, ManyRequest, chec
 from .._operations.many.running import ensure_many
 from .._pve.errors import InvalidRequest
 from .._pve.guests import Guest
-from .argument_spec import ArgumentSpec, connection_spec, guest_spec, guest_type_spec, timeout_spec
+from .argument_spec import ArgumentSpec, check_lock_option, connection_spec, guest_spec, guest_type_spec, timeout_spec
 from .description import ModuleDescription, Parameters
 
 TASK_SECONDS = 7200
@@ -120,8 +120,9 @@ def _entry(one: ModuleDescription, validator: t.Any, place: str, options: Parame
     options = checked.validated_parameters
     if options["timeout"] <= 0:
         raise InvalidRequest(f"timeout must be more than 0 seconds, not {options['timeout']}")
+    check_lock_option(options)
     request = one.request_from(options)
-    return Entry(place, request.selector, request, options["timeout"])
+    return Entry(place, request.selector, request, options["timeout"], options.get("wait_for_lock") or 0)
 
 
 def _given(options: Parameters, spec: ArgumentSpec) -> dict[str, t.Any]:

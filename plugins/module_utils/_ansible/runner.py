@@ -15,7 +15,7 @@ from .._pve.client import PveClient
 from .._pve.connection import connection_options
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, MissingLibrary, PveError, TimedOut, TransportError
-from .argument_spec import differing_aliases
+from .argument_spec import check_lock_option, differing_aliases
 from .description import ModuleDescription, Parameters
 
 # ansible-core up to 2.20 puts the options into each result, later ones when inject_invocation is set.
@@ -45,8 +45,10 @@ def carry_out(
     try:
         if parameters["timeout"] <= 0:
             raise InvalidRequest(f"timeout must be more than 0 seconds, not {parameters['timeout']}")
+        check_lock_option(parameters)
         request = description.request_from(parameters)
         client = PveClient(connection_options(parameters), Deadline(parameters["timeout"]))
+        client.wait_for_lock = parameters.get("wait_for_lock") or 0
         applier = Applier(client, check_mode=check_mode, progress=progress)
         outcome = description.operation(applier, request)
     except PveError as error:

@@ -30,6 +30,7 @@ class Status(t.NamedTuple):
     ha_state: str
     uptime: int
     tags: tuple[str, ...]
+    max_memory: int = 0
 
 
 class Pending(t.NamedTuple):
@@ -58,6 +59,7 @@ def parse_status(data: t.Mapping[str, t.Any]) -> Status:
         ha_state=str(ha.get("state") or ""),
         uptime=int(data.get("uptime") or 0),
         tags=split_tags(data.get("tags")),
+        max_memory=int(data.get("maxmem") or 0),
     )
 
 

@@ -89,6 +89,57 @@ def plan_ha(vmid: int, place: Place) -> Plan:
     return Plan((resource,) if place.rule is None else (resource, RuleStep(sid, place.rule)))
 
 
+@dataclass(frozen=True)
+class HaHome:
+    """The nodes that HA brings a resource back to whenever one of them is online, and the rule that says so."""
+
+    name: str
+    nodes: frozenset[str]
+
+
+def read_home(handle: GuestHandle, online: t.Collection[str]) -> HaHome | None:
+    """Read where HA keeps a resource; None when that is anywhere, or when the caller may not know."""
+    client, sid = handle.client, sid_of(handle.guest)
+    try:
+        rules, group = _read_rules(client), None
+        resource = client.read("cluster", "ha", "resources", sid)
+        if rules is None and resource.get("group"):
+            group = client.read("cluster", "ha", "groups", str(resource["group"]))
+    except PveError as error:
+        if isinstance(error, (PermissionDenied, Refused)):
+            return None
+        raise
+    if group is not None:
+        fails_back = not int(group.get("nofailback") or 0)
+        return _home(f"the HA group {resource['group']}", group, fails_back, "restricted", online)
+    fails_back = bool(int(resource.get("failback", 1)))
+    for rule in rules or ():
+        if sid in _words(rule.get("resources")) and not int(rule.get("disable") or 0):
+            return _home(f"the HA rule {rule['rule']}", rule, fails_back, "strict", online)
+    return None
+
+
+def _home(
+    name: str, place: t.Mapping[str, t.Any], fails_back: bool, only: str, online: t.Collection[str]
+) -> HaHome | None:
+    """Of the nodes that are online those of the highest priority (PVE::HA::Rules::NodeAffinity, get_node_affinity)."""
+    nodes = {}
+    for word in _words(place.get("nodes")):
+        node, _colon, priority = word.partition(":")
+        if node in online:
+            nodes[node] = int(priority or 0)
+    if fails_back:
+        best = max(nodes.values(), default=0)
+        nodes = {node: priority for node, priority in nodes.items() if priority == best}
+    elif not int(place.get(only) or 0):
+        return None
+    return HaHome(name, frozenset(nodes)) if nodes else None
+
+
+def _words(value: t.Any) -> list[str]:
+    return [word for word in re.split(r"[,;\s]+", str(value or "")) if word]
+
+
 def sid_of(guest: Guest) -> str:
     """How HA calls a guest."""
     return f"{'ct' if guest.kind == LXC else 'vm'}:{guest.vmid}"
@@ -126,6 +177,15 @@ def takes_commands(ha_state: str) -> bool:
     return ha_state in (STARTED, "request_stop", "stopped", "error")
 
 
+def read_round(client: PveClient) -> int | None:
+    """When HA's manager had its last round, by its own clock; None when the caller may not know."""
+    try:
+        entries = client.read("cluster", "ha", "status", "current")
+    except (PermissionDenied, Refused):
+        return None
+    return next((int(entry["timestamp"]) for entry in entries if entry.get("type") == "master"), None)
+
+
 @dataclass(frozen=True)
 class RuleStep:
     """A resource more under a rule; others may add theirs at the same time."""
@@ -147,7 +207,7 @@ class RuleStep:
         tries = client.deadline.tries(client.deadline.remaining)
         while True:
             found = client.read(*path)
-            resources = [name for name in re.split(r"[,;\s]+", str(found.get("resources") or "")) if name]
+            resources = _words(found.get("resources"))
             if self.sid in resources:
                 return None
             form = {"resources": ",".join([*resources, self.sid]), "digest": found.get("digest")}

@@ -35,6 +35,8 @@ class PveClient:
         self.lost_answers = 0
         # How many changes it has sent, or tried to.
         self.changes_sent = 0
+        # So many seconds a guest is waited for that PVE has locked for something else.
+        self.wait_for_lock = 0.0
         # Who else of this run changes something at the same time.
         self.turns = Turns()
 
@@ -89,7 +91,9 @@ class PveClient:
         self.log_in()
         options = self._transport.options
         options = options if seconds is None else options._replace(timeout=seconds)
-        return PveClient(options, deadline, self._transport.sibling(options))
+        client = PveClient(options, deadline, self._transport.sibling(options))
+        client.wait_for_lock = self.wait_for_lock
+        return client
 
     def read(self, *path: str | int, **query: t.Any) -> t.Any:
         """GET the path and return its data; repeated while PVE is only out of reach for a moment.

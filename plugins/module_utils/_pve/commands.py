@@ -22,7 +22,9 @@ from .errors import (
     TransportError,
     Unreachable,
 )
-from .guests import GuestHandle, is_absent
+from .guests import KIND_NAMES, GuestHandle, is_absent
+from .locks import wait_until_unlocked
+from .numbers import in_full
 from .tasks import Task, Upid, find_own_task, parse_upid, wait_for_task
 from .turns import Places
 from .vm_config import VOLUME_KEY
@@ -168,6 +170,8 @@ class _Run:
         """PVE surely did nothing, or does no harm when it does it again; pauses before that."""
         if error.pve_reason is ErrorReason.LOCK_TIMEOUT:
             return self._again(Locked, LOCK_PATIENCE_SECONDS)
+        if error.pve_reason is ErrorReason.LOCKED:
+            return self._is_unlocked(error)
         if isinstance(error, Unreachable):
             if error.cause.status == NODE_UNREACHABLE and Unreachable not in self.tries and self.node:
                 self.client.check_node(self.node, error)
@@ -179,6 +183,34 @@ class _Run:
             self.followed = True
             return self.handle.follow()
         return False
+
+    def _is_unlocked(self, error: PveError) -> bool:
+        """Wait as long as the caller does for the lock of something else on the guest; raises Locked when it stays."""
+        seconds = self.client.wait_for_lock
+        # A hibernated guest stays locked until somebody starts it.
+        if not seconds or "(suspended)" in error.cause.pve_message:
+            return False
+        guest = self._guest_path()
+        if guest is None:
+            return False
+
+        def read_lock() -> str:
+            return str(self.client.read(*guest, "status", "current").get("lock") or "")
+
+        if Locked not in self.tries:
+            self.tries[Locked] = self.client.deadline.tries(seconds)
+        if wait_until_unlocked(read_lock, self.client.deadline, self.tries[Locked].deadline.remaining):
+            return self.tries[Locked].again()
+        raise Locked(f"{error}; it was still locked after {in_full(seconds)} s", error.cause) from error
+
+    def _guest_path(self) -> tuple[str | int, ...] | None:
+        """The path of the guest that the command is about, as far as it is about one."""
+        if self.handle is not None:
+            return self.handle.path
+        tail = self.command.tail
+        if self.node is None or len(tail) < 2 or tail[0] not in KIND_NAMES:
+            return None
+        return ("nodes", self.node, *tail[:2])
 
     def _again(self, kind: type[PveError], seconds: float) -> bool:
         """The time for each kind of trouble begins when it first comes up."""

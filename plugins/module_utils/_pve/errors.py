@@ -63,12 +63,22 @@ _REASON_PATTERNS: tuple[tuple[ErrorReason, str], ...] = (
 )
 
 
+# What to do about it, where that is the same whatever was asked for.
+_ADVICE = {ErrorReason.NO_QUORUM: "the cluster has no quorum, so nothing can be changed: look at pvecm status"}
+
+
 def error_reason_of(message: str) -> ErrorReason:
     """Say what a message of PVE means; ErrorReason.OTHER when it is none that anybody acts on."""
     for reason, pattern in _REASON_PATTERNS:
         if re.search(pattern, message):
             return reason
     return ErrorReason.OTHER
+
+
+def with_advice(sentence: str, message: str) -> str:
+    """Add to a sentence what to do about the message of PVE that it is about."""
+    advice = _ADVICE.get(error_reason_of(message))
+    return f"{sentence}; {advice}" if advice else sentence
 
 
 class Cause(t.NamedTuple):
@@ -289,7 +299,7 @@ def error_from_answer(
     if status > NODE_UNREACHABLE or status in GATEWAY_ERRORS:
         return AnswerLost(f"PVE gave no answer to {request}: {status} {words}", cause, late=True)
     kind = _ERROR_CLASSES.get(error_reason_of(message), Refused)
-    return kind(f"PVE refused {request}: {words or status}", cause)
+    return kind(with_advice(f"PVE refused {request}: {words or status}", message), cause)
 
 
 def with_denial(cause: Cause) -> Cause:

@@ -276,6 +276,10 @@ class GuestHandle:
                 raise
         return self.client.read(*self.path, *tail, **query)
 
+    def read_lock(self) -> str:
+        """What PVE has locked the guest for; empty when it has not."""
+        return str(self.read("status", "current").get("lock") or "")
+
     def follow(self) -> bool:
         """Look up which node the guest is on; False when it is not on another one than before."""
         guests = (guest for guest in read_guests(self.client) if guest.vmid == self.guest.vmid)

@@ -24,6 +24,7 @@ from .errors import (
     TransportError,
     denial_of,
     one_line,
+    with_advice,
     with_denial,
 )
 from .numbers import in_full
@@ -178,7 +179,7 @@ def ended_task(client: PveClient, upid: Upid, task: Task) -> Task:
     denial = denial_of(upid.user, what, cause)
     if denial:
         raise TaskDenied(denial, cause)
-    raise TaskFailed(f"{what} failed: {words}{last}", cause)
+    raise TaskFailed(with_advice(f"{what} failed: {words}{last}", task.exit_status), cause)
 
 
 def stop_task(client: PveClient, upid: Upid, asked_before: bool = False) -> Task:

@@ -35,6 +35,7 @@ class Cluster(Migration, Consoles, Vzdump):
     def __init__(self, host: str, port: int, knobs: Knobs) -> None:
         super().__init__(host, port, knobs)
         self.bridges: dict[str, list[str]] = {}
+        self.cpu_models: dict[str, str] = {}
         self.node_facts: dict[str, dict[str, Any]] = {}
         self.storage_usage: dict[tuple[str, str], tuple[int, int]] = {}
 
@@ -194,7 +195,8 @@ class Cluster(Migration, Consoles, Vzdump):
         return ok(items)
 
     async def _node_status(self, values: dict[str, Any], user: str) -> dict[str, Any]:
-        facts = self._facts(values["node"])
+        node = values["node"]
+        facts = self._facts(node)
         return {
             "uptime": facts["uptime"],
             "cpu": facts["cpu"],
@@ -203,9 +205,12 @@ class Cluster(Migration, Consoles, Vzdump):
             "rootfs": {"total": facts["maxdisk"], "used": facts["disk"], "avail": facts["maxdisk"] - facts["disk"]},
             "pveversion": f"pve-manager/{self.version}/embedded",
             "kversion": "Linux 6.14.0-embedded",
-            "cpuinfo": {"cpus": facts["maxcpu"], "sockets": 1, "cores": facts["maxcpu"], "model": "embedded"},
+            "cpuinfo": {"cpus": facts["maxcpu"], "sockets": 1, "cores": facts["maxcpu"], "model": self._cpu_of(node)},
             "current-kernel": {"sysname": "Linux", "release": "6.14.0", "machine": "x86_64", "version": "#1"},
         }
+
+    def _cpu_of(self, node: str) -> str:
+        return self.cpu_models.get(node, "embedded")
 
     async def _network_list(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
         wanted = values.get("type")

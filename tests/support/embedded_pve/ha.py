@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ class HighAvailability(Power):
             ("GET", "/cluster/ha/resources/{sid}", self._ha_resource),
             ("PUT", "/cluster/ha/resources/{sid}", self._ha_resource_update),
             ("GET", "/cluster/ha/groups", self._ha_groups),
+            ("GET", "/cluster/ha/status/current", self._ha_status),
             ("GET", "/cluster/ha/rules", self._ha_rules),
             ("GET", "/cluster/ha/rules/{rule}", self._ha_rule),
             ("PUT", "/cluster/ha/rules/{rule}", self._ha_rule_update),
@@ -73,6 +75,9 @@ class HighAvailability(Power):
         self._act_later(guest)
 
     async def tell_ha_to_move(self, guest: Any, target: str) -> None:
+        if self.knobs.ha_loses:
+            self.knobs.ha_loses -= 1
+            return
         if not self.nodes[target].get("online", True):
             # "crm command error - node not online": only the CRM's own log says so (PVE::HA::Manager).
             return
@@ -163,6 +168,33 @@ class HighAvailability(Power):
         if guest.ha_request == "stopped":
             self.halt_guest(guest)
 
+    async def _ha_status(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
+        """The manager's entry has the time of its last round, which is a number that grows here."""
+        node = sorted(self.nodes)[0]
+        rounds = int(time.time() / (self.knobs.ha_seconds or 10))
+        return [
+            {"type": "master", "id": "master", "node": node, "timestamp": rounds, "status": f"{node} (active)"},
+            *(
+                {
+                    "type": "service",
+                    "id": f"service:{sid}",
+                    "sid": sid,
+                    "node": guest.node,
+                    "state": guest.ha_state,
+                    "crm_state": guest.ha_state,
+                    "request_state": self._requested(guest),
+                    "status": f"{sid} ({guest.node}, {guest.ha_state})",
+                }
+                for sid, guest in self._services()
+            ),
+        ]
+
+    def _services(self) -> list[tuple[str, Any]]:
+        return [
+            *((f"vm:{vm.vmid}", vm) for vm in self.vms if vm.ha_managed),
+            *((f"ct:{ct.vmid}", ct) for ct in self.cts if ct.ha_managed),
+        ]
+
     async def _ha_groups(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
         if not self.knobs.ha_groups:
             raise PveError(500, f"cannot index groups: {MIGRATED}")
@@ -195,7 +227,7 @@ class HighAvailability(Power):
             text = "detected modified configuration - file changed by other user? Try again."
             raise PveError(500, f"update HA rules failed: {text}")
         resources = split_list(values.get("resources"))
-        managed = {f"vm:{vm.vmid}" for vm in self.vms if vm.ha_managed}
+        managed = {sid for sid, _guest in self._services()}
         unmanaged = [sid for sid in resources if sid not in managed]
         if unmanaged:
             raise PveError(500, f"update HA rules failed: cannot use unmanaged resource(s) {', '.join(unmanaged)}.")

@@ -350,6 +350,10 @@ class PveHandle:
         """mem, maxmem, cpu, maxcpu, disk, maxdisk, uptime of a node."""
         self.call(lambda: self.server.node_facts.setdefault(node, {}).update(facts))
 
+    def set_cpu(self, node: str, model: str) -> None:
+        """The processor of a node; all others have the same one."""
+        self.call(lambda: self.server.cpu_models.__setitem__(node, model))
+
     def set_storage_usage(self, node: str, storage: str, total: int, used: int) -> None:
         """What one node reports of a storage; allocation does not look at it (see fill_storage)."""
         self.call(lambda: self.server.storage_usage.__setitem__((node, storage), (total, used)))

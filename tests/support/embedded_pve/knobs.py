@@ -43,6 +43,8 @@ class Knobs:
     """Seconds after which pveproxy answers 596 to a request that is still being worked on."""
     ha_seconds: float = 0.0
     """Seconds between the rounds of the HA manager, which take a service from one state to the next; 0 acts at once."""
+    ha_loses: int = 0
+    """How many of the next requests to move a service HA's manager loses, as when it is busy with the service."""
     ha_groups: bool = False
     """As before PVE 9: HA has groups, and no rules."""
     web_servers: dict[str, str] = field(default_factory=dict)

@@ -63,6 +63,8 @@ class Pve:
     lost_answers: int = 0
     unreadable: object = None
     node_of_guest: str = "pve1"
+    wait_for_lock: float = 0.0
+    unlocked_at: float = 0.0
 
     def __post_init__(self):
         self.clock = Clock()
@@ -102,6 +104,8 @@ class Pve:
             self.new_task()
         if path == ("cluster", "resources"):
             return [{"vmid": 100, "node": self.node_of_guest, "type": "qemu"}]
+        if path[-1] == "current":
+            return {"lock": "backup"} if self.clock.now < self.unlocked_at else {}
         if path[-1] == "tasks":
             assert query["source"] == "all"
             return [{"upid": upid} for upid in self.tasks]
@@ -305,6 +309,42 @@ def test_other_refusals_are_final(error):
     with pytest.raises(type(error)):
         run(pve)
     assert (len(pve.sent), pve.clock.slept) == (1, [])
+
+
+LOCKED_NOW = refused("VM is locked (backup)")
+LOCKED_IN_THE_TASK = "VM is locked (backup)"
+
+
+@pytest.mark.parametrize("happens", [LOCKED_NOW, LOCKED_IN_THE_TASK])
+@pytest.mark.parametrize("with_handle", [True, False])
+def test_a_lock_is_waited_for_as_long_as_the_caller_does(happens, with_handle):
+    pve = Pve([happens, "done"], wait_for_lock=60, unlocked_at=40)
+    assert run(pve, handle=handle_of(pve) if with_handle else None).exit_status == "OK"
+    assert len(pve.sent) == 2
+    assert 40 <= pve.clock.now < 45
+
+
+@pytest.mark.parametrize("happens", [LOCKED_NOW, LOCKED_IN_THE_TASK])
+def test_a_lock_that_stays_is_an_error_that_says_for_how_long(happens):
+    pve = Pve([happens] * 9, wait_for_lock=60, unlocked_at=1000)
+    with pytest.raises(Locked, match=r"VM is locked \(backup\).*it was still locked after 60 s"):
+        run(pve)
+    assert len(pve.sent) == 1
+    assert 55 < pve.clock.now <= 60
+
+
+def test_guests_that_are_locked_again_and_again_are_given_up():
+    pve = Pve([LOCKED_NOW] * 1000, wait_for_lock=60)
+    with pytest.raises(Locked):
+        run(pve)
+    assert pve.clock.now <= 60
+
+
+def test_a_hibernated_guest_is_not_waited_for():
+    pve = Pve([refused("VM is locked (suspended)")], wait_for_lock=60)
+    with pytest.raises(Locked):
+        run(pve)
+    assert pve.clock.slept == []
 
 
 def test_a_failed_task_is_final():

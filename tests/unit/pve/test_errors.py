@@ -125,7 +125,8 @@ def test_a_refusal_is_told_by_its_message(status, message, kind, reason):
         assert error.pve_reason is reason
         assert error.cause.status == status
         assert error.details()["message"] == message
-        assert str(error) == f"PVE refused {WHAT}: {message}"
+        advice = "; the cluster has no quorum, so nothing can be changed: look at pvecm status"
+        assert str(error) == f"PVE refused {WHAT}: {message}{advice if reason is ErrorReason.NO_QUORUM else ''}"
 
 
 @pytest.mark.parametrize(("text", "reason"), TASK_TEXTS)

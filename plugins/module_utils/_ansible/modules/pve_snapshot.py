@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..._operations.snapshots.ensure_snapshots import ensure_snapshots
 from ..._operations.snapshots.snapshot_request import CHILDREN, STATES, snapshot_request
-from ..argument_spec import connection_spec, guest_spec, guest_type_spec, timeout_spec
+from ..argument_spec import connection_spec, guest_spec, guest_type_spec, lock_spec, timeout_spec
 from ..description import ModuleDescription
 
 DESCRIPTION = ModuleDescription(
@@ -17,6 +17,7 @@ DESCRIPTION = ModuleDescription(
         **guest_spec(),
         **guest_type_spec(),
         **timeout_spec(1800),
+        **lock_spec(),
         "state": {"type": "str", "choices": list(STATES), "default": "present"},
         "name": {**guest_spec()["name"], "aliases": ["hostname"]},
         "snapshot": {"type": "str", "aliases": ["snapname"]},

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from ..._operations.guest.ensure_guest import ensure_guest
 from ..._operations.vm.vm_request import vm_request, vm_spec
-from ..argument_spec import connection_spec, guest_spec, timeout_spec
+from ..argument_spec import connection_spec, guest_spec, lock_spec, timeout_spec
 from ..description import ModuleDescription
 
 DESCRIPTION = ModuleDescription(
-    argument_spec={**connection_spec(), **guest_spec(), **timeout_spec(1800), **vm_spec()},
+    argument_spec={**connection_spec(), **guest_spec(), **timeout_spec(1800), **lock_spec(), **vm_spec()},
     request_from=vm_request,
     operation=ensure_guest,
 )

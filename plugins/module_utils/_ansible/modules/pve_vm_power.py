@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..._operations.power import STATES, STOP_METHODS, WAIT_FOR, ensure_power, power_request
-from ..argument_spec import connection_spec, guest_spec, guest_type_spec, timeout_spec
+from ..argument_spec import connection_spec, guest_spec, guest_type_spec, lock_spec, timeout_spec
 from ..description import ModuleDescription
 
 DESCRIPTION = ModuleDescription(
@@ -16,6 +16,7 @@ DESCRIPTION = ModuleDescription(
         **guest_spec(),
         **guest_type_spec(),
         **timeout_spec(600),
+        **lock_spec(),
         "state": {"type": "str", "choices": list(STATES), "default": "started"},
         "stop_method": {"type": "str", "choices": list(STOP_METHODS), "default": "shutdown"},
         "shutdown_timeout": {"type": "int", "default": 180},

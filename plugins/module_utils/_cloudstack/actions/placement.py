@@ -9,7 +9,8 @@ from __future__ import annotations
 import typing as t
 from fnmatch import fnmatchcase
 
-from ..._operations.migration.moving import MigrationRequest, migrate_guest
+from ..._operations.migration.migration_request import MigrationOptions
+from ..._operations.migration.moving import migrate_guest
 from ..._pve.errors import InvalidRequest, TimedOut
 from ..._pve.vm_config import NIC, NIC_KEY
 from ..answer import table
@@ -33,9 +34,9 @@ def migrate(run: Run) -> dict[str, t.Any]:
     guest = own_guest(run)
     if guest.handle.guest.node == target:
         return {"message": f"Instance is on node {target} already"}
-    request = MigrationRequest(target, with_local_disks=bool(run.details.flag("migrate_local_disks")))
+    options = MigrationOptions(with_local_disks=bool(run.details.flag("migrate_local_disks")))
     try:
-        migrate_guest(guest.applier, guest.handle, guest.status, request)
+        migrate_guest(guest.applier, guest.handle, guest.status, target, options)
     except TimedOut as error:
         # The task is not stopped: the API does not show whether it is about to switch over.
         task = error.cause.upid

@@ -70,6 +70,10 @@ class Cluster:
         """Raise NotFound for a node that the cluster does not have, and Unreachable for one that is lost."""
         if name in self.offline:
             raise Unreachable(f"node {name} is offline: nothing was changed")
+        self.check_known(name)
+
+    def check_known(self, name: str) -> None:
+        """Raise NotFound for a node that the cluster does not have."""
         if self.node_names and name not in self.node_names:
             raise NotFound(f"there is no node {name}: the cluster has {', '.join(sorted(self.node_names))}")
 

@@ -21,12 +21,16 @@ ON_FAILURE = ("continue", "stop")
 
 @dataclass(frozen=True)
 class Entry:
-    """One guest: where the task names it, which one is meant, what is asked for it, and the seconds it has."""
+    """One guest: where the task names it, which one is meant, what is asked for it, and the seconds it has.
+
+    wait_for_lock is how many of these it may wait for a lock.
+    """
 
     place: str
     selector: Selector
     request: t.Any
     seconds: int
+    wait_for_lock: int = 0
 
 
 @dataclass(frozen=True)

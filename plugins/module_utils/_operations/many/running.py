@@ -168,6 +168,7 @@ class _Run:
         if task.expired:
             return GuestOutcome(entry, error=TimedOut(f"the time of {task.seconds:g} s was over before it was begun"))
         client.deadline, client.turns = GuestDeadline(entry.seconds, task), SharedTurns(self._limits)
+        client.wait_for_lock = entry.wait_for_lock
         applier = Applier(client, check_mode=self._applier.check_mode, once=self._applier.once)
         try:
             applier.cluster = self._listing.for_entry(client, entry)

@@ -2,44 +2,26 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Move a virtual machine to another node."""
+"""Move a guest to another node: the plan, and the step that waits until the guest is really there."""
 
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
-from ..._pve.errors import InvalidRequest, NotFound, Refused, TimedOut
-from ..._pve.guests import Guest, GuestHandle
-from ..._pve.numbers import in_full
+from ..._pve.errors import InvalidRequest, PveError
+from ..._pve.guests import LXC, Guest, GuestHandle
 from ..._pve.tasks import Task
-from ..facts import HIBERNATED, PAUSED, RUNNING, Status, read_status
-from ..ha import takes_commands
+from ..facts import PAUSED, RUNNING, STOPPED, Status
+from ..guest.placement import read_cluster
 from ..plan import Applier, Change, Plan, PlanStep
-
-# PVE makes cloud-init's drive anew on the other node (PVE::QemuMigrate scan_local_volumes).
-_CLOUD_INIT = "cloudinit"
-
-
-@dataclass(frozen=True)
-class MigrationRequest:
-    """Which node the guest is to be on; the disks of a running guest are copied only where that is asked for."""
-
-    target: str
-    with_local_disks: bool = False
-
-
-@dataclass(frozen=True)
-class Preconditions:
-    """What PVE says about moving a guest, and the nodes of the cluster with their status."""
-
-    nodes: t.Mapping[str, str] = field(default_factory=dict)
-    not_allowed: t.Mapping[str, t.Any] = field(default_factory=dict)
-    local_disks: tuple[str, ...] = ()
-    local_isos: tuple[str, ...] = ()
-    local_devices: tuple[str, ...] = ()
+from .after_a_failure import explained
+from .ha_moves import move_through_ha
+from .migration_request import MigrationOptions
+from .obstacles import obstacles
+from .preconditions import Preconditions, read_preconditions
 
 
 @dataclass(frozen=True)
@@ -52,123 +34,90 @@ class MigrationStep(PlanStep):
     def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:
         if handle is None:
             raise TypeError("a migration is about a guest")
-        if self.through_ha:
-            _await_settled(handle)
-        task = run_command(client, self.command, handle)
-        if self.through_ha:
-            _await_node(handle, self.target)
-        return task
+        source = handle.guest
+        try:
+            if self.through_ha:
+                return move_through_ha(handle, self.command, self.target)
+            return run_command(client, self.command, handle)
+        except PveError as error:
+            problem = explained(error, handle, source, self.target)
+            if problem is None:
+                return None
+            raise problem from error
 
 
-def migrate_guest(applier: Applier, handle: GuestHandle, status: Status, request: MigrationRequest) -> None:
-    """Move a guest that has been read; raises a PveError, with the reason when it cannot be moved."""
-    if handle.guest.node == request.target:
+def migrate_guest(
+    applier: Applier, handle: GuestHandle, status: Status, target: str, options: MigrationOptions
+) -> None:
+    """Move a guest that has been read; raises a PveError, with the reasons when it cannot be moved."""
+    if handle.guest.node == target:
         return
-    plan = plan_migration(request, handle.guest, status, read_preconditions(handle, request.target), handle)
+    cluster = applier.cluster or read_cluster(applier.client)
+    cluster.check_known(target)
+    preconditions = read_preconditions(handle, status, cluster)
+    reasons = obstacles(preconditions, target, options, applier.client, applier.once)
+    if reasons:
+        raise cannot_be_moved(handle.guest, target, reasons)
+    apply_migration(applier, handle, plan_migration(target, options, preconditions, handle), target)
+
+
+def cannot_be_moved(guest: Guest, target: str, reasons: t.Sequence[str]) -> InvalidRequest:
+    """The error that says all that stands in the way."""
+    return InvalidRequest(f"{guest.label} cannot be moved from node {guest.node} to {target}: {'; and '.join(reasons)}")
+
+
+def apply_migration(applier: Applier, handle: GuestHandle, plan: Plan, target: str) -> None:
+    """Carry the plan out, or in check mode note it; raises a PveError that says where the guest is."""
     if applier.apply(plan, handle):
-        handle.guest = handle.guest._replace(node=request.target)
+        handle.guest = handle.guest._replace(node=target)
 
 
-def read_preconditions(handle: GuestHandle, target: str) -> Preconditions:
-    """Ask what stands against moving the guest; two requests."""
-    nodes = {str(entry["node"]): str(entry.get("status")) for entry in handle.client.read("nodes")}
-    if target not in nodes:
-        raise NotFound(f"there is no node {target} in the cluster: it has {', '.join(sorted(nodes))}")
-    data = handle.read("migrate", target=target)
-    disks = [entry for entry in data.get("local_disks") or () if _CLOUD_INIT not in str(entry.get("volid"))]
-    volumes: dict[bool, list[str]] = {True: [], False: []}
-    for entry in disks:
-        volumes[bool(int(entry.get("cdrom") or 0))].append(str(entry.get("volid")))
-    devices = (*(data.get("local_resources") or ()), *(data.get("mapped-resources") or ()))
-    return Preconditions(
-        nodes=nodes,
-        not_allowed=data.get("not_allowed_nodes") or {},
-        local_disks=tuple(volumes[False]),
-        local_isos=tuple(volumes[True]),
-        local_devices=tuple(str(device) for device in devices),
-    )
-
-
-def plan_migration(
-    request: MigrationRequest,
-    guest: Guest,
-    status: Status,
-    preconditions: Preconditions,
-    handle: GuestHandle | None = None,
-) -> Plan:
-    """Say what has to be sent; raises InvalidRequest or Refused with the reason why the guest cannot be moved."""
-    target, online = request.target, status.condition in (RUNNING, PAUSED)
-    reason = "".join(_reasons(request, status, preconditions, online)[:1])
-    if reason:
-        raise InvalidRequest(f"{guest.label} cannot be moved from node {guest.node} to {target}: {reason}")
-    form = {
-        "target": target,
-        "online": 1 if online else None,
-        "with-local-disks": 1 if online and preconditions.local_disks else None,
-    }
-    through_ha = status.ha_managed and status.ha_state != "ignored"
+def plan_migration(target: str, options: MigrationOptions, preconditions: Preconditions, handle: GuestHandle) -> Plan:
+    """Say what has to be sent; nothing may stand in the way any more."""
+    guest, through_ha = preconditions.guest, preconditions.through_ha
+    move = "vzmigrate" if guest.kind == LXC else "qmigrate"
     command = Command(
         "POST",
         (guest.kind, guest.vmid, "migrate"),
-        form,
+        _form(target, options, preconditions),
         node=guest.node,
-        task_type="hamigrate" if through_ha else "qmigrate",
+        task_type="hamigrate" if through_ha else move,
         task_id=str(guest.vmid),
-        done=lambda: handle is not None and _node_of(handle) == target,
+        done=lambda: _node_of(handle) == target,
     )
     step = MigrationStep(f"move {guest.label} to node {target}", command, target=target, through_ha=through_ha)
-    return Plan((step,), (Change("node", guest.node, target),))
+    return Plan((step,), (Change("node", guest.node, target), *_storage_changes(options, preconditions)))
 
 
-def _reasons(request: MigrationRequest, status: Status, preconditions: Preconditions, online: bool) -> list[str]:
-    found = []
-    if preconditions.nodes.get(request.target) != "online":
-        found.append(f"node {request.target} is {preconditions.nodes.get(request.target)}")
-    if status.condition == HIBERNATED:
-        found.append("it is hibernated, and the node of its memory has to wake it: resume it first")
-    # PVE lists nodes here that nothing stands against, too.
-    barred = {name: why for name, why in dict(preconditions.not_allowed.get(request.target) or {}).items() if why}
-    storages = ", ".join(map(str, barred.get("unavailable_storages") or ()))
-    if storages:
-        found.append(f"its storage {storages} is not there")
-    elif barred:
-        found.append(f"PVE does not allow it ({barred})")
-    if preconditions.local_isos:
-        found.append(f"{', '.join(preconditions.local_isos)} in its drive is on this node only: detach it first")
-    if preconditions.local_devices and online:
-        found.append(f"it uses devices of this node ({', '.join(preconditions.local_devices)}): stop it first")
-    if online and preconditions.local_disks and not request.with_local_disks:
-        disks = ", ".join(preconditions.local_disks)
-        found.append(f"it runs, and its disks are on this node only ({disks}): stop it first, or let them be copied")
-    return found
+def _form(target: str, options: MigrationOptions, preconditions: Preconditions) -> dict[str, t.Any]:
+    online = preconditions.online
+    common = {"target": target, "bwlimit": options.bandwidth}
+    if preconditions.guest.kind == LXC:
+        restart = {"restart": 1, "timeout": options.shutdown_timeout} if online else {}
+        return {**common, **restart, "target-storage": options.storage_list}
+    copies = online and any(volume.attached for volume in preconditions.local_volumes)
+    return {
+        **common,
+        # HA may be about to start what does not run yet; of a guest that is stopped PVE ignores this.
+        "online": 1 if online or preconditions.through_ha else None,
+        "with-local-disks": 1 if copies else None,
+        "targetstorage": options.storage_list,
+    }
 
 
-def _await_settled(handle: GuestHandle) -> None:
-    """Wait while HA starts or moves the guest: commands meanwhile are lost; raises TimedOut at the deadline."""
-    deadline = handle.client.deadline
-    tries = deadline.tries(deadline.remaining)
-    while not takes_commands(read_status(handle).ha_state):
-        if not tries.again():
-            raise TimedOut(
-                f"HA was still starting or moving {handle.guest.label} after {deadline.seconds:g} s, so it was not "
-                f"asked to move it: look at it with ha-manager status"
-            )
+def _storage_changes(options: MigrationOptions, preconditions: Preconditions) -> t.Iterator[Change]:
+    shared = frozenset().union(*(node.shared for node in preconditions.cluster.nodes))
+    for volume in (*preconditions.local_volumes, *preconditions.mounts):
+        wanted = options.storage_for(volume.storage)
+        if volume.key and wanted != volume.storage and volume.storage not in shared:
+            yield Change(f"{volume.key}.storage", volume.storage, wanted)
+
+
+def was_interrupted(before: Status, after: Status) -> bool:
+    """The guest ran before it was moved, and does not now."""
+    return before.condition in (RUNNING, PAUSED) and after.condition == STOPPED
 
 
 def _node_of(handle: GuestHandle) -> str:
     handle.follow()
     return handle.guest.node
-
-
-def _await_node(handle: GuestHandle, target: str) -> None:
-    """Wait until HA has moved the guest; raises Refused when HA gave it up, TimedOut at the deadline."""
-    deadline = handle.client.deadline
-    tries = deadline.tries(deadline.remaining)
-    while _node_of(handle) != target:
-        if read_status(handle).ha_state == "error":
-            raise Refused(f"{handle.guest.label} is in the HA state error: look at it with ha-manager status")
-        if not tries.again():
-            raise TimedOut(
-                f"{handle.guest.label} is still on node {handle.guest.node} after {in_full(deadline.seconds)} s: "
-                f"HA was asked to move it to {target}, look at it with ha-manager status"
-            )
