@@ -18,14 +18,6 @@ options:
       - An option of a guest goes before this. Of dictionaries each key does, and a list is replaced.
     type: dict
     suboptions: &shared
-      wait_for_lock:
-        description:
-          - Seconds that the guest is waited for when PVE has locked it, as for a backup, a snapshot or a move.
-          - With V(0) that is an error at once. The lock of a hibernated guest is never waited for.
-          - It does not go beyond O(cloudbridge.proxmox.pve_vm#module:timeout).
-          - V(0) is used when nothing says otherwise.
-        type: int
-        version_added: 1.1.0
       state:
         description:
           - V(present) makes the guest when there is none, and otherwise changes what differs.
@@ -43,6 +35,95 @@ options:
             O(cloudbridge.proxmox.pve_vm#module:name).
           - V(false) is used when nothing says otherwise.
         type: bool
+      onboot:
+        description: Whether the guest is started with its node.
+        type: bool
+      startup:
+        description:
+          - When the guest is started and stopped among the others of its node.
+          - What is not given stays as it is. An empty dictionary unsets all of it.
+          - As it is about the node, it needs the privilege C(Sys.Modify) on C(/).
+        type: dict
+        suboptions:
+          order:
+            description: Guests with lower numbers start first and stop last.
+            type: int
+          up:
+            description: Seconds to wait before the next guest is started.
+            type: int
+          down:
+            description: Seconds to wait for the guest's shutdown.
+            type: int
+      protection:
+        description: Whether PVE refuses to delete the guest and its disks.
+        type: bool
+      description:
+        description: The notes on the guest. PVE cannot store the text V(0), which is refused.
+        type: str
+      tags:
+        description:
+          - The guest's tags. Their order does not matter.
+          - Their case matters where the datacenter's C(tag-style) has C(case-sensitive), and nowhere else.
+        type: list
+        elements: str
+      tags_mode:
+        description:
+          - Whether O(cloudbridge.proxmox.pve_vm#module:tags) are all the tags, V(set), or to be there among others,
+            V(add).
+          - V(set) is used when nothing says otherwise.
+        type: str
+        choices:
+          - set
+          - add
+      pool:
+        description:
+          - The pool of the guest. An empty string takes it out of its pool.
+          - Without the privilege C(Pool.Audit) PVE does not show the pool of a guest. Then an empty string changes
+            nothing.
+        type: str
+      remove:
+        description: Settings and network devices to unset, by PVE's own names. Those that are not set are no change.
+        aliases:
+          - delete
+        type: list
+        elements: str
+      shutdown_timeout:
+        description:
+          - Seconds that the guest's system has for its shutdown when
+            O(cloudbridge.proxmox.pve_vm#module:apply_pending=reboot).
+          - V(180) is used when nothing says otherwise.
+        type: int
+      force:
+        description:
+          - For O(cloudbridge.proxmox.pve_vm#module:state=absent), pull the plug of a guest that runs, which otherwise
+            is an error.
+          - V(false) is used when nothing says otherwise.
+        type: bool
+      purge:
+        description:
+          - For O(cloudbridge.proxmox.pve_vm#module:state=absent), remove the guest from backup jobs, replication and
+            HA, too.
+          - V(false) is used when nothing says otherwise.
+        type: bool
+      destroy_unreferenced_disks:
+        description:
+          - For O(cloudbridge.proxmox.pve_vm#module:state=absent), delete also volumes with the guest's number that its
+            configuration does not name.
+          - V(false) is used when nothing says otherwise.
+        type: bool
+      timeout:
+        description:
+          - Seconds that the whole operation may take, PVE's tasks included.
+          - V(1800) is used when nothing says otherwise.
+        type: int
+      wait_for_lock:
+        description:
+          - Seconds that the guest is waited for when PVE has locked it, as for a backup, a snapshot or a move.
+          - With V(0) that is an error at once. The lock of a hibernated guest is never waited for.
+          - It does not go beyond O(cloudbridge.proxmox.pve_vm#module:timeout).
+          - V(0) is used when nothing says otherwise.
+        type: int
+        version_added: 1.1.0
       node:
         description:
           - The node to make a new guest on. A guest that exists stays where it is, since HA may have moved it.
@@ -151,28 +232,6 @@ options:
         description: The devices to boot from, in order. An empty list leaves the order to PVE.
         type: list
         elements: str
-      onboot:
-        description: Whether the guest is started with its node.
-        type: bool
-      startup:
-        description:
-          - When the guest is started and stopped among the others of its node.
-          - What is not given stays as it is. An empty dictionary unsets all of it.
-          - As it is about the node, it needs the privilege C(Sys.Modify) on C(/).
-        type: dict
-        suboptions:
-          order:
-            description: Guests with lower numbers start first and stop last.
-            type: int
-          up:
-            description: Seconds to wait before the next guest is started.
-            type: int
-          down:
-            description: Seconds to wait for the guest's shutdown.
-            type: int
-      protection:
-        description: Whether PVE refuses to delete the guest and its disks.
-        type: bool
       agent:
         description: Whether PVE talks to the QEMU guest agent.
         type: bool
@@ -187,9 +246,6 @@ options:
       tablet:
         description: Whether the pointer is a tablet, which keeps it where the viewer's is.
         type: bool
-      description:
-        description: The notes on the guest. PVE cannot store the text V(0), which is refused.
-        type: str
       hotplug:
         description: What can be changed while the guest runs. An empty list is nothing.
         type: list
@@ -201,27 +257,6 @@ options:
           - memory
           - cpu
           - cloudinit
-      tags:
-        description:
-          - The guest's tags. Their order does not matter.
-          - Their case matters where the datacenter's C(tag-style) has C(case-sensitive), and nowhere else.
-        type: list
-        elements: str
-      tags_mode:
-        description:
-          - Whether O(cloudbridge.proxmox.pve_vm#module:tags) are all the tags, V(set), or to be there among others,
-            V(add).
-          - V(set) is used when nothing says otherwise.
-        type: str
-        choices:
-          - set
-          - add
-      pool:
-        description:
-          - The pool of the guest. An empty string takes it out of its pool.
-          - Without the privilege C(Pool.Audit) PVE does not show the pool of a guest. Then an empty string changes
-            nothing.
-        type: str
       disks:
         description:
           - Disks and CD-ROM drives, by slot. Slots that are not named stay as they are, as do options that are not
@@ -770,12 +805,6 @@ options:
           - Disks, network devices, name, tags, passwords and SSH keys are not, since they have options that take care.
           - The names C(cdrom) and C(smp) are refused, since PVE changes C(ide2) and C(sockets) under them.
         type: dict
-      remove:
-        description: Settings and network devices to unset, by PVE's own names. Those that are not set are no change.
-        aliases:
-          - delete
-        type: list
-        elements: str
       apply_pending:
         description:
           - V(reboot) reboots a running guest for which changes are pending, be it from this task or from before.
@@ -787,35 +816,6 @@ options:
         choices:
           - never
           - reboot
-      shutdown_timeout:
-        description:
-          - Seconds that the guest's system has for its shutdown when
-            O(cloudbridge.proxmox.pve_vm#module:apply_pending=reboot).
-          - V(180) is used when nothing says otherwise.
-        type: int
-      force:
-        description:
-          - For O(cloudbridge.proxmox.pve_vm#module:state=absent), pull the plug of a guest that runs, which otherwise
-            is an error.
-          - V(false) is used when nothing says otherwise.
-        type: bool
-      purge:
-        description:
-          - For O(cloudbridge.proxmox.pve_vm#module:state=absent), remove the guest from backup jobs, replication and
-            HA, too.
-          - V(false) is used when nothing says otherwise.
-        type: bool
-      destroy_unreferenced_disks:
-        description:
-          - For O(cloudbridge.proxmox.pve_vm#module:state=absent), delete also volumes with the guest's number that its
-            configuration does not name.
-          - V(false) is used when nothing says otherwise.
-        type: bool
-      timeout:
-        description:
-          - Seconds that the whole operation may take, PVE's tasks included.
-          - V(1800) is used when nothing says otherwise.
-        type: int
   guests:
     description:
       - The guests, each with the options of the module for one guest.

@@ -97,6 +97,13 @@ def have_images(pve: PveHandle) -> None:
     pve.add_appliance(template, f"{IMAGES}{template}", b"a template")
 
 
+def have_containers(pve: PveHandle) -> None:
+    """One to clone, and one with a volume to detach."""
+    ApiClient(pve).data("PUT", "/nodes/pve1/lxc/200/config", mp0="local-lvm:1,mp=/srv", description="old notes")
+    pve.add_container(9002, "debian-container", config={"net0": "name=eth0,bridge=vmbr0"})
+    ApiClient(pve).data("POST", "/nodes/pve1/lxc/9002/template")
+
+
 # Modules whose examples are about guests in another state than the usual one.
 STAGES: Mapping[str, tuple[Callable[[PveHandle], None], ...]] = {
     "pve_backup": (add_backups,),
@@ -105,6 +112,7 @@ STAGES: Mapping[str, tuple[Callable[[PveHandle], None], ...]] = {
     "pve_vm_info": (start_web,),
     "pve_task_info": (begin_a_task,),
     "pve_console_script": (run_a_shell,),
+    "pve_container": (have_containers,),
     "pve_volume": (have_images,),
 }
 # Modules whose examples are about several nodes.

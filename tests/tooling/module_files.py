@@ -45,6 +45,7 @@ OWN_WORDS = {
     "pve_snapshot_info": {"guest", "guest.status", "snapshots"},
     "pve_snapshots": {"error", "results"},
     "pve_task_info": {"tasks"},
+    "pve_container": {"guest", "guest.type", "tasks"},
     "pve_vm": {"guest", "guest.type", "pending", "tasks"},
     "pve_vm_info": {"guests", "guests.status"},
     "pve_volume": {"volumes"},

@@ -46,6 +46,7 @@ class Command:
 
     tail is the path below the node (or the whole path, without a node); done says whether the effect is there,
     which is asked before anything is sent twice; accepts names the refusals that mean that it is there already.
+    names_task is false for a command that PVE answers while its task runs, without the name of it.
     once says that doing it twice does harm, so that it is only sent again when PVE surely did not get it.
     instead are the commands for a release of PVE that does not have this one.
     """
@@ -58,6 +59,7 @@ class Command:
     task_id: str = ""
     done: t.Callable[[], bool] = _never
     accepts: frozenset[ErrorReason] = frozenset()
+    names_task: bool = True
     once: bool = False
     instead: tuple[Command, ...] = ()
 
@@ -127,7 +129,9 @@ class _Run:
         except AnswerLost as error:
             self.client.lost_answers += 1
             return self._look(error)
-        return parse_upid(answer) if isinstance(answer, str) and answer.startswith("UPID:") else None
+        if isinstance(answer, str) and answer.startswith("UPID:"):
+            return parse_upid(answer)
+        return None if self.command.names_task else self._look(AnswerLost("PVE began a task and did not name it"))
 
     def _wait(self, upid: Upid) -> Task:
         self.client.own_upids.add(upid.text)

@@ -264,9 +264,11 @@ _ERROR_CLASSES: dict[ErrorReason, type[PveError]] = {
 _PERMISSION = re.compile(
     r"Permission check failed \((?P<path>/[^,)]*), (?P<privilege>[\w.|]+)(?P<purpose> for [^)]*)?\)"
 )
-# PVE::API2::Qemu check_vm_modify_config_perm and check_*_perm, for what no privilege allows.
+# PVE::API2::Qemu check_vm_modify_config_perm and check_*_perm, and PVE::LXC check_ct_modify_config_perm, for what no
+# privilege allows.
 _FOR_ROOT = re.compile(
     r"only root can (set|modify|delete) '[\w-]+' config|Only root can pass arbitrary filesystem paths"
+    r"|is only allowed for root@pam"
 )
 
 

@@ -12,8 +12,9 @@ from decimal import Decimal
 from .errors import InvalidRequest
 
 KIBIBYTE = 1024
+MEBIBYTE = 1024**2
 GIBIBYTE = 1024**3
-_UNITS = {"": 1, "K": KIBIBYTE, "M": 1024**2, "G": GIBIBYTE, "T": 1024**4}
+_UNITS = {"": 1, "K": KIBIBYTE, "M": MEBIBYTE, "G": GIBIBYTE, "T": 1024**4}
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[KMGT]?)(i?B)?", re.IGNORECASE)
 
 
@@ -39,6 +40,11 @@ def format_size(size: int) -> str:
 def whole_kibibytes(size: int) -> int:
     """Round bytes up as PVE does when it makes a volume (PVE::Tools::convert_size)."""
     return -(-size // KIBIBYTE) * KIBIBYTE
+
+
+def whole_mebibytes(size: int) -> int:
+    """Round bytes up to what PVE makes volumes of containers of (PVE::LXC, create_disks)."""
+    return -(-size // MEBIBYTE) * MEBIBYTE
 
 
 def gibibytes(size: int) -> str:

@@ -112,8 +112,8 @@ def box_request(
 VALUES = {"hostname": "box", "cores": "2", "swap": "512", "rootfs": "local:vm-200-disk-0,size=8G", "features": "fuse=1"}
 
 
-def state(**values: str) -> GuestState:
-    return GuestState(GUEST, {**VALUES, **values}, parse_status({"status": "running", "name": "box"}), digest="d" * 40)
+def state(status: str = "running", **values: str) -> GuestState:
+    return GuestState(GUEST, {**VALUES, **values}, parse_status({"status": status, "name": "box"}), digest="d" * 40)
 
 
 def sent(request: GuestRequest, there: GuestState, progress: VolumeProgress | None = None) -> list[tuple[Any, ...]]:
@@ -160,11 +160,16 @@ def test_a_guest_of_any_kind_that_is_as_desired_is_left_alone():
 def test_a_volume_whose_kind_keeps_it_is_deleted_when_it_is_an_unused_one():
     request, progress, volume = box_request(data="absent"), VolumeProgress(), "local:vm-200-disk-1"
     deleted = ("PUT", (LXC, 200, "config"))
-    (first,) = sent(request, state(mp0=f"{volume},mp=/srv,size=8G"), progress)
+    first, _second = sent(request, state("stopped", mp0=f"{volume},mp=/srv,size=8G"), progress)
     assert first == (*deleted, {"delete": "mp0", "digest": "d" * 40}, "")
-    (second,) = sent(request, state(unused0=volume, unused1="local:vm-200-disk-7"), progress)
+    (second,) = sent(request, state("stopped", unused0=volume, unused1="local:vm-200-disk-7"), progress)
     assert second == (*deleted, {"delete": "unused0", "digest": "d" * 40}, "")
     assert sent(request, state(unused1="local:vm-200-disk-7"), progress) == []
+
+
+def test_a_volume_whose_kind_keeps_it_is_not_deleted_while_the_guest_runs():
+    with pytest.raises(InvalidRequest, match=r"mp0 .* cannot be deleted while the guest runs: PVE"):
+        plan_changes(box_request(data="absent"), state(mp0="local:vm-200-disk-1,mp=/srv,size=8G"))
 
 
 def test_a_guest_of_any_kind_is_made_and_deleted():
@@ -175,8 +180,9 @@ def test_a_guest_of_any_kind_is_made_and_deleted():
     values = {"hostname": "box", "cores": "1", "description": "A box.", "rootfs": "local:8"}
     assert command.form == {"vmid": 200, **values, "ostemplate": "local:vztmpl/box.tar.zst"}
     assert creation.expected.values == values
-    assert creation.is_own({"hostname": "box", "description": "A box.\n"})
-    assert not creation.is_own({"hostname": "box"})
+    assert creation.is_own({"hostname": "box", "cores": 1, "description": "A box.\n", "rootfs": "local:vm-200-disk-0"})
+    assert not creation.is_own({"hostname": "box", "cores": 1})
+    assert not creation.is_own({"hostname": "box", "cores": 2, "description": "A box.\n"})
     there = replace(creation.expected, status=new_guest_status("box"))
     assert sent(box_request(cores=1, name="box"), there) == []
     (step,) = plan_removal(replace(request, purge=True), there).steps

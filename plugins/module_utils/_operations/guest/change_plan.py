@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import typing as t
 from dataclasses import dataclass, field
@@ -153,17 +154,27 @@ class _Builder:
 
     def destroy(self, keys: t.Sequence[str]) -> None:
         """Delete disks and their volumes. The call makes a task: to delete a large volume can take minutes."""
-        form = {"delete": ",".join(keys), "force": 1 if self.kind.deletes_volumes else None}
-        command = self._write(form, keys, lambda: self._is_deleted(keys))
         there = {key: self.state.in_effect.get(key, self.state.values.get(key)) for key in keys}
         slots = [key for key in keys if VOLUME_KEY.fullmatch(key)]
         kept = [key for key in slots if key not in self.state.in_effect or not self.kind.deletes_volumes]
+        doomed = tuple(parse_drive(there[key] or "").file for key in kept)
+        self._delete(there, doomed)
+        if not self.kind.deletes_volumes:
+            free = (f"unused{number}" for number in itertools.count())
+            unused = (key for key in free if key not in self.state.values)
+            self._delete(dict(zip(unused, doomed)), ())
+
+    def _delete(self, there: t.Mapping[str, str | None], doomed: tuple[str, ...]) -> None:
+        if not there:
+            return
+        keys = tuple(there)
+        form = {"delete": ",".join(keys), "force": 1 if self.kind.deletes_volumes else None}
         self._add(
             f"delete the disks {', '.join(keys)} of {self.state.guest.label}",
-            command,
+            self._write(form, keys, lambda: self._is_deleted(keys)),
             *(Change(key, text, None) for key, text in there.items()),
-            keys=tuple(keys),
-            doomed=tuple(parse_drive(there[key] or "").file for key in kept),
+            keys=keys,
+            doomed=doomed,
         )
 
     def move(self, key: str, place: t.Mapping[str, str]) -> None:
@@ -210,6 +221,7 @@ class _Builder:
             {},
             self.kind.task("template"),
             lambda: str(self.read_config().get("template")) == "1",
+            names_task=self.kind.names_template_task,
         )
         self._add(f"make {self.state.guest.label} a template", command, Change("template", False, True))
 
@@ -273,6 +285,7 @@ class _Builder:
         form: t.Mapping[str, t.Any],
         task_type: str,
         done: t.Callable[[], bool],
+        names_task: bool = True,
     ) -> Command:
         guest = self.state.guest
         return Command(
@@ -283,6 +296,7 @@ class _Builder:
             task_type=task_type,
             task_id=str(guest.vmid),
             done=done,
+            names_task=names_task,
         )
 
     def _add(self, title: str, command: Command, *changes: Change, **notes: t.Any) -> None:

@@ -56,8 +56,9 @@ class ConfigChanges:
 
     def remove(self, key: str, current: str | None) -> None:
         """Unset a key that is set."""
-        if current is not None and key not in self.unset:
-            self.unset.append(key)
+        if current is not None and key not in (*self.unset, *self.revert):
+            only_pending = key in self.state.waiting and key not in self.state.in_effect
+            (self.revert if only_pending and not self.kind.deletes_pending else self.unset).append(key)
             self.changes.append(Change(key, current, None))
 
     def take_back(self, key: str) -> None:

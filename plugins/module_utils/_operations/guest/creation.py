@@ -26,7 +26,7 @@ from ..._pve.guests import (
 )
 from ..._pve.tasks import Task
 from ..._pve.turns import Places
-from ..._pve.vm_config import VOLUME_KEY
+from ..._pve.vm_config import NIC_KEY, VOLUME_KEY
 from ..plan import Change
 from ..selection import MIN_VMID, confirm_name
 from .change_plan import config_changes, plan_changes
@@ -157,15 +157,20 @@ def plan_create(client: PveClient, request: GuestRequest, cluster: Cluster = NO_
     pool = {"pool": request.pool} if request.pool else {}
     name = request.selector.name
 
+    options = request.creation_options()
+
     def is_own(found: t.Mapping[str, str]) -> bool:
-        has_mark = not mark or kind.value_type_of(mark).same(found.get(mark, "").strip(), values[mark].strip())
+        if mark:
+            has_mark = kind.value_type_of(mark).same(found.get(mark, "").strip(), values[mark].strip())
+        else:
+            has_mark = _is_alike(kind, found, values)
         return has_mark and name in (None, found.get(NAME_KEYS[kind.path])) and _has_notes(found, notes)
 
     def command(client: PveClient, vmid: int) -> Command:
         return Command(
             "POST",
             (kind.path,),
-            {"vmid": vmid, **values, **pool, **request.creation_options()},
+            {"vmid": vmid, **values, **pool, **options},
             node=node,
             task_type=kind.task("create"),
             task_id=str(vmid),
@@ -329,6 +334,16 @@ def _read_config(client: PveClient, kind: GuestKind, node: str, vmid: int) -> t.
     except NotFound:
         return {}
     return config
+
+
+def _is_alike(kind: GuestKind, found: t.Mapping[str, t.Any], sent: t.Mapping[str, str]) -> bool:
+    """Whether a guest has the settings that were sent, but for those that PVE completes: volumes and addresses."""
+    completed = {key for key in sent if VOLUME_KEY.fullmatch(key) or NIC_KEY.fullmatch(key)}
+    return all(
+        kind.value_type_of(key).same(str(found[key]) if key in found else None, text)
+        for key, text in sent.items()
+        if key not in completed
+    )
 
 
 def _next_number(client: PveClient) -> int:

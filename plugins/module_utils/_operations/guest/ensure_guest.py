@@ -49,8 +49,9 @@ def ensure_guest(applier: Applier, request: GuestRequest) -> Outcome:
         request = request.looked_up(applier.client, handle.guest.node, values)
     else:
         creation = plan_creation(applier.client, request, cluster)
-        request = request.provided(applier, creation.node, creation.expected.values)
-        request = request.looked_up(applier.client, creation.node, creation.expected.values)
+        before = {} if creation.expected.origin is Origin.WRITTEN else creation.expected.values
+        request = request.provided(applier, creation.node, before)
+        request = request.looked_up(applier.client, creation.node, before)
         if applier.check_mode:
             return _result(applier, create_guest(applier, request, creation)[1])
         handle, state = _create_and_read(applier, request, cluster, creation)

@@ -195,6 +195,8 @@ def check_remove(request: GuestRequest) -> None:
     kind, desired = request.kind, request.keys()
     for key in request.remove:
         check_config_key(kind, "remove", key)
+        if key in kind.required_keys:
+            raise InvalidRequest(f"remove: PVE has no {kind.noun} without {key}: give it another value")
         if VOLUME_KEY.fullmatch(key) or key.startswith("unused"):
             option = kind.volumes_option
             raise InvalidRequest(f"remove: {key} is a disk: set its state to detached or absent in {option}")

@@ -32,7 +32,7 @@ IPV4 = IpFamily(4, "ip", ("dhcp",), "gateway", "gw", 32, "192.0.2.10/24")
 IPV6 = IpFamily(6, "ip6", ("dhcp", "auto"), "gateway6", "gw6", 128, "2001:db8::10/64")
 
 
-def _check_interface(option: str, value: str, family: IpFamily) -> None:
+def check_interface(option: str, value: str, family: IpFamily) -> None:
     address, slash, prefix = value.partition("/")
     if not slash or not _is_address(address, family.version):
         raise InvalidRequest(
@@ -67,7 +67,7 @@ def address_parts(place: str, options: t.Mapping[str, t.Any], families: t.Iterab
         value = options.get(family.option)
         if value is not None:
             if value not in family.words:
-                _check_interface(f"{place}: {family.option}", value, family)
+                check_interface(f"{place}: {family.option}", value, family)
             parts[family.option] = value
         if family.gateway in options:
             if value is None or value in family.words:

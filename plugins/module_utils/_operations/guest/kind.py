@@ -37,15 +37,24 @@ class GuestKind:
     cloned: t.Mapping[str, t.Callable[[str], str]] = field(default_factory=dict)
     # The keys that are written and never read back.
     write_only: frozenset[str] = frozenset()
+    # The keys that no such guest is without.
+    required_keys: frozenset[str] = frozenset()
     # POST writes the configuration in a task, for what takes longer than the 30 s after which PUT is given up.
     writes_in_tasks: bool = False
     # One call deletes a key and its volume; else the volume becomes an unused one first, which is deleted then.
     deletes_volumes: bool = False
+    # To delete a key takes back what is pending for it also when it is not in effect.
+    deletes_pending: bool = True
+    # The volumes of a running guest can be moved.
+    moves_running: bool = True
+    # PVE names the task that makes a template, and does not answer before it has ended.
+    names_template_task: bool = True
     # The feature in `hotplug` by which a running guest gives up some of a key, which takes long.
     unplugged_by: t.Mapping[str, str] = field(default_factory=dict)
-    # Keys that are no settings, and those that have another name, or an option of their own, with words that say so.
+    # Keys that are no settings, those that cannot be written by their name, and those that have an option of their own,
+    # with words that say so.
     reserved_keys: frozenset[str] = frozenset()
-    other_names: t.Mapping[str, str] = field(default_factory=dict)
+    unwritable: tuple[tuple[t.Pattern[str], str], ...] = ()
     elsewhere: tuple[tuple[t.Pattern[str], str], ...] = ()
 
     @property

@@ -17,7 +17,7 @@ from ..._pve.storages import NodeStorage, Volume, parse_storages, read_volumes, 
 from ..._pve.vm_config import VOLUME_KEY
 from .volumes import parse_drive
 
-_LISTED = re.compile(r"(?P<kind>iso|import)/.+|(.+/)?(vm|base)-\d+-.+")
+_LISTED = re.compile(r"(?P<kind>iso|import|vztmpl|backup)/.+|(.+/)?(vm|base)-\d+-.+")
 # Whoever lacks all of them does not find the thing in PVE's lists (PVE::API2::Cluster, PVE::API2::Network).
 _SEEN_WITH = {"storage": ("Datastore.Audit",), "bridge": ("SDN.Audit", "SDN.Use")}
 _ACL_PATHS = {"storage": "/storage/{}", "bridge": "/sdn/zones/localnetwork/{}"}

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ..._pve.commands import Command
@@ -17,7 +18,8 @@ from .guest_request import GuestRequest
 from .kind import GuestKind
 from .state import GuestState, read_state
 
-_IS_RUNNING = "is running - destroy failed"
+# PVE::API2::Qemu and PVE::API2::LXC, destroy_vm.
+_IS_RUNNING = re.compile("is running - destroy failed|container is running")
 
 
 def remove_guest(applier: Applier, handle: GuestHandle, request: GuestRequest, state: GuestState) -> None:
@@ -28,7 +30,7 @@ def remove_guest(applier: Applier, handle: GuestHandle, request: GuestRequest, s
         applier.apply(plan_removal(request, state, handle), handle)
     except PveError as error:
         # HA, or somebody else, has started it meanwhile.
-        if _IS_RUNNING not in str(error) or not request.force or _is_gone(handle, request.kind, state.values):
+        if not _IS_RUNNING.search(str(error)) or not request.force or _is_gone(handle, request.kind, state.values):
             raise
         _stop(applier, handle, request, read_state(handle))
         applier.apply(plan_removal(request, state, handle), handle)

@@ -48,11 +48,17 @@ class Setting:
         text = self.write(value)
         return DesiredSetting(key, parts={self.part: text}) if self.part else DesiredSetting(key, text)
 
-    def _parts(self, options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str]]:
+    def _parts(self, options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str | None]]:
         """What is given of an option that has suboptions; the others stay as they are."""
         for name, value in options.items():
-            check_range(f"{self.option}.{name}", value, 0)
-            yield name, write_number(value)
+            if isinstance(value, bool):
+                # A feature that is off is left out: PVE takes what is named for a change (PVE::LXC).
+                yield name, "1" if value else None
+            elif isinstance(value, list):
+                yield name, ";".join(value) or None
+            else:
+                check_range(f"{self.option}.{name}", value, 0)
+                yield name, write_number(value)
 
 
 def description_text(text: str) -> str | None:
@@ -120,7 +126,8 @@ def _raw_text(kind: GuestKind, key: str, value: t.Any) -> str | None:
 
 def check_config_key(kind: GuestKind, option: str, key: str) -> None:
     """Raise InvalidRequest when it cannot be a setting of such a guest."""
-    if key in kind.other_names:
-        raise InvalidRequest(f"{option}: {key} {kind.other_names[key]}")
+    for pattern, words in kind.unwritable:
+        if pattern.fullmatch(key):
+            raise InvalidRequest(f"{option}: {key} {words}")
     if not _CONFIG_KEY.fullmatch(key) or key in kind.reserved_keys:
         raise InvalidRequest(f"{option}: {key!r} is no setting of a {kind.noun}")

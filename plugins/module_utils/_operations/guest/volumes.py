@@ -10,11 +10,12 @@ Nothing here ever loses one unasked.
 from __future__ import annotations
 
 import re
+import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.sizes import format_size, parse_size
-from ..._pve.vm_config import DRIVE
+from ..._pve.vm_config import DRIVE, STORAGE_NAME
 from .kind import GuestKind
 from .state import GuestState
 
@@ -61,7 +62,12 @@ class Drive:
 
     @property
     def storage(self) -> str | None:
-        return self.file.partition(":")[0] if ":" in self.file else None
+        return None if self.is_path or ":" not in self.file else self.file.partition(":")[0]
+
+    @property
+    def is_path(self) -> bool:
+        """It is no volume, but a directory or a device of the node."""
+        return self.file.startswith("/")
 
     @property
     def is_cloud_init(self) -> bool:
@@ -143,11 +149,21 @@ class Slot:
             unused = (key for key in self.values if key.startswith("unused"))
             self.changes.destroy.extend(key for key in unused if destroy and self.values[key] in self.progress.doomed)
             return
-        destroy = destroy and not self.drive.is_cdrom
+        destroy = destroy and not self.drive.is_cdrom and not self.drive.is_path
+        if destroy and self.running and self.current is not None and self._outlives_its_slot:
+            raise InvalidRequest(
+                f"{self.kind.volumes_option}: {self.key} of {self.label} cannot be deleted while the guest runs: PVE "
+                f"would detach it at the next stop, and keep its volume: stop the guest first"
+            )
         is_forced = self.is_forced == destroy or not self.kind.deletes_volumes
         if self.is_leaving and self.running and is_forced:
             return
         (self.changes.destroy if destroy else self.changes.detach).append(self.key)
+
+    @property
+    def _outlives_its_slot(self) -> bool:
+        """PVE keeps the volume as an unused one when its slot is deleted."""
+        return not self.kind.deletes_volumes and not self.key.startswith("unused")
 
     def set_options(self, target: str) -> None:
         """Have the drive written so, unless it is so already, or will be."""
@@ -169,6 +185,11 @@ class Slot:
         other_format = image_format if image_format not in (None, drive.format) else None
         if storage in (None, drive.storage) and not other_format:
             return
+        if self.running and not self.kind.moves_running:
+            raise InvalidRequest(
+                f"{self.kind.volumes_option}: {self.key} of {self.label} is on {drive.storage}, and PVE moves no "
+                f"volume of a {self.kind.noun} that runs: stop the guest first"
+            )
         self._check_in_effect("moved")
         if self.is_waiting:
             # The move deletes the volume that the pending value names: the next start would find it gone.
@@ -194,3 +215,24 @@ class Slot:
                 f"{self.kind.volumes_option}: {self.key} of {self.label} takes effect at the guest's next start, and "
                 f"can be {done} only then: restart the guest first"
             )
+
+
+def storage_option(place: str, storage: str | None) -> str | None:
+    """Check the name of a storage; raises InvalidRequest, naming the place."""
+    if storage is not None and not STORAGE_NAME.fullmatch(storage):
+        raise InvalidRequest(f"{place}: storage {storage!r} is not the name of a storage")
+    return storage
+
+
+def size_option(place: str, text: str | None, rounded: t.Callable[[int], int]) -> int | None:
+    """Read the size of a volume; raises InvalidRequest, naming the place."""
+    if text is None:
+        return None
+    try:
+        # A bare number is GiB, as in PVE's own forms.
+        size = parse_size(f"{text}G" if re.fullmatch(r"\d+(\.\d+)?", text) else text)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{place}: size {error}") from error
+    if size <= 0:
+        raise InvalidRequest(f"{place}: size must be more than 0, not {text!r}")
+    return rounded(size)

@@ -11,9 +11,10 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.sizes import parse_size, whole_kibibytes
-from ..._pve.vm_config import DISK_BUSES, STORAGE_NAME
+from ..._pve.sizes import whole_kibibytes
+from ..._pve.vm_config import DISK_BUSES
 from ..guest.desired import check_unique, given
+from ..guest.volumes import size_option, storage_option
 from ..volumes.volume_request import IMAGE_SPEC, VolumeRequest, image_request
 from .drive_options import DRIVE_OPTIONS, drive_parts
 
@@ -82,8 +83,8 @@ def _desired_disk(entry: t.Mapping[str, t.Any]) -> DesiredDisk:
     return DesiredDisk(
         slot,
         state,
-        storage=_storage(slot, options.get("storage")),
-        size=_size(slot, options.get("size")),
+        storage=storage_option(f"disks: {slot}", options.get("storage")),
+        size=size_option(f"disks: {slot}", options.get("size"), whole_kibibytes),
         format=options.get("format"),
         import_from=image.volid if image else options.get("import_from"),
         image=image,
@@ -134,22 +135,3 @@ def _image(slot: str, options: t.Mapping[str, t.Any] | None) -> VolumeRequest | 
         return image_request(options)
     except InvalidRequest as error:
         raise InvalidRequest(f"disks: {slot}: image: {error}") from error
-
-
-def _storage(slot: str, storage: str | None) -> str | None:
-    if storage is not None and not STORAGE_NAME.fullmatch(storage):
-        raise InvalidRequest(f"disks: {slot}: storage {storage!r} is not the name of a storage")
-    return storage
-
-
-def _size(slot: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        # A bare number is GiB, as in PVE's own forms.
-        size = parse_size(f"{text}G" if re.fullmatch(r"\d+(\.\d+)?", text) else text)
-    except InvalidRequest as error:
-        raise InvalidRequest(f"disks: {slot}: size {error}") from error
-    if size <= 0:
-        raise InvalidRequest(f"disks: {slot}: size must be more than 0, not {text!r}")
-    return whole_kibibytes(size)

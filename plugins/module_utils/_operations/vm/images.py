@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import functools
 import typing as t
 from dataclasses import replace
 
 from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest, NotFound, PermissionDenied, Refused
 from ..._pve.sizes import format_size
+from ..guest.images import fetch_image
 from ..guest.volumes import parse_drive
 from ..plan import Applier
 from .disks import DesiredDisk
@@ -22,11 +22,7 @@ def fetch_images(applier: Applier, disks: t.Iterable[DesiredDisk], node: str, va
     """Have the images of new disks on the node's storages, each of them fetched once in a run; raises a PveError."""
     for disk in disks:
         if disk.image is not None and _is_new(disk, values):
-            # Few requests have images: its imports, such as hashlib and pathlib, take longer than most of the others.
-            from ..volumes.ensure_volume import ensure_volume
-
-            request = replace(disk.image, nodes=(node,))
-            applier.once.get(request, functools.partial(ensure_volume, applier, request))
+            fetch_image(applier, disk.image, node)
 
 
 def with_image_sizes(

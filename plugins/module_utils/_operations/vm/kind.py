@@ -37,10 +37,10 @@ VM = GuestKind(
         "skiplock start storage template unique vmid".split()
     ),
     # What they change is not what they are called (PVE::API2::Qemu, PVE::QemuServer).
-    other_names={
-        "cdrom": "is PVE's other name of the drive ide2: use disks",
-        "smp": "is PVE's old name of sockets: use sockets and cores",
-    },
+    unwritable=(
+        (re.compile("cdrom"), "is PVE's other name of the drive ide2: use disks"),
+        (re.compile("smp"), "is PVE's old name of sockets: use sockets and cores"),
+    ),
     elsewhere=(
         (
             re.compile(rf"{DRIVE_KEY.pattern}|unused\d+"),

@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a new container is made from: a template that is there, or one that is fetched."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+from ..._pve.errors import InvalidRequest
+from ..volumes.volume_request import IMAGE_SPEC, VolumeRequest, volume_request
+
+SOURCE_SPEC: dict[str, t.Any] = {
+    "template": {"type": "str", "aliases": ["ostemplate"]},
+    "image": {
+        "type": "dict",
+        "options": {
+            "storage": {"type": "str", "required": True},
+            **IMAGE_SPEC,
+            "template": {"type": "str"},
+            "oci_reference": {"type": "str"},
+        },
+    },
+}
+_VOLUME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]:vztmpl/[^/,\r\n\0]*[^/,\s\0]")
+
+
+@dataclass(frozen=True)
+class ContainerSource:
+    """The volume that a new container is made from, and how to fetch it if it is not there."""
+
+    volid: str
+    image: VolumeRequest | None = None
+
+
+def desired_source(parameters: t.Mapping[str, t.Any]) -> ContainerSource | None:
+    """What a new container is made from, unless it is a clone; raises InvalidRequest."""
+    named = [option for option in ("template", "image", "clone") if parameters.get(option) is not None]
+    if len(named) > 1:
+        raise InvalidRequest(f"{' and '.join(named)} exclude each other: a container is made from one thing")
+    template, image = parameters.get("template"), parameters.get("image")
+    if template is not None:
+        if not _VOLUME.fullmatch(template):
+            raise InvalidRequest(f"template {template!r} is no volume as in local:vztmpl/debian-13.tar.zst")
+        return ContainerSource(template)
+    if image is None:
+        return None
+    try:
+        request = volume_request({**image, "state": "present", "content": "vztmpl"})
+    except InvalidRequest as error:
+        raise InvalidRequest(f"image: {error}") from error
+    return ContainerSource(request.volid, request)

@@ -1,0 +1,635 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pve_container
+short_description: Create, clone, configure and delete containers of Proxmox VE
+version_added: 1.1.0
+author:
+  - cloudbridge.proxmox contributors (@cloudbridge)
+description:
+  - Makes a container what the task says, and leaves alone what the task does not mention.
+  - Settings are compared by meaning, so a second run changes nothing. PVE's digest guards each write.
+  - Nothing restarts by surprise. What a running container cannot take live is returned as RV(pending).
+  - Volumes only grow, and are only taken away when the task says so. Network devices keep their addresses.
+  - PVE lets only C(root@pam), with its password and not with a token, set O(hookscript), O(devices),
+    O(mount_points[].host_path), and all O(features) but C(nesting) of an unprivileged container. Anybody else is told
+    so before anything is changed.
+  - PVE's API does not write C(lxc.*) lines.
+extends_documentation_fragment:
+  - cloudbridge.proxmox.connection
+  - cloudbridge.proxmox.guest.ensure
+  - cloudbridge.proxmox.guest.lock
+  - cloudbridge.proxmox.attributes
+  - cloudbridge.proxmox.attributes.idempotent
+options:
+  name:
+    description:
+      - The container's name, which has to be a DNS name. It is the host name in the container.
+      - Without O(vmid) it says which container is meant. Several containers of that name are an error, which lists
+        them.
+      - PVE forgets the names of guests whose node is lost. When one of these may be meant, the task fails and asks for
+        O(vmid).
+      - With O(vmid), a container of that number must have this name, unless O(rename) is set.
+    aliases: [hostname]
+    type: str
+  node:
+    description:
+      - The node to make a new container on. A container that exists stays where it is, since HA may have moved it.
+      - If not set, a new container goes to the online node with the most free memory that has the storages, the
+        bridges and the template that it needs, and a clone goes to the node of its source.
+    type: str
+  template:
+    description:
+      - The template that a new container is made from, as in V(local:vztmpl/debian-13-standard_13.0-1_amd64.tar.zst).
+      - A new container needs one of O(template), O(image) and O(clone). They are not looked at when it exists.
+    aliases: [ostemplate]
+    type: str
+  image:
+    description:
+      - The template that a new container is made from, which is fetched to a storage when it is not there yet, as
+        M(cloudbridge.proxmox.pve_volume) does. All containers reuse it.
+      - One of O(image.url), O(image.src), O(image.template) and O(image.oci_reference) says where it comes from.
+    type: dict
+    suboptions:
+      storage:
+        description: The storage for the template, which has to take the content V(vztmpl).
+        type: str
+        required: true
+      url:
+        description: The node downloads the template from here.
+        type: str
+      src:
+        description: The path of a file that is uploaded, on the host that the task runs on.
+        type: path
+      template:
+        description: A template of PVE's list of appliances, as in V(debian-13-standard_13.0-1_amd64.tar.zst).
+        type: str
+      oci_reference:
+        description: An image of a registry, as in V(docker.io/library/nginx:latest). It needs PVE 9.1.
+        type: str
+      checksum:
+        description: The checksum of the file, as in V(sha256:9f86d0...), with O(image.url) and O(image.src).
+        type: str
+      file_name:
+        description:
+          - What the template is called on the storage.
+          - Without it, the last part of the source.
+        type: str
+      verify_certificates:
+        description: Whether the node checks the certificate of the server of O(image.url).
+        type: bool
+        default: true
+      replace:
+        description: Whether a file of that name which differs is replaced.
+        type: bool
+        default: false
+  clone:
+    description:
+      - Make a new container from another one, and configure it with the other options in the same task.
+      - It is not looked at when the container exists.
+    type: dict
+    suboptions:
+      source:
+        description:
+          - The number or the name of the container or template to clone. One that runs can only be cloned from a
+            snapshot.
+          - When several have the name, the one on O(node) is meant. Several there, or none, are an error.
+        type: str
+        required: true
+      full:
+        description:
+          - Copy the volumes. V(false) makes a linked clone, which needs a template.
+          - If not set, templates are linked, unless O(clone.storage) is given.
+        type: bool
+      snapshot:
+        description: Clone the state that this snapshot of the source holds.
+        aliases: [snapname]
+        type: str
+      storage:
+        description: Where to copy the volumes to.
+        type: str
+      target_node:
+        description: The same as O(node). A clone to another node needs all volumes of its source on shared storages.
+        aliases: [target]
+        type: str
+  unprivileged:
+    description:
+      - Whether root in the container is an ordinary user on the node. A new container is unprivileged unless this is
+        V(false), which needs C(Sys.Modify) on C(/).
+      - It cannot be changed once the container is there. Back it up, and restore it as the other kind.
+    type: bool
+  password:
+    description:
+      - The password of root in a new container that is made of a template. It has 5 characters or more.
+      - PVE can neither return nor change it, so it is not looked at when the container exists.
+    type: str
+  ssh_keys:
+    description:
+      - The public keys of root in a new container that is made of a template. An entry may be the text of a whole
+        C(authorized_keys) file; its comments and blank lines are left out.
+      - PVE can neither return nor change them, so they are not looked at when the container exists.
+    aliases: [pubkey]
+    type: list
+    elements: str
+  cores:
+    description: How many CPU cores the container sees. Without it, all of the node.
+    type: int
+  cpulimit:
+    description: How much CPU time the container may use, as a number of CPUs. V(0) is no limit.
+    type: float
+  cpuunits:
+    description: The weight of the container when CPU time is short.
+    type: int
+  memory:
+    description: Memory in MiB.
+    type: int
+  swap:
+    description: Swap in MiB.
+    type: int
+  features:
+    description:
+      - What the container may do beyond the usual. What is not given stays as it is, and an empty dictionary unsets
+        all.
+      - They take effect at the next start.
+    type: dict
+    suboptions:
+      nesting:
+        description: Containers in the container, which systemd needs as well. It takes C(VM.Allocate).
+        type: bool
+      keyctl:
+        description: The system call C(keyctl), in an unprivileged container.
+        type: bool
+      fuse:
+        description: FUSE file systems.
+        type: bool
+      mknod:
+        description: Making some device nodes, in an unprivileged container.
+        type: bool
+      mount:
+        description: The types of file systems that may be mounted, as in V(nfs).
+        type: list
+        elements: str
+      force_rw_sys:
+        description: A writable C(/sys), in an unprivileged container.
+        type: bool
+  rootfs:
+    description:
+      - The root file system. A new container that is made of a template needs O(rootfs.storage) and O(rootfs.size).
+      - What is not given stays as it is.
+    type: dict
+    suboptions:
+      storage:
+        description:
+          - The storage. A volume that is on another one is moved there, and its old volume is deleted.
+          - PVE moves the volumes of a container only while it is stopped.
+        type: str
+      size:
+        description:
+          - The size, as in V(8G), rounded up to whole MiB. A number alone is GiB.
+          - A smaller volume is grown, also while the container runs. A larger one is an error, since PVE cannot shrink
+            them.
+        type: str
+      volume:
+        description: A volume that is there already, as in V(local-lvm:vm-100-disk-1).
+        type: str
+      mount_options:
+        description: More options of the mount. An empty list is none.
+        type: list
+        elements: str
+        choices: [discard, lazytime, noatime, nodev, noexec, nosuid]
+      idmap:
+        description:
+          - How the users and groups of the container are those of the volume, in PVE's words, as in
+            V(u:1000:1000:1;g:1000:1000:1) or V(passthrough). An empty text unsets it. It needs PVE 9.1.
+        type: str
+      acl:
+        description: Whether there are access control lists.
+        type: bool
+      quota:
+        description: Whether there are quotas of users.
+        type: bool
+      ro:
+        description: Whether it is read-only.
+        type: bool
+      replicate:
+        description: Whether replication includes it.
+        type: bool
+      shared:
+        description: Whether all nodes have it, although PVE does not know it for a shared one.
+        type: bool
+  mount_points:
+    description:
+      - Volumes and directories that are mounted in the container, by slot. Slots that are not named stay as they are,
+        as do options that are not given.
+      - A running container takes a new mount point at once, and a change of one that is there at its next start.
+    type: list
+    elements: dict
+    suboptions:
+      slot:
+        description:
+          - The slot, V(mp0) to V(mp255).
+          - With O(mount_points[].state=absent) also V(unused0) to V(unused255).
+        aliases: [id]
+        type: str
+        required: true
+      state:
+        description:
+          - V(detached) takes the mount point out of the container and keeps its volume, as an unused one. A running
+            container gives it up at its next stop.
+          - V(absent) deletes it with its volume, which needs a container that is stopped.
+        type: str
+        choices: [present, detached, absent]
+        default: present
+      path:
+        description: Where it is mounted in the container. A new mount point needs it.
+        aliases: [mp, mountpoint]
+        type: path
+      host_path:
+        description: A directory or a device of the node, instead of a volume. Only C(root@pam) may mount one.
+        type: path
+      storage:
+        description:
+          - The storage. A volume that is on another one is moved there, and its old volume is deleted.
+          - PVE moves the volumes of a container only while it is stopped.
+        type: str
+      size:
+        description:
+          - The size, as in V(8G), rounded up to whole MiB. A number alone is GiB.
+          - A smaller volume is grown, also while the container runs. A larger one is an error, since PVE cannot shrink
+            them.
+        type: str
+      volume:
+        description: A volume that is there already, as in V(local-lvm:vm-100-disk-1).
+        type: str
+      mount_options:
+        description: More options of the mount. An empty list is none.
+        type: list
+        elements: str
+        choices: [discard, lazytime, noatime, nodev, noexec, nosuid]
+      idmap:
+        description:
+          - How the users and groups of the container are those of the volume, in PVE's words, as in
+            V(u:1000:1000:1;g:1000:1000:1) or V(passthrough). An empty text unsets it. It needs PVE 9.1.
+        type: str
+      acl:
+        description: Whether there are access control lists.
+        type: bool
+      quota:
+        description: Whether there are quotas of users.
+        type: bool
+      ro:
+        description: Whether it is read-only.
+        type: bool
+      replicate:
+        description: Whether replication includes it.
+        type: bool
+      shared:
+        description: Whether all nodes have it, although PVE does not know it for a shared one.
+        type: bool
+      backup:
+        description: Whether backups include it. If not set, they do not.
+        type: bool
+      keepattrs:
+        description: Whether it has the owner and the mode of the directory that it is mounted on. It needs PVE 9.1.
+        type: bool
+  networks:
+    description:
+      - Network devices, by slot. Slots that are not named stay as they are, as do options that are not given.
+      - PVE writes the addresses into the container, where a running one takes them at once.
+    type: list
+    elements: dict
+    suboptions:
+      slot:
+        description: The device, V(net0) to V(net31).
+        aliases: [interface]
+        type: str
+        required: true
+      state:
+        description: Whether the device is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      name:
+        description: What the device is called in the container. A new V(net0) is C(eth0) unless this is given.
+        type: str
+      mac:
+        description: The address. If not set, a device keeps its address, and PVE makes one for a new device.
+        type: str
+      bridge:
+        description: The bridge or the vnet.
+        type: str
+      vlan:
+        description: The VLAN tag, up to V(4094). V(0) is untagged.
+        aliases: [tag]
+        type: int
+      trunks:
+        description: The VLANs that pass, as numbers. An empty list lets all pass.
+        type: list
+        elements: str
+      ip:
+        description:
+          - V(dhcp), V(manual), or an address with the length of its prefix, as in V(192.0.2.10/24).
+          - An empty text unsets it, and the gateway with it.
+        type: str
+      gateway:
+        description: The gateway of the address. An empty text unsets it.
+        type: str
+      ip6:
+        description:
+          - V(auto), V(dhcp), V(manual), or an address as in V(2001:db8::10/64).
+          - An empty text unsets it, and the gateway with it.
+        type: str
+      gateway6:
+        description: The gateway of the address of version 6. An empty text unsets it.
+        type: str
+      rate:
+        description: The most MB per second. V(0) is no limit.
+        type: float
+      firewall:
+        description: Whether PVE's firewall looks after the device.
+        type: bool
+      mtu:
+        description: The MTU, V(64) or more. V(0) is the default.
+        type: int
+      link_down:
+        description: Whether the cable is pulled.
+        type: bool
+      host_managed:
+        description:
+          - Whether the node gives the device its addresses, for a container that does not do so itself. It needs PVE
+            9.1.
+        type: bool
+  devices:
+    description: Devices of the node, by slot. Only C(root@pam) may give them to a container.
+    type: list
+    elements: dict
+    suboptions:
+      slot:
+        description: The slot, V(dev0) to V(dev255).
+        type: str
+        required: true
+      state:
+        description: Whether the device is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      path:
+        description: The device, as in V(/dev/ttyUSB0). A new slot needs it.
+        type: path
+      mode:
+        description: The mode of the device in the container, as in V(0660).
+        type: str
+      uid:
+        description: The number of its owner in the container.
+        type: int
+      gid:
+        description: The number of its group in the container.
+        type: int
+      deny_write:
+        description: Whether the container may not write to it.
+        type: bool
+  nameservers:
+    description: The DNS servers, in order. An empty list leaves them to the node.
+    aliases: [nameserver]
+    type: list
+    elements: str
+  search_domains:
+    description: The DNS search domains, in order. An empty list leaves them to the node.
+    aliases: [searchdomain]
+    type: list
+    elements: str
+  ostype:
+    description: The system in the container, which PVE finds out itself when it makes one of a template.
+    type: str
+    choices: [debian, devuan, ubuntu, centos, fedora, opensuse, archlinux, alpine, gentoo, nixos, unmanaged]
+  arch:
+    description: The architecture, which PVE finds out itself when it makes a container of a template.
+    type: str
+    choices: [amd64, i386, arm64, armhf, riscv32, riscv64]
+  timezone:
+    description: The time zone, as in V(Europe/Vienna), or V(host) for that of the node.
+    type: str
+  console:
+    description: Whether the container has C(/dev/console).
+    type: bool
+  tty:
+    description: How many terminals the container has, up to V(6).
+    type: int
+  cmode:
+    description: What a console of the container shows, a login on a terminal, C(/dev/console), or a shell.
+    type: str
+    choices: [tty, console, shell]
+  hookscript:
+    description: The volume of a script that the node runs when the container starts and stops. For C(root@pam) only.
+    type: str
+  entrypoint:
+    description: The command that is run as the first process. It needs PVE 9.1.
+    type: str
+  env:
+    description:
+      - The environment of the first process, as names and values. What is given is all of it, and an empty dictionary
+        is none. It needs PVE 9.1.
+      - PVE shows it to everybody who sees the container.
+    type: dict
+  config:
+    description:
+      - Any other setting, by PVE's own name and in PVE's own words.
+      - Volumes, network devices, name and tags are not, since they have options that take care.
+    type: dict
+  apply_pending:
+    description:
+      - V(reboot) reboots a running container for which changes are pending, be it from this task or from before.
+      - V(never) leaves that to you, and returns RV(reboot_required).
+    type: str
+    choices: [never, reboot]
+    default: never
+seealso:
+  - module: cloudbridge.proxmox.pve_vm
+  - module: cloudbridge.proxmox.pve_vm_power
+  - module: cloudbridge.proxmox.pve_volume
+"""
+
+EXAMPLES = r"""
+- name: Make a container of a template
+  cloudbridge.proxmox.pve_container:
+    name: web1
+    template: local:vztmpl/debian-13-standard_13.0-1_amd64.tar.zst
+    cores: 2
+    memory: 1024
+    rootfs:
+      storage: local-lvm
+      size: 8G
+    mount_points:
+      - slot: mp0
+        path: /srv
+        storage: local-lvm
+        size: 16G
+        backup: true
+    networks:
+      - slot: net0
+        bridge: vmbr0
+        ip: 192.0.2.10/24
+        gateway: 192.0.2.1
+    features:
+      nesting: true
+    ssh_keys:
+      - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIC38DhfpeGoKwux2QHXdduzEAmz37mI/3UQurlmNWJ06 admin@example
+
+- name: Clone a template and configure it
+  cloudbridge.proxmox.pve_container:
+    name: app1
+    clone:
+      source: debian-container
+    memory: 2048
+    tags: [app, prod]
+    networks:
+      - slot: net0
+        ip: dhcp
+
+- name: Give a container a feature, and restart it if that has to be
+  cloudbridge.proxmox.pve_container:
+    vmid: 200
+    features:
+      nesting: true
+    apply_pending: reboot
+
+- name: Detach a volume and unset a setting
+  cloudbridge.proxmox.pve_container:
+    vmid: 200
+    mount_points:
+      - slot: mp0
+        state: detached
+    remove: [description]
+
+- name: Delete a container, but only if number and name both fit
+  cloudbridge.proxmox.pve_container:
+    vmid: 200
+    name: ct
+    state: absent
+    purge: true
+"""
+
+RETURN = r"""
+guest:
+  description:
+    - The container as it is now. Of a container that was deleted, as it was before.
+    - In check mode a container that would be made has no vmid yet, unless the task gives one.
+  returned: success, unless there is no container
+  type: dict
+  contains:
+    vmid:
+      description: The guest's number.
+      type: int
+    name:
+      description: The guest's name.
+      type: str
+    node:
+      description: The node that the guest is on.
+      type: str
+    type:
+      description: Always V(lxc).
+      type: str
+    status:
+      description: One of V(running), V(paused), V(hibernated) and V(stopped).
+      type: str
+    template:
+      description: Whether the guest is a template.
+      type: bool
+    lock:
+      description: What PVE has locked the guest for, or none.
+      type: str
+    tags:
+      description: The guest's tags.
+      type: list
+      elements: str
+    pool:
+      description: The pool that the guest is in, or none.
+      type: str
+    ha_managed:
+      description: Whether the guest is an HA resource.
+      type: bool
+    ha_state:
+      description: The guest's state in HA, or none.
+      type: str
+    uptime:
+      description: Seconds since the guest was started.
+      type: int
+  sample: {vmid: 205, name: web1, node: pve1, type: lxc, status: stopped}
+vmid:
+  description: The guest's number.
+  returned: success, unless there is no container
+  type: int
+node:
+  description: The node that the guest is on.
+  returned: success, unless there is no container
+  type: str
+config:
+  description: The container's settings in PVE's words, with pending changes made.
+  returned: success, unless O(state=absent)
+  type: dict
+  sample: {cores: "2", memory: "1024", rootfs: "local-lvm:vm-205-disk-0,size=8G"}
+pending:
+  description: Settings that take effect at the next start only.
+  returned: success, unless O(state=absent)
+  type: list
+  elements: dict
+  contains:
+    key:
+      description: PVE's name of the setting.
+      type: str
+    current:
+      description: The value in effect.
+      type: raw
+    pending:
+      description: The value to come.
+      type: raw
+    delete:
+      description: Whether the setting will be unset.
+      type: bool
+reboot_required:
+  description: Whether the container runs and has to be restarted for what is pending.
+  returned: success, unless O(state=absent)
+  type: bool
+steps:
+  description: What was done, or in check mode would be done, in order.
+  returned: always
+  type: list
+  elements: str
+  sample: ["set cores, memory of guest 200 (ct)"]
+tasks:
+  description: The tasks that PVE ran.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    upid:
+      description: PVE's name of the task.
+      type: str
+    exit_status:
+      description: How the task ended.
+      type: str
+    warnings:
+      description: The warnings in the task's log.
+      type: list
+      elements: str
+error:
+  description: The failure as data, with C(kind), PVE's C(message), C(status), C(upid), C(log_tail) and more.
+  returned: failure
+  type: dict
+"""
+
+from ..module_utils._ansible.modules.pve_container import DESCRIPTION
+from ..module_utils._ansible.runner import run_module
+
+
+def main() -> None:
+    run_module(DESCRIPTION)
+
+
+if __name__ == "__main__":
+    main()

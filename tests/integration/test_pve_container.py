@@ -1,0 +1,269 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""pve_container as a user runs it: create, clone, configure, move, grow, detach and delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.ssh_keys import ED25519
+
+TEMPLATE = "local:vztmpl/debian-13-standard_13.0-1_amd64.tar.zst"
+NEW: dict[str, Any] = {
+    "name": "web1",
+    "template": TEMPLATE,
+    "memory": 1024,
+    "cores": 2,
+    "swap": 0,
+    "password": "correct horse",
+    "ssh_keys": [f"{ED25519} admin@example"],
+    "tags": ["web", "prod"],
+    "description": "made by a test",
+    "features": {"nesting": True},
+    "nameservers": ["192.0.2.53", "192.0.2.54"],
+    "search_domains": ["example.org"],
+    "rootfs": {"storage": "local-lvm", "size": "8G"},
+    "mount_points": [
+        {"slot": "mp0", "path": "/srv", "storage": "vmstore", "size": "100M", "mount_options": ["noatime"]}
+    ],
+    "networks": [{"slot": "net0", "bridge": "vmbr0", "vlan": 20, "ip": "192.0.2.10/24", "gateway": "192.0.2.1"}],
+    "startup": {"order": 2},
+}
+
+
+def writes(pve) -> list[str]:
+    return [line for line in pve.summary() if not line.startswith("GET ")]
+
+
+def checked_then_real(pve, run_module, arguments: dict[str, Any]):
+    """Run in check mode, for real, and again; the first two tell the same, the last one changes nothing."""
+    before = len(writes(pve))
+    checked = run_module("pve_container", arguments, check=True, diff=True)
+    assert not checked.failed, checked.msg
+    assert len(writes(pve)) == before
+    real = run_module("pve_container", arguments, diff=True)
+    assert not real.failed, real.msg
+    assert checked.changed == real.changed
+    assert sorted(checked.diff["after"]) == sorted(real.diff["after"])
+    assert checked["steps"] == real["steps"] or not arguments.get("vmid")
+    pve.reset_record()
+    second = run_module("pve_container", arguments, diff=True)
+    assert not second.failed, second.msg
+    assert not second.changed, second["steps"]
+    return real
+
+
+def test_a_new_container_is_made_as_asked_for(pve, run_module) -> None:
+    result = checked_then_real(pve, run_module, NEW)
+    assert len(pve.summary()) == 3  # the second run
+    config = pve.config(result["vmid"])
+    assert result["guest"]["type"] == "lxc"
+    assert (config["hostname"], str(config["memory"]), str(config["swap"])) == ("web1", "1024", "0")
+    assert config["unprivileged"] == 1
+    assert config["rootfs"].startswith("local-lvm:")
+    assert config["mp0"].startswith("vmstore:")
+    assert "mountoptions=noatime" in config["mp0"]
+    assert "gw=192.0.2.1" in config["net0"]
+    assert "name=eth0" in config["net0"]
+    assert "correct horse" not in result.stdout
+
+
+def test_a_container_is_changed(pve, run_module) -> None:
+    vmid = run_module("pve_container", NEW)["vmid"]
+    mac = pve.config(vmid)["net0"].partition("hwaddr=")[2][:17]
+    changed = {
+        "vmid": vmid,
+        "memory": 2048,
+        "rootfs": {"size": "10G"},
+        "mount_points": [{"slot": "mp0", "size": "200M", "ro": True}],
+        "networks": [{"slot": "net0", "ip": "dhcp", "vlan": 0}, {"slot": "net1", "bridge": "vmbr0"}],
+        "remove": ["startup"],
+        "search_domains": [],
+    }
+    result = checked_then_real(pve, run_module, changed)
+    config = pve.config(vmid)
+    assert "size=10G" in config["rootfs"]
+    assert "size=200M" in config["mp0"]
+    assert "ro=1" in config["mp0"]
+    assert "mp=/srv" in config["mp0"]
+    assert mac in config["net0"]
+    assert "tag=" not in config["net0"]
+    assert "gw=" not in config["net0"]
+    assert "name=eth1" in config["net1"]
+    assert not {"startup", "searchdomain"} & set(config)
+    assert [task["type"] for task in result["tasks"]] == ["resize", "resize"]
+
+
+CLONE: dict[str, Any] = {
+    "name": "app1",
+    "clone": {"source": "base", "storage": "vmstore"},
+    "memory": 2048,
+    "rootfs": {"size": "10G"},
+    "tags": ["app"],
+    "networks": [{"slot": "net0", "ip": "dhcp"}],
+}
+
+
+def test_a_clone_is_made_and_configured_in_one_task(pve, run_module) -> None:
+    source = run_module("pve_container", {**NEW, "name": "base", "state": "template"})
+    assert not source.failed, source.msg
+    assert pve.config(source["vmid"])["template"] == 1
+    result = checked_then_real(pve, run_module, CLONE)
+    config = pve.config(result["vmid"])
+    assert (config["hostname"], config["tags"]) == ("app1", "app")
+    assert config["rootfs"].startswith("vmstore:")
+    assert "size=10G" in config["rootfs"]
+    assert "ip=dhcp" in config["net0"]
+    assert "template" not in config
+    assert [task["type"] for task in result["tasks"]] == ["vzclone", "resize"]
+
+
+def test_a_template_is_made_once(pve, run_module) -> None:
+    result = checked_then_real(pve, run_module, {"vmid": 200, "state": "template"})
+    assert result["steps"] == ["make guest 200 (ct) a template"]
+    assert [task["type"] for task in result["tasks"]] == ["vztemplate"]
+
+
+def test_a_container_is_deleted_only_as_asked_for(pve, run_module) -> None:
+    pve.add_container(201, "runs", status="running")
+    for options, message in (
+        ({"vmid": 201}, "guest 201 (runs) on node pve1 is running: stop it first, or set force to power it off"),
+        ({"vmid": 201, "name": "ct"}, "named 'runs'"),
+        ({"vmid": 100}, "guest 100 is a virtual machine, not a container: nothing was changed"),
+    ):
+        refused = run_module("pve_container", {"state": "absent", **options})
+        assert message in refused.msg
+    assert pve.vmids() == [100, 101, 200, 201, 9000]
+    checked_then_real(pve, run_module, {"vmid": 201, "state": "absent", "force": True})
+    assert pve.vmids() == [100, 101, 200, 9000]
+
+
+def test_what_a_running_container_cannot_take_is_pending(pve, run_module) -> None:
+    pve.add_container(201, "runs", status="running", config={"features": "fuse=1"})
+    options = {
+        "vmid": 201,
+        "memory": 256,
+        "features": {"nesting": True},
+        "nameservers": ["192.0.2.53"],
+        "networks": [{"slot": "net1", "bridge": "vmbr0"}],
+    }
+    result = checked_then_real(pve, run_module, options)
+    assert result["reboot_required"]
+    assert {item["key"]: item["pending"] for item in result["pending"]} == {
+        "features": "fuse=1,nesting=1",
+        "nameserver": "192.0.2.53",
+    }
+    assert pve.config(201)["memory"] == 256
+    # A deletion of what is only pending does nothing in PVE.
+    taken_back = checked_then_real(pve, run_module, {"vmid": 201, "remove": ["nameserver"]})
+    assert [item["key"] for item in taken_back["pending"]] == ["features"]
+    rebooted = checked_then_real(pve, run_module, {"vmid": 201, "apply_pending": "reboot"})
+    assert rebooted["pending"] == []
+    assert pve.config(201)["features"] == "fuse=1,nesting=1"
+
+
+def test_mount_points_are_detached_and_deleted_only_when_asked(pve, run_module) -> None:
+    vmid = run_module("pve_container", NEW)["vmid"]
+    volume = pve.config(vmid)["mp0"].partition(",")[0]
+    detached = {"vmid": vmid, "mount_points": [{"slot": "mp0", "state": "detached"}]}
+    checked_then_real(pve, run_module, detached)
+    assert pve.config(vmid)["unused0"] == volume
+    again = {"vmid": vmid, "mount_points": [{"slot": "mp1", "path": "/data", "volume": volume}]}
+    checked_then_real(pve, run_module, again)
+    assert pve.config(vmid)["mp1"].startswith(volume)
+
+
+def test_a_mount_point_is_deleted_with_its_volume(pve, run_module) -> None:
+    vmid = run_module("pve_container", NEW)["vmid"]
+    result = checked_then_real(pve, run_module, {"vmid": vmid, "mount_points": [{"slot": "mp0", "state": "absent"}]})
+    assert result["steps"] == [
+        f"delete the disks mp0 of guest {vmid} (web1)",
+        f"delete the disks unused0 of guest {vmid} (web1)",
+    ]
+    assert not {"mp0", "unused0"} & set(pve.config(vmid))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"template": "local:iso/x.iso"},
+            "template 'local:iso/x.iso' is no volume as in local:vztmpl/debian-13.tar.zst",
+        ),
+        (
+            {"template": TEMPLATE, "clone": {"source": "200"}},
+            "template and clone exclude each other: a container is made from one thing",
+        ),
+        ({"password": "abcd"}, "password must have 5 characters or more"),
+        (
+            {"password": "abcdef", "clone": {"source": "200"}},
+            "password is set when a container is made of a template: a clone has its source's",
+        ),
+        (
+            {"ssh_keys": ["ssh-ed25519 x"]},
+            "ssh_keys[0] is damaged: what follows ssh-ed25519 is not a whole key in base64",
+        ),
+        (
+            {"config": {"lxc.idmap": "u 0 100000 65536"}},
+            "config: lxc.idmap cannot be set: PVE's API does not write lxc.* lines, only root can, in /etc/pve/lxc/",
+        ),
+        ({"remove": ["memory"]}, "remove: PVE has no container without memory: give it another value"),
+        (
+            {"unprivileged": False},
+            "unprivileged: guest 200 (ct) is unprivileged, and PVE does not change that: back it up, and make a",
+        ),
+        (
+            {"hookscript": "local:snippets/x.sh"},
+            "a hookscript of guest 200 (ct) is for root@pam with its password alone",
+        ),
+        (
+            {"features": {"nesting": True, "keyctl": True}},
+            "the feature keyctl of guest 200 (ct) is for root@pam with its password alone",
+        ),
+        (
+            {"mount_points": [{"slot": "mp0", "path": "/srv", "host_path": "/tank/a:b"}]},
+            "the mount point mp0 of /tank/a:b of the node of guest 200 (ct) is for root@pam",
+        ),
+        ({"devices": [{"slot": "dev0", "path": "/dev/ttyS0"}]}, "the device dev0 of guest 200 (ct) is for root@pam"),
+        ({"devices": [{"slot": "dev0", "path": "/tmp/x"}]}, "devices: dev0: path '/tmp/x' is not a device of the node"),
+        ({"devices": [{"slot": "dev0"}]}, "devices: dev0 is not there yet: give its path"),
+        (
+            {"mount_points": [{"slot": "mp0", "path": "/srv"}]},
+            "mount_points: mp0 is not there yet: give path, and storage",
+        ),
+        ({"mount_points": [{"slot": "mp256"}]}, "mount_points: 'mp256' is not a slot: the slots are mp0 to mp255"),
+        ({"rootfs": {"size": "1G"}}, "mount_points: rootfs: size 1G is less than the 8G that guest 200 (ct) has"),
+        ({"rootfs": {"volume": "local-lvm:vm-7-disk-0"}}, "rootfs of guest 200 (ct) is the volume"),
+        (
+            {"networks": [{"slot": "net0", "ip": "dhcp", "gateway": "192.0.2.1"}]},
+            "net0: gateway needs an address in ip",
+        ),
+        (
+            {"networks": [{"slot": "net0", "ip": "192.0.2.1"}]},
+            "networks: net0: ip '192.0.2.1' is neither dhcp nor manual",
+        ),
+        (
+            {"networks": [{"slot": "net0", "trunks": ["10-20"]}]},
+            "trunks '10-20' is a range, and a container takes single",
+        ),
+        ({"networks": [{"slot": "net0", "mtu": 20}]}, "networks: net0: mtu must be from 64 to 65535, not 20"),
+        ({"env": {"A B": "1"}}, "env: 'A B' is not the name of a variable"),
+        ({"nameservers": ["dns.example"]}, "nameservers: 'dns.example' is not an address"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_sent(pve, run_module, options: dict[str, Any], message: str) -> None:
+    result = run_module("pve_container", {"vmid": 200, **options})
+    assert message in result.msg
+    assert writes(pve) == []
+
+
+def test_a_new_container_must_be_made_of_something(pve, run_module) -> None:
+    result = run_module("pve_container", {"name": "web1", "rootfs": {"storage": "local-lvm", "size": "8G"}})
+    assert result.msg == ("there is no container named 'web1': say by template, image or clone what to make it from")
+    result = run_module("pve_container", {"name": "web1", "template": TEMPLATE})
+    assert result.msg == "rootfs is not there yet: give storage and size"
+    assert writes(pve) == []
