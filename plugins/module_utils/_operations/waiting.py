@@ -10,7 +10,7 @@ import time
 import typing as t
 
 from .._pve.deadline import Deadline
-from .._pve.errors import InvalidRequest, Refused, TimedOut
+from .._pve.errors import ErrorReason, InvalidRequest, Refused, TimedOut
 from .._pve.guests import GuestHandle
 from .._pve.numbers import in_full
 from .addresses import (
@@ -29,7 +29,6 @@ from .facts import Status, read_status
 # A silent agent holds one of the node's three workers for 3 s at each call: the pauses are as long as the calls.
 PAUSE_SECONDS = 0.5
 MOST_NAMED = 5
-NO_AGENT = "No QEMU guest agent configured"
 
 
 def watch_status(handle: GuestHandle, watch: Deadline, is_reached: t.Callable[[Status], bool]) -> tuple[Status, bool]:
@@ -93,7 +92,7 @@ def _poll(handle: GuestHandle, watch: Deadline, what: str, look: t.Callable[[], 
             found, reason = look()
         except Refused as error:
             why = f": {error.cause.pve_message}"
-            if NO_AGENT in why:
+            if error.pve_reason is ErrorReason.AGENT_NOT_ENABLED:
                 raise InvalidRequest(
                     f"{handle.guest.label} has no guest agent configured, so nobody can wait for {what}: "
                     f"set agent and restart the guest",

@@ -194,10 +194,9 @@ class PveClient:
         if isinstance(error, Unreachable):
             # A host that was never reached is down or wrong: say so at once.
             return self._transport.reached
-        message = error.cause.pve_message
         # An agent that does not answer times out too, but it is for the caller to say how long that is waited for.
         return error.pve_reason is ErrorReason.LOCK_TIMEOUT or (
-            "got timeout" in message and "qmp command" not in message
+            "got timeout" in error.cause.pve_message and error.pve_reason is not ErrorReason.QEMU_TIMEOUT
         )
 
     def _send(self, method: str, path: tuple[str | int, ...], form: t.Mapping[str, t.Any]) -> t.Any:

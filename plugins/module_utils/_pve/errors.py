@@ -38,6 +38,13 @@ class ErrorReason(enum.Enum):
     NOT_RUNNING = "not_running"
     ALREADY_RUNNING = "already_running"
     NO_QUORUM = "no_quorum"
+    AGENT_NOT_ENABLED = "agent_not_enabled"
+    AGENT_SILENT = "agent_silent"
+    QEMU_TIMEOUT = "qemu_timeout"
+    AGENT_FROZEN = "agent_frozen"
+    AGENT_FORBIDS = "agent_forbids"
+    PROCESS_ABSENT = "process_absent"
+    FILE_ABSENT = "file_absent"
 
 
 # Texts as recorded from PVE 9.2; PVE::QemuServer, PVE::AbstractConfig, PVE::Tools, PVE::Cluster. They are compiled
@@ -60,6 +67,14 @@ _REASON_PATTERNS: tuple[tuple[ErrorReason, str], ...] = (
     (ErrorReason.NOT_RUNNING, r"(VM|CT) \d+ (is )?not running"),
     (ErrorReason.ALREADY_RUNNING, r"(VM|CT) \d+ already running"),
     (ErrorReason.NO_QUORUM, r"no quorum|/etc/pve/\S+\.tmp\.\d+' - Permission denied"),
+    # PVE::QemuServer::Agent and QEMU's qga (75-agent.json); QEMU itself times out with qmp.
+    (ErrorReason.AGENT_NOT_ENABLED, r"No QEMU guest agent configured"),
+    (ErrorReason.AGENT_SILENT, r"QEMU guest agent is not running"),
+    (ErrorReason.QEMU_TIMEOUT, r"(qga|qmp) command '[\w-]+' failed - got timeout"),
+    (ErrorReason.AGENT_FROZEN, r"Command guest-[\w-]+ has been disabled: the agent is in frozen state"),
+    (ErrorReason.AGENT_FORBIDS, r"Command guest-[\w-]+ has been disabled"),
+    (ErrorReason.PROCESS_ABSENT, r"Invalid parameter 'pid'"),
+    (ErrorReason.FILE_ABSENT, r"failed to open file .*: No such file or directory"),
 )
 
 
@@ -220,6 +235,23 @@ class ScriptFailed(PveError):
     def details(self) -> dict[str, t.Any]:
         more = {"reason": self.reason, "step": self.step, "screen": self.screen, "transcript": self.transcript}
         return {**super().details(), **more}
+
+
+class AgentUnavailable(PveError):
+    """The guest agent cannot do what is asked, or what it did cannot be known."""
+
+    kind = "agent"
+
+
+class GuestFileError(PveError):
+    """A file in a guest cannot be read or written."""
+
+    kind = "file"
+
+    def __init__(self, message: str, path: str, is_absent: bool = False) -> None:
+        super().__init__(message)
+        self.path = path
+        self.is_absent = is_absent
 
 
 class TransportError(PveError):

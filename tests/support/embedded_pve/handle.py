@@ -22,6 +22,7 @@ from . import seed
 from .base import TOKEN_ID
 from .consoles.handles import ConsoleHandle, DisplayHandle
 from .faults import KINDS, Fault, Hook
+from .guest_agent import GuestAgent
 from .recorder import Exchange
 from .server import EmbeddedPve
 from .tasks import Outcome
@@ -309,6 +310,18 @@ class PveHandle:
     def silence_agent(self, vmid: int) -> None:
         """The agent is configured but does not answer."""
         self.call(lambda: setattr(self.server.guest(vmid), "agent", None))
+
+    def run_agent(self, vmid: int, root: Path) -> GuestAgent:
+        """From now on the guest's agent runs real programs, in this directory, and reads and writes real files."""
+        process = GuestAgent(root)
+
+        def begin() -> None:
+            guest = self.server.guest(vmid)
+            guest.config["agent"], guest.agent = "1", guest.agent or {}
+            guest.agent_process = process
+
+        self.call(begin)
+        return process
 
     def set_ha_state(self, vmid: int, state: str | None) -> None:
         def put() -> None:

@@ -59,6 +59,10 @@ class Knobs:
     """The node has the program that fetches images from registries."""
     silent_agent_seconds: float = 0.0
     """Seconds a silent guest agent keeps a call waiting (a real node: 3)."""
+    agent_seconds: float = 0.0
+    """Seconds that an agent needs to answer."""
+    agent_timeout_seconds: float = 0.0
+    """Seconds after which PVE gives an answer of an agent up (a real node: 5)."""
     local_node: str = ""
     """The node that answers the API, and opens the ports of consoles; the first one when empty."""
     node_addresses: dict[str, str] = field(default_factory=dict)

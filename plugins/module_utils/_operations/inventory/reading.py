@@ -17,7 +17,6 @@ from ..._pve.guests import KIND_NAMES, QEMU, Guest, parse_guests
 from ..addresses import interfaces_in
 from ..facts import PAUSED, RUNNING, parse_status
 from ..snapshots.snapshot_tree import parse_snapshots
-from ..waiting import NO_AGENT
 from .guest_queries import GuestQuery, QueryResult, Workers
 from .hosts import (
     NODE,
@@ -235,4 +234,4 @@ class Reading:
 
 def _has_no_addresses(error: PveError) -> bool:
     """Whether the error means that the guest does not run, or has no agent."""
-    return error.pve_reason is ErrorReason.NOT_RUNNING or NO_AGENT in error.cause.pve_message
+    return error.pve_reason in (ErrorReason.NOT_RUNNING, ErrorReason.AGENT_NOT_ENABLED)

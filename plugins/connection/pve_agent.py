@@ -1,0 +1,258 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: pve_agent
+short_description: Run tasks in a virtual machine over its guest agent
+version_added: 1.1.0
+author:
+  - cloudbridge.proxmox contributors (@cloudbridge)
+description:
+  - Runs commands in a virtual machine, and copies files to it and from it, over the QEMU guest agent and the API of
+    Proxmox VE. The guest needs no network, no SSH and no address.
+  - A host is the virtual machine of its O(vmid), or the one of its name in the inventory. It is followed when another
+    node runs it, also in the middle of a command.
+  - Everything runs as the user of the agent, which is C(root) or C(SYSTEM). C(become) makes another user of it.
+  - Modules need Python in the guest, as over SSH. P(ansible.builtin.raw#module) and
+    M(cloudbridge.proxmox.pve_guest_exec) do not.
+extends_documentation_fragment:
+  - cloudbridge.proxmox.connection.variables
+requirements:
+  - The privilege C(VM.GuestAgent.Unrestricted) on the guest; before PVE 9 it is C(VM.Monitor)
+  - qemu-guest-agent in the guest, and C(agent) enabled in its configuration
+options:
+  vmid:
+    description:
+      - The number of the virtual machine.
+      - Without it, the virtual machine has the name of O(guest_name).
+    type: int
+    vars:
+      - name: pve_vmid
+  guest_name:
+    description: The name of the virtual machine.
+    type: str
+    default: inventory_hostname
+    vars:
+      - name: inventory_hostname
+      - name: pve_name
+  node:
+    description:
+      - The node on which the virtual machine of O(vmid) was last. It saves a request, and need not be right.
+    type: str
+    vars:
+      - name: pve_node
+  connection_timeout:
+    description:
+      - Seconds that it may take to find the guest.
+      - An agent that does not answer is not waited for. Use M(ansible.builtin.wait_for_connection) for that.
+    type: float
+    default: 60
+    vars:
+      - name: pve_connection_timeout
+      - name: ansible_connection_timeout
+  command_timeout:
+    description:
+      - Seconds that a command may take; V(0) is no limit.
+      - A command that takes longer fails, and goes on in the guest. The message names its process.
+      - The keyword C(timeout) of a task holds in addition.
+    type: float
+    default: 0
+    vars:
+      - name: pve_command_timeout
+  workers_per_node:
+    description:
+      - How many of a node's three API workers the calls for agents may keep busy, over all forks and all controllers.
+      - The rest of PVE needs them, too. When PVE's answers come so late that others must be waiting, each connection
+        asks less often.
+    type: int
+    default: 2
+    choices: [1, 2, 3]
+    vars:
+      - name: pve_workers_per_node
+  pipelining:
+    description:
+      - Whether modules are sent as the standard input of Python, which saves most of the requests.
+    type: bool
+    default: true
+    env:
+      - name: ANSIBLE_PIPELINING
+    vars:
+      - name: ansible_pipelining
+notes:
+  - Each call holds one of the three API workers of the guest's node, and an agent that does not answer holds it for
+    three seconds.
+seealso:
+  - module: cloudbridge.proxmox.pve_guest_exec
+  - module: cloudbridge.proxmox.pve_console_script
+"""
+
+EXAMPLES = r"""
+# In group_vars, for hosts that have no network yet. The token's secret is in the environment: PROXMOX_TOKEN_SECRET.
+ansible_connection: cloudbridge.proxmox.pve_agent
+pve_api_host: pve.example.com
+pve_api_token_id: ansible@pve!agent
+"""
+
+import contextlib
+import os
+import tempfile
+import typing as t
+from pathlib import Path
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
+from ansible.plugins.connection import ConnectionBase
+from ansible.utils.display import Display
+
+from ..module_utils._operations.agent.calls import AgentCalls
+from ..module_utils._operations.agent.pace import Pace
+from ..module_utils._operations.agent.posix_shell import PosixShell
+from ..module_utils._operations.agent.running import GuestRunner
+from ..module_utils._operations.agent.transfers import fetch_file, put_file
+from ..module_utils._pve.client import PveClient
+from ..module_utils._pve.connection import connection_options
+from ..module_utils._pve.deadline import Deadline
+from ..module_utils._pve.errors import GuestFileError, PveError
+from ..module_utils._pve.guests import QEMU, Guest, GuestHandle, Selector, get_guest
+
+API_OPTIONS = (
+    "api_host",
+    "api_port",
+    "api_user",
+    "api_password",
+    "api_otp",
+    "api_token_id",
+    "api_token_secret",
+    "validate_certs",
+    "ca_path",
+    "api_fingerprint",
+    "api_timeout",
+)
+NEVER = float("inf")
+
+
+class Connection(ConnectionBase):
+    """A virtual machine, reached over its agent."""
+
+    transport = "cloudbridge.proxmox.pve_agent"
+    has_pipelining = True
+    has_tty = False
+    # Whom the agent runs as; Ansible looks here when there is no option remote_user.
+    default_user = "root"
+
+    def __init__(self, *arguments: t.Any, **more: t.Any) -> None:
+        super().__init__(*arguments, **more)
+        self._runner: GuestRunner | None = None
+
+    def _connect(self) -> Connection:
+        if self._runner is None:
+            with self._failures():
+                self._runner = self._open()
+            self._connected = True
+        return self
+
+    def _open(self) -> GuestRunner:
+        options = connection_options({name: self._option(name) for name in API_OPTIONS})
+        client = PveClient(options, Deadline(self._option("connection_timeout")))
+        guest = self._guest(client)
+        client.deadline = Deadline(NEVER)
+        Display().vvv(f"GUEST AGENT OF {guest.label} ON {guest.node} AS {client.identity}", host=self._host)
+        calls = AgentCalls(GuestHandle(client, guest), Pace(self._option("workers_per_node")))
+        return GuestRunner(calls, PosixShell())
+
+    def _guest(self, client: PveClient) -> Guest:
+        vmid, node = self._option("vmid"), self._option("node")
+        if vmid is not None and node:
+            return Guest(vmid, node, QEMU, self._host)
+        name = None if vmid is not None else self._option("guest_name")
+        return get_guest(client, Selector(vmid=vmid, name=name, kind=QEMU))
+
+    def _option(self, name: str) -> t.Any:
+        return self.get_option(name)  # type: ignore[no-untyped-call]
+
+    @property
+    def _host(self) -> str:
+        return str(self._option("guest_name"))
+
+    @property
+    def runner(self) -> GuestRunner:
+        """What runs commands; raises AnsibleConnectionFailure when there is no connection."""
+        self._connect()
+        return t.cast("GuestRunner", self._runner)
+
+    def exec_command(
+        self,
+        cmd: str | list[str],
+        in_data: bytes | None = None,
+        sudoable: bool = True,  # noqa: ARG002
+    ) -> tuple[int, bytes, bytes]:
+        """Run a command to its end."""
+        Display().vvv(f"EXEC {cmd}", host=self._host)
+        runner = self.runner
+        script = cmd if isinstance(cmd, str) else runner.shell.line(cmd)
+        with self._failures():
+            result = runner.run(script, in_data, Deadline(self._option("command_timeout") or NEVER))
+        return result.status, result.stdout, result.stderr
+
+    def put_file(self, in_path: str, out_path: str) -> None:
+        """Copy a file into the guest."""
+        Display().vvv(f"PUT {in_path} TO {out_path}", host=self._host)
+        try:
+            with Path(in_path).open("rb") as source, self._failures():
+                put_file(self.runner, source, out_path)
+        except FileNotFoundError:
+            raise AnsibleFileNotFound(file_name=in_path) from None
+
+    def fetch_file(self, in_path: str, out_path: str) -> None:
+        """Copy a file from the guest."""
+        Display().vvv(f"FETCH {in_path} TO {out_path}", host=self._host)
+        runner = self.runner
+        target = Path(out_path)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        unfinished = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file, self._failures():
+                fetch_file(runner, in_path, file.write)
+            unfinished.replace(target)
+        except BaseException:
+            unfinished.unlink()
+            raise
+
+    def transport_test(self, connect_timeout: float) -> None:
+        """Raise AnsibleConnectionFailure unless the agent answers; the guest must be found in so many seconds."""
+        self.set_option("connection_timeout", connect_timeout)  # type: ignore[no-untyped-call]
+        self.reset()
+        with self._failures():
+            self.runner.calls.ask("ping", "POST")
+
+    def reset(self) -> None:
+        """Forget where the guest is."""
+        self.close()
+
+    def close(self) -> None:
+        """Remove what is left in the guest, and close the connection to PVE."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
+            runner.calls.client.close()
+        self._connected = False
+
+    @contextlib.contextmanager
+    def _failures(self) -> t.Iterator[None]:
+        """Turn what goes wrong into the errors that Ansible knows."""
+        try:
+            yield
+        except GuestFileError as error:
+            if error.is_absent:
+                raise AnsibleFileNotFound(str(error)) from None
+            raise AnsibleError(str(error)) from None
+        except PveError as error:
+            raise AnsibleConnectionFailure(str(error)) from None
+        except BaseException:
+            # The task's own timeout, or Ctrl-C.
+            if self._runner is not None and self._runner.pid is not None:
+                label = self._runner.calls.handle.guest.label
+                Display().warning(f"The process {self._runner.pid} of this command goes on in {label}.")
+            raise

@@ -1,0 +1,199 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The calls of one guest's agent: follow the guest, sit out what passes, and say clearly what does not."""
+
+from __future__ import annotations
+
+import base64
+import time
+import typing as t
+
+from ..._pve.client import PATIENCE_SECONDS
+from ..._pve.deadline import Tries
+from ..._pve.errors import (
+    HTTP_BAD_REQUEST,
+    AgentUnavailable,
+    AnswerLost,
+    ErrorReason,
+    NotFound,
+    PveError,
+    Refused,
+    Unreachable,
+)
+from ..._pve.guests import LXC, GuestHandle, is_absent
+from .pace import Pace
+
+# maxLength of input-data, whose characters up to U+00FF are one byte each (75-agent.json: "input-data with latin-1").
+MOST_INPUT = 64 * 1024
+# maxLength of content, which is base64: a form takes three times as long to read where it is not plain text.
+MOST_WRITTEN = 60 * 1024 // 4 * 3
+# PVE reads that much at once; slow guests hand over 60 KB/s, and each answer of the agent has 5 s.
+READ_PIECE = 1024 * 1024
+_SMALLEST_PIECE = 64 * 1024
+# A guest that has answered is not given up at once: it may be on its way to another node.
+SILENCE_SECONDS = 30.0
+
+_Answer = t.TypeVar("_Answer")
+
+
+class AgentCalls:
+    """What a guest's agent is asked, wherever the guest is."""
+
+    def __init__(self, handle: GuestHandle, pace: Pace | None = None) -> None:
+        self.handle = handle
+        self.client = handle.client
+        self.pace = pace or Pace()
+        self._has_answered = False
+        self._reads_parts = True
+
+    def ask(self, name: str, method: str = "GET") -> t.Any:
+        """The result of one of the agent's commands that take no parameters; raises Refused when it is an error."""
+
+        def send() -> t.Any:
+            path = (*self.handle.path, "agent", name)
+            return self.client.read_once(*path) if method == "GET" else self.client.write(method, *path)
+
+        answer = self._call(send)
+        result = answer.get("result") if isinstance(answer, dict) else answer
+        error = result.get("error") if isinstance(result, dict) else None
+        if isinstance(error, dict):
+            raise Refused(f"the guest agent of {self.handle.guest.label} answers {error.get('desc')}")
+        return result
+
+    def execute(self, argv: t.Sequence[str], data: bytes | None = None) -> int:
+        """Start a program and return its pid. The words are ASCII, and the program exists: other ones hang the agent.
+
+        Whoever calls it is sure that it may be sent twice.
+        """
+        form = {"command": list(argv), "input-data": None if data is None else data.decode("latin-1")}
+        answer = self._repeated(lambda: self.client.write("POST", *self._path("exec"), **form))
+        return int(answer["pid"])
+
+    def status(self, pid: int) -> t.Mapping[str, t.Any]:
+        """What has become of a process; of one that has ended, once."""
+        began = time.monotonic()
+        answer: t.Mapping[str, t.Any] = self._call(lambda: self.client.read_once(*self._path("exec-status"), pid=pid))
+        self.pace.measure(time.monotonic() - began)
+        return answer
+
+    def write_file(self, path: str, content: bytes) -> None:
+        """Make a file of at most MOST_WRITTEN bytes; the directory must be there and be nobody else's."""
+        form = {"file": path, "content": base64.b64encode(content).decode("ascii"), "encode": False}
+        self._repeated(lambda: self.client.write("POST", *self._path("file-write"), **form))
+
+    def read_file(self, path: str, size: int) -> t.Iterator[bytes]:
+        """Yield the first so many bytes of a file in pieces; fewer, when it ends before."""
+        offset, piece = 0, READ_PIECE
+        while offset < size:
+            try:
+                content = self._read_part(path, offset, min(piece, size - offset))
+            except PveError as error:
+                if error.pve_reason is not ErrorReason.QEMU_TIMEOUT or piece == _SMALLEST_PIECE:
+                    raise
+                piece = max(piece // 4, _SMALLEST_PIECE)
+                continue
+            if not content:
+                return
+            yield content
+            offset += len(content)
+
+    def _read_part(self, path: str, offset: int, count: int) -> bytes:
+        form = {"file": path, "offset": offset, "count": count, "decode": False}
+        answer = self._repeated(lambda: self.client.read_once(*self._path("file-read"), **form), slow=False)
+        return base64.b64decode(answer["content"])
+
+    def _path(self, name: str) -> tuple[t.Any, ...]:
+        return (*self.handle.path, "agent", name)
+
+    def _repeated(self, send: t.Callable[[], _Answer], slow: bool = True) -> _Answer:
+        """Send again what may be sent twice, when its answer is lost; slow: also when the agent took too long."""
+        tries = self._tries(PATIENCE_SECONDS)
+        while True:
+            try:
+                return self._call(send)
+            except PveError as error:
+                lost = isinstance(error, AnswerLost) or (slow and error.pve_reason is ErrorReason.QEMU_TIMEOUT)
+                if not lost or not tries.again():
+                    raise
+
+    def _tries(self, seconds: float) -> Tries:
+        return self.client.deadline.tries(seconds)
+
+    def _call(self, send: t.Callable[[], _Answer]) -> _Answer:
+        """Send one request; raises AgentUnavailable when it is of no use to send others."""
+        self.client.deadline.pause(self.pace.breath())
+        tries: Tries | None = None
+        while True:
+            try:
+                answer = send()
+            except PveError as error:
+                if is_absent(error) and self._follow():
+                    continue
+                seconds = self._patience(error)
+                tries = tries or self._tries(seconds)
+                if not seconds or not tries.again():
+                    raise self._explained(error) from error
+            else:
+                self._has_answered = True
+                return answer
+
+    def _follow(self) -> bool:
+        """The guest has moved to another node; raises NotFound when it is nowhere."""
+        label = self.handle.guest.label
+        if not self.handle.follow():
+            return False
+        if self.handle.guest.kind == LXC:
+            raise AgentUnavailable(f"{label} is a container: only virtual machines have a guest agent")
+        return True
+
+    def _patience(self, error: PveError) -> float:
+        """How long such an answer is sat out."""
+        if error.pve_reason is ErrorReason.AGENT_FROZEN:
+            return PATIENCE_SECONDS
+        if isinstance(error, Unreachable) and error.cause.status is not None:
+            return PATIENCE_SECONDS
+        if error.pve_reason is ErrorReason.AGENT_SILENT and self._has_answered:
+            return SILENCE_SECONDS
+        return 0.0
+
+    def _explained(self, error: PveError) -> PveError:
+        """The error in words that say what to do."""
+        guest = self.handle.guest
+        place = f"{guest.label} on node {guest.node}"
+        words = _WORDS.get(error.pve_reason)
+        if is_absent(error):
+            return NotFound(f"{guest.label} is gone: no node has it any more", error.cause)
+        if error.pve_reason is ErrorReason.FILE_ABSENT or words is None:
+            return error
+        return AgentUnavailable(words.format(place=place, vmid=guest.vmid), error.cause)
+
+
+_WORDS = {
+    ErrorReason.AGENT_NOT_ENABLED: (
+        "{place} has no guest agent in its configuration: a task cloudbridge.proxmox.pve_vm with vmid: {vmid} and "
+        "agent: {{enabled: true}} enables it, and the guest has it after its next start"
+    ),
+    ErrorReason.AGENT_SILENT: (
+        "the guest agent of {place} does not answer: the guest is starting, stopping or paused, or qemu-guest-agent is "
+        "not installed or not running in it; cloudbridge.proxmox.pve_console_script can install it over the console"
+    ),
+    ErrorReason.NOT_RUNNING: (
+        "{place} is stopped: a task cloudbridge.proxmox.pve_vm_power with state: started starts it"
+    ),
+    ErrorReason.AGENT_FROZEN: (
+        "the file systems of {place} are frozen for a backup or a snapshot, and its agent runs nothing until they are "
+        "thawed"
+    ),
+    ErrorReason.AGENT_FORBIDS: (
+        "the guest agent of {place} is configured not to do this: allow guest-exec, guest-exec-status and guest-file-* "
+        "in the guest (FILTER_RPC_ARGS or BLACKLIST_RPC in /etc/sysconfig/qemu-ga, block-rpcs in "
+        "/etc/qemu/qemu-ga.conf), and restart qemu-guest-agent"
+    ),
+}
+
+
+def is_bad_request(error: PveError, *fields: str) -> bool:
+    """PVE does not know one of these parameters."""
+    return error.cause.status == HTTP_BAD_REQUEST and bool(error.cause.field_errors.keys() & set(fields))

@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is run in a guest that has /bin/sh: short programs in plain ASCII, for any shell of the Bourne family.
+
+A job is one command with its files, in a directory that only root can read. What the agent itself writes can be read
+by everybody (qga/commands-posix.c, DEFAULT_NEW_FILE_MODE), so that the directory comes first.
+"""
+
+from __future__ import annotations
+
+import shlex
+import typing as t
+
+JOBS = "/tmp/.pve-agent-"  # noqa: S108 - nobody can foresee the rest of the name
+# So many seconds the files of a job, or of an upload, are kept for a controller that does not ask for them any more.
+KEPT_SECONDS = 60
+
+_ALONE = "</dev/null >/dev/null 2>&1 &"
+# It removes the directory, and what else is named, when nothing has changed there for a while. A command that has begun
+# sees to that itself.
+_WATCH = f"""( o=; n=0; while sleep 1 && [ -d "$d" ] && [ ! -f "$d/pid" ]; do
+n=$((n + 1)); [ $((n % {KEPT_SECONDS})) = 0 ] || continue
+c=$(ls -ln "$d" "$@" 2>/dev/null); [ "$c" != "$o" ] || rm -rf "$d" "$@"; o=$c; done ) {_ALONE}
+"""
+_PREPARE = f"""d=$1; shift; umask 077; mkdir "$d" 2>/dev/null || exit 0
+{_WATCH}"""
+# Whoever makes the file pid is the one that runs the command, however often it was sent.
+_RUN = f"""d=$1; most=$2; from=$3; c=$4; shift 4
+u=$(umask); umask 077
+[ "$#" = 0 ] || rm -rf "$@"
+mkdir "$d" 2>/dev/null; [ -d "$d" ] || {{ mkdir "$d"; exit 125; }}
+( set -C; echo $$ >"$d/pid" ) 2>/dev/null || {{ sleep 1; echo "again $(cat "$d/pid")"; exit 0; }}
+[ -n "$HOME" ] || HOME=$(eval echo "~$(id -un)")
+case $HOME in /*) ;; *) HOME=/ ;; esac
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export HOME PATH
+run() {{ umask "$u"; if [ -f "$d/script" ]; then /bin/sh "$d/script"; else /bin/sh -c "$c"; fi; }}
+case $from in
+none) ( run ) </dev/null ;;
+input) ( run ) ;;
+files) cat "$d"/in.* - >"$d/stdin"; rm -f "$d"/in.*; ( run ) <"$d/stdin" ;;
+esac >"$d/out" 2>"$d/err"
+s=$?
+rm -f "$d/stdin" "$d/script"
+o=$(wc -c <"$d/out"); e=$(wc -c <"$d/err"); o=$((o)); e=$((e))
+echo "$s $o $e" >"$d/ended" && mv -f "$d/ended" "$d/done"
+echo "$s $o $e"
+[ $((o + e)) -gt "$most" ] || cat "$d/out" "$d/err"
+( n=0; while [ -d "$d" ] && [ $n -lt {KEPT_SECONDS} ]; do sleep 1; n=$((n + 1)); done; rm -rf "$d" ) {_ALONE}
+exit 0
+"""
+_REMOVE = 'rm -rf "$@"'
+# A process of that number may be another one, if the guest was started anew.
+_IS_ALIVE = """p=$(cat {directory}/pid) && kill -0 "$p" && {{ [ ! -r /proc/$p/cmdline ] ||
+grep -q {key} /proc/$p/cmdline; }}"""
+_SUM = """has() { command -v "$1" >/dev/null 2>&1; }
+sum() {
+if has sha256sum; then sha256sum; elif has sha256; then sha256 -q; elif has shasum; then shasum -a 256
+elif has openssl; then openssl dgst -sha256 -r; else echo none; fi
+}
+"""
+_BEGIN = """f={path}
+[ ! -d "$f" ] || {{ echo "$f is a directory" >&2; exit 1; }}
+[ ! -L "$f" ] || f=$(readlink -f "$f")
+p=$f.{key}.part
+if [ -f "$f" ]; then cp -p "$f" "$p"; fi && : >"$p" || {{ rm -f "$p"; exit 1; }}
+"""
+_DIRECTORY = f"""d={{directory}}; (umask 077; mkdir "$d"); set -- "$p"
+{_WATCH}printf %s "$p"
+"""
+_END = """case $(sum <"$p") in
+{checksum}*|none*) mv -f "$p" "$f" ;;
+*) echo "what arrived has another checksum" >&2; false ;;
+esac || {{ rm -f "$p"; exit 1; }}
+"""
+_LOOK = """f={path}; case $f in /*) ;; *) f=$PWD/$f ;; esac
+[ -e "$f" ] || {{ echo absent; exit 0; }}
+[ ! -d "$f" ] || {{ echo directory; exit 0; }}
+n=$(wc -c <"$f") && echo "$((n)) $(sum <"$f")"
+"""
+
+
+class PosixShell:
+    """The programs of jobs and of transfers, for guests with /bin/sh."""
+
+    name = "/bin/sh"
+
+    def directory(self, key: str) -> str:
+        """Where the files of a job are; the key is a secret of the one that begins it."""
+        return f"{JOBS}{key}"
+
+    def prepare(self, directory: str) -> list[str]:
+        """Make the directory; without another call within a while it is removed."""
+        return ["/bin/sh", "-c", _PREPARE, "sh", directory]
+
+    def run(self, directory: str, most: int, source: str, script: str, remove: t.Sequence[str]) -> list[str]:
+        """Run a script, or the one in the file script, once; what it puts out comes along up to so many bytes.
+
+        source is where its input is: none, input, or files, of which the last part is input. remove are the directories
+        of jobs before it.
+        """
+        return ["/bin/sh", "-c", _RUN, "sh", directory, str(most), source, script, *remove]
+
+    def remove(self, *directories: str) -> list[str]:
+        return ["/bin/sh", "-c", _REMOVE, "sh", *directories]
+
+    def line(self, argv: t.Sequence[str]) -> str:
+        """A command of words as a line of the shell, without another shell."""
+        return "exec " + " ".join(map(shlex.quote, argv))
+
+    def is_alive(self, directory: str) -> str:
+        """A script that succeeds while the job runs."""
+        return _IS_ALIVE.format(directory=directory, key=directory.rpartition("-")[2])
+
+    def put(self, path: str, key: str, checksum: str) -> str:
+        """A script that makes a file of its input, all of it or none."""
+        begin = _BEGIN.format(path=shlex.quote(path), key=key)
+        return f'{_SUM}{begin}cat >"$p" || {{ rm -f "$p"; exit 1; }}\n{_END.format(checksum=checksum)}'
+
+    def begin_put(self, path: str, key: str, directory: str) -> str:
+        """A script that begins a file which comes in pieces, and prints the name of its unfinished one."""
+        return _BEGIN.format(path=shlex.quote(path), key=key) + _DIRECTORY.format(directory=directory)
+
+    def append(self, directory: str, part: str) -> str:
+        """A script that moves the pieces in the directory to the end of the unfinished file."""
+        return f"cat {directory}/in.* >>{shlex.quote(part)} && rm -f {directory}/in.*"
+
+    def end_put(self, path: str, part: str, checksum: str, directory: str) -> str:
+        """A script that puts the finished file in its place, if it is what was sent."""
+        names = f"rm -rf {directory}\nf={shlex.quote(path)} p={shlex.quote(part)}\n"
+        return _SUM + names + _END.format(checksum=checksum)
+
+    def abandon(self, directory: str, part: str) -> str:
+        """A script that removes what there is of an unfinished file."""
+        return f"rm -rf {directory} {shlex.quote(part)}"
+
+    def look(self, path: str, directory: str = "") -> str:
+        """A script that prints the size and the SHA-256 of a file; or absent, or directory.
+
+        In the directory, if one is named, it is made readable under the name file.
+        """
+        link = ""
+        if directory:
+            link = f'd={directory}; (umask 077; mkdir "$d" && ln -s "$f" "$d/file"); set --\n{_WATCH}'
+        return _SUM + _LOOK.format(path=shlex.quote(path)) + link

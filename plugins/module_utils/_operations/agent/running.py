@@ -1,0 +1,293 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run a command in a guest over its agent, once, and bring back all of its output.
+
+The agent says how a process ended once only, loses output that is large, and never answers when a program is missing.
+So what it runs is a short program that keeps everything in files: it is safe to send it again when an answer is lost,
+and to read the files instead of asking about the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import typing as t
+from dataclasses import dataclass
+
+from ..._pve.client import PATIENCE_SECONDS
+from ..._pve.deadline import Deadline
+from ..._pve.errors import AgentUnavailable, AnswerLost, ErrorReason, PveError, TimedOut
+from ..._pve.numbers import in_full
+from .calls import MOST_INPUT, MOST_WRITTEN, AgentCalls
+
+# What comes along with the answer about the process; slow guests lose more (75-agent.json: "exec, 2 MB of output").
+MOST_INLINE = 64 * 1024
+# Of one word Linux takes 128 KiB, and PVE of a request 512 KiB.
+_MOST_SCRIPT = 32 * 1024
+PLAIN = re.compile(rb"[\t\n -~]*")
+_HEADER = re.compile(rb"(\d+) (\d+) (\d+)\r?\n")
+_AGAIN = re.compile(rb"again (\d+)")
+_LONGEST_HEADER = 100
+
+
+class GuestShell(t.Protocol):
+    """What runs in guests of one kind, as PosixShell has it."""
+
+    name: str
+
+    def directory(self, key: str) -> str:
+        """Where the files of a job are."""
+
+    def prepare(self, directory: str) -> list[str]:
+        """Make the directory."""
+
+    def run(self, directory: str, most: int, source: str, script: str, remove: t.Sequence[str]) -> list[str]:
+        """Run a script once."""
+
+    def remove(self, *directories: str) -> list[str]:
+        """Remove directories."""
+
+    def line(self, argv: t.Sequence[str]) -> str:
+        """A command of words as a script."""
+
+    def is_alive(self, directory: str) -> str:
+        """A script that succeeds while the job runs."""
+
+    def put(self, path: str, key: str, checksum: str) -> str:
+        """A script that makes a file of its input."""
+
+    def begin_put(self, path: str, key: str, directory: str) -> str:
+        """A script that begins a file which comes in pieces."""
+
+    def append(self, directory: str, part: str) -> str:
+        """A script that adds the pieces."""
+
+    def end_put(self, path: str, part: str, checksum: str, directory: str) -> str:
+        """A script that ends the file."""
+
+    def abandon(self, directory: str, part: str) -> str:
+        """A script that removes what there is of an unfinished file."""
+
+    def look(self, path: str, directory: str = "") -> str:
+        """A script that prints the size and the checksum of a file, and makes it readable in the directory."""
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """How a command ended, and all that it put out."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass
+class _Job:
+    """A command that has been sent."""
+
+    directory: str
+    pid: int
+
+
+class GuestRunner:
+    """Runs one command after the other in one guest."""
+
+    def __init__(self, calls: AgentCalls, shell: GuestShell) -> None:
+        self.calls = calls
+        self.shell = shell
+        # The process that runs now; whoever is interrupted says which one it is.
+        self.pid: int | None = None
+        self._leftover: tuple[str, ...] = ()
+        self._preparing: int | None = None
+
+    def run(self, script: str, stdin: bytes | None = None, watch: Deadline | None = None) -> CommandResult:
+        """Run a script of the guest's shell to its end.
+
+        Raises TimedOut, naming the process that goes on, when watch expires, AgentUnavailable when the agent cannot
+        do it or nobody knows what came of it, or another PveError.
+        """
+        directory = self.shell.directory(secrets.token_hex(16))
+        argv, data = self._sent(directory, script.encode("utf-8", "surrogateescape"), stdin)
+        self._leftover = ()
+        job = _Job(directory, self.calls.execute(argv, data))
+        try:
+            self.pid = job.pid
+            result = self._result_of(job, watch or self.calls.client.deadline)
+        finally:
+            self.leave(directory)
+        self.pid = None
+        return result
+
+    def close(self) -> None:
+        """Remove what is left of the last command; the guest does it later, if this fails."""
+        leftover, self._leftover = self._leftover, ()
+        if leftover and self.pid is None:
+            with contextlib.suppress(PveError):
+                self.calls.execute(self.shell.remove(*leftover))
+
+    def leave(self, directory: str) -> None:
+        """Note a directory that nobody needs any more."""
+        self._leftover = (*self._leftover, directory)
+
+    def write_pieces(self, directory: str, pieces: t.Iterable[bytes]) -> None:
+        """Write files that are read in this order."""
+        for number, piece in enumerate(pieces):
+            self._write(f"{directory}/in.{number:06}", piece)
+
+    def _sent(self, directory: str, script: bytes, stdin: bytes | None) -> tuple[list[str], bytes | None]:
+        """The program to run, and its input; what is too large, or no plain text, is written into files before."""
+        is_plain = len(script) <= _MOST_SCRIPT and PLAIN.fullmatch(script)
+        is_large = stdin is not None and len(stdin) > MOST_INPUT
+        if not is_plain or is_large:
+            self._preparing = self.calls.execute(self.shell.prepare(directory))
+        if not is_plain:
+            self._write_script(directory, script)
+        if is_large and stdin is not None:
+            self.write_pieces(directory, pieces_of(stdin[:-MOST_INPUT]))
+            stdin = stdin[-MOST_INPUT:]
+        source = "none" if stdin is None else "files" if is_large else "input"
+        text = script.decode("ascii") if is_plain else ""
+        return self.shell.run(directory, MOST_INLINE, source, text, self._leftover), stdin
+
+    def _write_script(self, directory: str, script: bytes) -> None:
+        if len(script) > MOST_WRITTEN:
+            raise AgentUnavailable(f"a command of {len(script)} bytes is longer than PVE takes: send it as input")
+        self._write(f"{directory}/script", script)
+
+    def _write(self, path: str, content: bytes) -> None:
+        """Write a file into a directory, which may be just about to be made."""
+        try:
+            self.calls.write_file(path, content)
+        except PveError as error:
+            if error.pve_reason is not ErrorReason.FILE_ABSENT or self._preparing is None:
+                raise
+            self._wait_for(self._preparing)
+            self.calls.write_file(path, content)
+        self._preparing = None
+
+    def _wait_for(self, pid: int) -> None:
+        """Wait until a small program has ended."""
+        for pause in self.calls.pace.pauses():
+            try:
+                if _has_ended(self.calls.status(pid)):
+                    return
+            except PveError as error:
+                if error.pve_reason is ErrorReason.PROCESS_ABSENT:
+                    return
+                if not _is_lost(error):
+                    raise
+            self.calls.client.deadline.pause(pause)
+
+    def _result_of(self, job: _Job, watch: Deadline) -> CommandResult:
+        """Wait until the command has ended, and read its output."""
+        for pause in self.calls.pace.pauses():
+            if watch.expired:
+                raise TimedOut(
+                    f"the command did not end within {in_full(watch.seconds)} s: "
+                    f"its process {job.pid} goes on in {self.calls.handle.guest.label}"
+                )
+            watch.pause(pause)
+            result = self._look(job)
+            if result is not None:
+                return result
+        raise AssertionError("the pauses do not end")
+
+    def _look(self, job: _Job) -> CommandResult | None:
+        try:
+            status = self.calls.status(job.pid)
+        except PveError as error:
+            if error.pve_reason is ErrorReason.PROCESS_ABSENT:
+                return self._without_the_process(job)
+            if _is_lost(error):
+                # Either it still runs, or the answer that would have said how it ended is lost.
+                return self._from_files(job)
+            raise
+        if not _has_ended(status):
+            return None
+        output = str(status.get("out-data") or "").encode("latin-1")
+        again = _AGAIN.match(output)
+        if again:
+            job.pid = self.pid = int(again[1])
+            return None
+        header = _HEADER.match(output)
+        if header is None:
+            return self._broken_off(job, status)
+        return self._with_output(job, header, output[header.end() :])
+
+    def _with_output(self, job: _Job, header: re.Match[bytes], inline: bytes) -> CommandResult:
+        code, out, err = (int(text) for text in header.groups())
+        if out + err <= MOST_INLINE and len(inline) == out + err:
+            return CommandResult(code, inline[:out], inline[out:])
+        stdout, stderr = (self._read(f"{job.directory}/{name}", size) for name, size in (("out", out), ("err", err)))
+        return CommandResult(code, stdout, stderr)
+
+    def _read(self, path: str, size: int) -> bytes:
+        content = b"".join(self.calls.read_file(path, size))
+        if len(content) != size:
+            raise AgentUnavailable(
+                f"{path} in {self.calls.handle.guest.label} has {len(content)} bytes instead of {size}"
+            )
+        return content
+
+    def _from_files(self, job: _Job) -> CommandResult | None:
+        """The result, if the command has ended, from its files alone."""
+        try:
+            header = _HEADER.match(b"".join(self.calls.read_file(f"{job.directory}/done", _LONGEST_HEADER)))
+        except PveError as error:
+            if error.pve_reason is ErrorReason.FILE_ABSENT or _is_lost(error):
+                return None
+            raise
+        return None if header is None else self._with_output(job, header, b"")
+
+    def _without_the_process(self, job: _Job) -> CommandResult | None:
+        """The agent knows the process no more: it was told how it ended, or was started anew meanwhile."""
+        result = self._from_files(job)
+        if result is None and not self._is_alive(job):
+            result = self._from_files(job)
+            if result is None:
+                raise self._unknown(job, "the agent does not know it any more")
+        return result
+
+    def _is_alive(self, job: _Job) -> bool:
+        runner = GuestRunner(self.calls, self.shell)
+        try:
+            deadline = self.calls.client.deadline.within(PATIENCE_SECONDS)
+            return runner.run(self.shell.is_alive(job.directory), watch=deadline).status == 0
+        finally:
+            runner.close()
+
+    def _broken_off(self, job: _Job, status: t.Mapping[str, t.Any]) -> CommandResult:
+        """The program around the command has failed, or was killed."""
+        result = self._from_files(job)
+        if result is not None:
+            return result
+        words = str(status.get("err-data") or "").encode("latin-1").decode("utf-8", "replace").strip()
+        if status.get("signal"):
+            raise self._unknown(job, f"it was ended by the signal {status['signal']}")
+        raise AgentUnavailable(
+            f"{self.calls.handle.guest.label} could not begin the command: {words or 'it says nothing'}"
+        )
+
+    def _unknown(self, job: _Job, why: str) -> AgentUnavailable:
+        label = self.calls.handle.guest.label
+        return AgentUnavailable(
+            f"nobody knows how the command ended, process {job.pid} in {label}: {why}, as after a start of the guest "
+            f"or of its agent"
+        )
+
+
+def pieces_of(content: bytes) -> t.Iterator[bytes]:
+    """Content in pieces that PVE takes."""
+    return (content[start : start + MOST_WRITTEN] for start in range(0, len(content), MOST_WRITTEN))
+
+
+def _has_ended(status: t.Mapping[str, t.Any]) -> bool:
+    return bool(int(status.get("exited") or 0))
+
+
+def _is_lost(error: PveError) -> bool:
+    """PVE or the agent may have done it, and nobody has heard of it."""
+    return isinstance(error, AnswerLost) or error.pve_reason is ErrorReason.QEMU_TIMEOUT

@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files to a guest and from it, of any size, in pieces: whole, or not at all, and checked at the other end."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+import re
+import secrets
+import typing as t
+
+from ..._pve.errors import GuestFileError, PveError
+from .calls import MOST_INPUT, MOST_WRITTEN
+from .running import PLAIN, CommandResult, GuestRunner
+
+# So many pieces lie beside the file before they are added to it.
+_PIECES_AT_ONCE = 64
+_LOOK = re.compile(r"(?P<size>\d+) .*?(?P<sum>[0-9a-f]{64}|none)", re.IGNORECASE)
+
+
+class FileState(t.NamedTuple):
+    """A file in the guest; checksum is none where there is no program for it."""
+
+    size: int
+    checksum: str
+
+
+def look_at_file(runner: GuestRunner, path: str, directory: str = "") -> FileState | None:
+    """Say how large a file is and what is in it; None when there is none. Raises GuestFileError."""
+    result = _succeed(runner, path, runner.run(runner.shell.look(path, directory)))
+    output = result.stdout.decode("utf-8", "replace").strip()
+    if output == "absent":
+        return None
+    if output == "directory":
+        raise GuestFileError(f"{path} in {runner.calls.handle.guest.label} is a directory", path)
+    found = _LOOK.search(output)
+    if found is None:
+        raise GuestFileError(f"{path} in {runner.calls.handle.guest.label} cannot be read: {output}", path)
+    return FileState(int(found["size"]), found["sum"].lower())
+
+
+def put_file(runner: GuestRunner, source: t.BinaryIO, path: str) -> None:
+    """Write what source holds into a file, which has its old content or all of the new; raises GuestFileError."""
+    first = source.read(MOST_INPUT + 1)
+    if len(first) <= MOST_INPUT:
+        script = runner.shell.put(path, secrets.token_hex(8), hashlib.sha256(first).hexdigest())
+        _succeed(runner, path, runner.run(script, first))
+        return
+    directory, key = runner.shell.directory(secrets.token_hex(16)), secrets.token_hex(8)
+    begun = _succeed(runner, path, runner.run(runner.shell.begin_put(path, key, directory)))
+    part = os.fsdecode(begun.stdout)
+    target = part[: -len(f".{key}.part")]
+    checksum = hashlib.sha256()
+    try:
+        pieces = _pieces_of_file(first, source)
+        while True:
+            batch = list(itertools.islice(pieces, _PIECES_AT_ONCE))
+            if not batch:
+                break
+            for piece in batch:
+                checksum.update(piece)
+            runner.write_pieces(directory, batch)
+            _succeed(runner, path, runner.run(runner.shell.append(directory, part)))
+        _succeed(runner, path, runner.run(runner.shell.end_put(target, part, checksum.hexdigest(), directory)))
+    except PveError:
+        with contextlib.suppress(PveError):
+            runner.run(runner.shell.abandon(directory, part))
+        raise
+
+
+def _pieces_of_file(first: bytes, source: t.BinaryIO) -> t.Iterator[bytes]:
+    rest = first
+    while rest:
+        yield rest[:MOST_WRITTEN]
+        rest = rest[MOST_WRITTEN:] or source.read(MOST_WRITTEN)
+
+
+def fetch_file(runner: GuestRunner, path: str, sink: t.Callable[[bytes], object]) -> None:
+    """Hand the content of a file to sink, piece by piece; raises GuestFileError when there is none, or it changed."""
+    directory, name = "", path
+    if not PLAIN.fullmatch(os.fsencode(path)) or not path.startswith("/"):
+        # Other characters in the name of a file hang the agent (75-agent.json: "file name with unicode").
+        directory = runner.shell.directory(secrets.token_hex(16))
+        name = f"{directory}/file"
+    found = look_at_file(runner, path, directory)
+    if found is None:
+        raise GuestFileError(f"there is no file {path} in {runner.calls.handle.guest.label}", path, is_absent=True)
+    checksum, size = hashlib.sha256(), 0
+    for piece in runner.calls.read_file(name, found.size):
+        checksum.update(piece)
+        size += len(piece)
+        sink(piece)
+    if directory:
+        runner.leave(directory)
+    if size != found.size or found.checksum not in ("none", checksum.hexdigest()):
+        raise GuestFileError(f"{path} in {runner.calls.handle.guest.label} changed while it was read", path)
+
+
+def _succeed(runner: GuestRunner, path: str, result: CommandResult) -> CommandResult:
+    if result.status:
+        words = " ".join(result.stderr.decode("utf-8", "replace").split())
+        raise GuestFileError(f"{path} in {runner.calls.handle.guest.label}: {words or 'it failed'}", path)
+    return result

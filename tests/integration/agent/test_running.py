@@ -1,0 +1,173 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Commands over the guest agent: exactly once, all of their output, and nothing left in the guest."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import time
+
+import pytest
+
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.transfers import (
+    fetch_file,
+    put_file,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import (
+    AgentUnavailable,
+    GuestFileError,
+    TimedOut,
+)
+
+EXEC = r"/agent/exec$"
+STATUS = r"/agent/exec-status$"
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
+
+
+def sent(pve, path):
+    return sum(line.endswith(path) for line in pve.summary())
+
+
+class TestCommands:
+    def test_output_and_status(self, runner):
+        result = runner.run("echo out; echo err >&2; exit 3")
+        assert (result.status, result.stdout, result.stderr) == (3, b"out\n", b"err\n")
+
+    def test_it_takes_two_requests_and_a_look(self, pve, runner):
+        pve.reset_record()
+        runner.run("true")
+        assert sent(pve, "agent/exec") == 1
+        assert {line.rsplit("/", 1)[1] for line in pve.summary()} == {"exec", "exec-status"}
+
+    @pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 300_000])
+    def test_any_input(self, runner, size):
+        data = os.urandom(size)
+        result = runner.run("sha256sum | cut -d ' ' -f 1", data)
+        assert result.stdout.decode().strip() == hashlib.sha256(data).hexdigest()
+
+    def test_no_input_is_the_end_of_the_file(self, runner):
+        assert runner.run("cat; echo done").stdout == b"done\n"
+
+    @pytest.mark.parametrize("text", ["Grüße ✓ 漢字", "a\tb\n'\"$HOME`\\", "\udcff\udc80"])
+    def test_any_word(self, runner, text):
+        result = runner.run(runner.shell.line(["printf", "%s", text]))
+        assert result.stdout == text.encode("utf-8", "surrogateescape")
+
+    def test_large_output_is_complete(self, runner, agent):
+        script = "head -c 3000000 /dev/urandom | tee copy; head -c 700000 /dev/zero >&2"
+        result = runner.run(script)
+        assert result.stdout == (agent.root / "copy").read_bytes()
+        assert result.stderr == bytes(700_000)
+
+    def test_a_signal_is_its_shell_s_status(self, runner):
+        assert runner.run("kill -9 $$").status == 137
+
+    def test_what_stays_behind_does_not_hold_the_command(self, runner, agent):
+        assert runner.run("sleep 300 & echo $!").status == 0
+        assert agent.running() != []
+
+    def test_nothing_is_left(self, runner, agent):
+        runner.run("echo one")
+        runner.run("cat", bytes(200_000))
+        runner.close()
+        wait_until(lambda: not agent.jobs() and not agent.running())
+
+    def test_a_command_that_goes_on_is_named(self, runner, agent):
+        with pytest.raises(TimedOut, match=r"process \d+ goes on in guest 101"):
+            runner.run("sleep 300", watch=Deadline(0.3))
+        assert runner.pid in agent.running()
+
+
+class TestLostAnswers:
+    @pytest.mark.parametrize("kind", ["lose_answer", "truncate", "596"])
+    def test_of_exec(self, pve, runner, agent, kind):
+        pve.fault("POST", EXEC, kind)
+        result = runner.run("echo run >>runs; echo out")
+        assert (result.stdout, (agent.root / "runs").read_text()) == (b"out\n", "run\n")
+        assert sent(pve, "agent/exec") == 2
+
+    @pytest.mark.parametrize("kind", ["lose_answer", "truncate", "596"])
+    def test_of_the_status(self, pve, runner, agent, kind):
+        pve.fault("GET", STATUS, kind, times=3)
+        result = runner.run("echo run >>runs; echo out; echo err >&2; exit 4")
+        assert (result.status, result.stdout, result.stderr) == (4, b"out\n", b"err\n")
+        assert (agent.root / "runs").read_text() == "run\n"
+
+    def test_of_a_write(self, pve, runner):
+        pve.fault("POST", r"/agent/file-write$", "lose_answer", times=2)
+        data = os.urandom(200_000)
+        assert runner.run("cat", data).stdout == data
+
+    def test_an_agent_that_was_started_anew(self, runner, agent, pve):
+        pve.before("GET", STATUS, agent.restart)
+        result = runner.run("sleep 1; echo out; exit 5")
+        assert (result.status, result.stdout) == (5, b"out\n")
+
+    def test_a_guest_that_was_started_anew(self, runner, agent, pve):
+        pve.before("GET", STATUS, agent.kill_all)
+        with pytest.raises(AgentUnavailable, match="nobody knows how the command ended, process"):
+            runner.run("sleep 300")
+
+
+class TestFiles:
+    @pytest.mark.parametrize("size", [0, 10, 65_536, 65_537, 5_000_000])
+    def test_there_and_back(self, runner, agent, size):
+        data = os.urandom(size)
+        path = agent.root / "file"
+        put_file(runner, io.BytesIO(data), str(path))
+        assert path.read_bytes() == data
+        back = io.BytesIO()
+        fetch_file(runner, str(path), back.write)
+        assert back.getvalue() == data
+        runner.close()
+        wait_until(lambda: not agent.jobs())
+        assert sorted(entry.name for entry in agent.root.iterdir()) == ["file", "tmp"]
+
+    @pytest.mark.parametrize("size", [10, 200_000])
+    @pytest.mark.parametrize("name", ["漢 'x' $y", "-n"])
+    def test_any_name(self, runner, agent, name, size):
+        data = os.urandom(size)
+        put_file(runner, io.BytesIO(data), str(agent.root / name))
+        assert (agent.root / name).read_bytes() == data
+        back = io.BytesIO()
+        fetch_file(runner, str(agent.root / name), back.write)
+        assert back.getvalue() == data
+
+    @pytest.mark.parametrize("size", [10, 200_000])
+    def test_a_file_that_is_there_keeps_its_mode(self, runner, agent, size):
+        path = agent.root / "file"
+        path.write_text("old")
+        path.chmod(0o640)
+        link = agent.root / "link"
+        link.symlink_to(path)
+        put_file(runner, io.BytesIO(bytes(size)), str(link))
+        assert (path.read_bytes(), path.stat().st_mode & 0o777, link.is_symlink()) == (bytes(size), 0o640, True)
+
+    @pytest.mark.parametrize("size", [10, 200_000])
+    def test_a_directory_is_no_file(self, runner, agent, size):
+        with pytest.raises(GuestFileError, match="is a directory"):
+            put_file(runner, io.BytesIO(bytes(size)), str(agent.root / "tmp"))
+        with pytest.raises(GuestFileError, match="is a directory"):
+            fetch_file(runner, str(agent.root / "tmp"), print)
+
+    def test_no_half_file(self, pve, runner, agent):
+        path = agent.root / "file"
+        path.write_text("old")
+        pve.fault("POST", r"/agent/file-write$", "status", message="Agent error: No space left on device", after=70)
+        with pytest.raises(Exception, match="No space left"):
+            put_file(runner, io.BytesIO(bytes(6_000_000)), str(path))
+        assert path.read_text() == "old"
+        runner.close()
+        wait_until(lambda: not agent.jobs())
+        assert sorted(entry.name for entry in agent.root.iterdir()) == ["file", "tmp"]
