@@ -22,14 +22,16 @@ from ansible_collections.cloudbridge.proxmox.plugins.plugin_utils._inventory imp
 SENTENCE = "If not set, the environment variable E({}) is used."
 
 
-def test_the_connection_options_are_those_of_the_modules_with_the_same_environment():
-    ours = yaml.safe_load(ModuleDocFragment.INVENTORY)["options"]
+@pytest.mark.parametrize("fragment", [ModuleDocFragment.INVENTORY, ModuleDocFragment.VARIABLES])
+def test_the_connection_options_are_those_of_the_modules_with_the_same_environment(fragment):
+    ours = yaml.safe_load(fragment)["options"]
     theirs = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
     assert set(ours) == set(theirs) == set(connection_spec())
     for name, spec in connection_spec().items():
         (variable,) = spec["fallback"][1]
         assert ours[name].pop("env") == [{"name": variable}]
         assert theirs[name]["description"].pop() == SENTENCE.format(variable)
+        assert ours[name].pop("vars", [{"name": f"pve_{name}"}]) == [{"name": f"pve_{name}"}]
         assert ours[name] == theirs[name]
         assert (ours[name]["type"], ours[name].get("default")) == (spec["type"], spec.get("default"))
 
