@@ -44,8 +44,11 @@ def test_each_module_is_counted_or_is_meant_not_to_be():
 
 
 @pytest.mark.parametrize("module", sorted(MODULES - NOT_COUNTED))
-def test_a_result_tells_its_guests(run_module, module):
-    result = run_module(module, ARGUMENTS.get(module, {"vmid": 101}))
+def test_a_result_tells_its_guests(pve, run_module, module):
+    volid = pve.add_backup(101)
+    pve.guest(101).config["description"] = f"Restored from {volid}"
+    arguments = {"pve_restore": {"backup": volid}, **ARGUMENTS}
+    result = run_module(module, arguments.get(module, {"vmid": 101}))
     assert not result.failed, result.msg
     found = jq.compile(QUERIES[f"cloudbridge.proxmox.{module}"]["query"]).input_value(result.result).all()
     (db,) = [entry for entry in found if entry["canonical_facts"]["vmid"] == 101]

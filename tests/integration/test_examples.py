@@ -108,6 +108,7 @@ def have_containers(pve: PveHandle) -> None:
 STAGES: Mapping[str, tuple[Callable[[PveHandle], None], ...]] = {
     "pve_backup": (add_backups,),
     "pve_backup_info": (add_backups,),
+    "pve_restore": (add_backups,),
     "pve_snapshot": (start_web, add_snapshots),
     "pve_vm_info": (start_web,),
     "pve_task_info": (begin_a_task,),

@@ -33,11 +33,12 @@ OTHER_NAMES = {
     "pve_vm_info": {"guests": "guest"},
 }
 # What is no part, although it is called as one is.
-NO_PARTS = {"pve_console_script": {"tasks"}}
+NO_PARTS = {"pve_restore": {"backup"}, "pve_console_script": {"tasks"}}
 OWN_WORDS = {
     "pve_backup": {"backup"},
     "pve_backup_info": {"backups"},
     "pve_backups": {"error", "results"},
+    "pve_restore": {"guest"},
     "pve_console_info": {"error", "node", "vmid"},
     "pve_console_script": {"error", "node", "steps", "vmid"},
     "pve_migrations": {"error", "results"},

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from .access import Access
 from .agent import Agent
-from .backups import Backups
 from .clone import Clone
 from .containers import Containers
 from .disks import Disks
 from .ha import HighAvailability
 from .older import Older
+from .restore import Restore
 from .strict_http import StrictHttp
 
 
-class EmbeddedPve(Older, StrictHttp, Access, Agent, HighAvailability, Clone, Disks, Containers, Backups):
+class EmbeddedPve(Older, StrictHttp, Access, Agent, HighAvailability, Restore, Clone, Disks, Containers):
     """One cluster; see the parts for what each corrects."""

@@ -58,6 +58,8 @@ class _Held:
 def _ensure_newest(applier: Applier, request: BackupRequest) -> Outcome:
     client = applier.client
     handle, status = select_guest(client, request.selector, applier.guests)
+    # The cluster's list does not know the name of a young guest.
+    handle.guest = handle.guest._replace(name=status.name)
     held = _Held(handle, request.storage)
     before = held.read()
     chosen, made = _young(request, before, client.server_time), None

@@ -12,6 +12,10 @@ import typing as t
 
 from ..._pve.errors import PveError
 
+_DAMAGED = (
+    r"got timeout reading VMA header|vma extract .* failed: (exit code|got signal)|Failed to extract config"
+    r"|premature end|tar xpO?f .* failed: exit code"
+)
 # Texts as recorded from PVE 9.2; PVE::VZDump, PVE::Storage, PVE::API2::Qemu, PVE::API2::LXC, PVE::API2::Backup.
 _ADVICE: tuple[tuple[str, str], ...] = (
     (
@@ -29,6 +33,14 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (r"storage '[^']*' is not online", "look at its server and its mount, then at pvesm status on the node"),
     (r"storage '[^']*' (does not exist|is not available on node)", "name a storage that the node has"),
+    (_DAMAGED, "the backup is damaged: restore an older one, and look at its storage"),
+    (r"live-restore is only compatible", "leave live_restore out, or restore from Proxmox Backup Server"),
+    (
+        r"Content type 'images' is not available|does not support container directories",
+        "name a storage for disks by storage, or allow them in its configuration",
+    ),
+    (r"does not look like a QemuServer vzdump backup", "it is the backup of a container: look at its name"),
+    (r"pool '[^']*' does not exist", "name a pool that there is, and grant Pool.Audit on it"),
     (r"wrong content type", "name a storage that takes backups, or allow them in its configuration"),
     (
         r"no prune-backups options configured",

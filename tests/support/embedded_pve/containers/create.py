@@ -209,6 +209,8 @@ class ContainerCreate(ContainerConfig):
         self._need_file(str(values["ostemplate"]), values["node"])
         storage, name = volume_ref(str(values["ostemplate"]))
         volume = self.storages[str(storage)]["volumes"][name]
+        if volume.get("damaged") == "head":
+            raise TaskError("command 'tar xpOf -' failed: exit code 2")
         archived = dict(volume.get("guest") or {})
         # Looked for in what is unpacked, not in the old configuration.
         config.update({key: volume[key] for key in ("ostype", "arch") if key in volume})
@@ -242,6 +244,9 @@ class ContainerCreate(ContainerConfig):
             config["ostype"] = config.get("ostype") or ostype_of(re.sub(r"^.*/(rig|tiny)-", "", template))
             config["arch"] = config.get("arch") or arch_of(template)
             return
+        storage, name = volume_ref(template)
+        if self.storages[str(storage)]["volumes"][name].get("damaged"):
+            raise TaskError("command 'lxc-usernsexec -- tar xpf - --zstd' failed: exit code 2")
         for key, value in archived.items():
             if NOT_RESTORED.fullmatch(key) or (key in config and not (NET_KEY.fullmatch(key) and values.get("unique"))):
                 continue
