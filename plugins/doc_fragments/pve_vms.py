@@ -312,8 +312,10 @@ options:
               - The image that a new disk is filled with, which is fetched to a storage when it is not there yet, as
                 M(cloudbridge.proxmox.pve_volume) does. All guests reuse it.
               - It is not looked at for a disk that is there.
-              - The size of the disk in an image is only known once it is there. In check mode, a disk with a size
-                grows.
+              - An image that is larger than O(cloudbridge.proxmox.pve_vm#module:disks[].size) is an error, before it is
+                fetched where its size is known. That of the disk in a qcow2 or vmdk image at
+                O(cloudbridge.proxmox.pve_vm#module:disks[].image.url) is only known once it is there. Such an image
+                stays on the storage.
             type: dict
             suboptions:
               storage:

@@ -29,8 +29,9 @@ options:
   state:
     description:
       - V(present) has the file on the storage.
-      - V(absent) has it deleted. An ISO image that is in a drive of a virtual machine stays, unless O(force) is set;
-        only guests that the caller may see (C(VM.Audit)) are looked at, and their snapshots are not.
+      - V(absent) has it deleted, also when a download is just making it, which is waited for. An ISO image that is in a
+        drive of a virtual machine stays, unless O(force) is set; only guests that the caller may see (C(VM.Audit)) are
+        looked at, and their snapshots are not.
     type: str
     choices: [present, absent]
     default: present

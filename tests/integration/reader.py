@@ -35,6 +35,7 @@ REPEATED = {"rolled_back", "restarted", "reset"}
 PVE_ROLES = {
     "PVEAuditor": ["VM.Audit"],
     "PVEAdmin": [name for name in PRIVILEGES if name.startswith(("VM.", "Datastore.", "SDN.", "Pool.", "Sys.Audit"))],
+    "PVEDatastoreAdmin": [name for name in PRIVILEGES if name.startswith("Datastore.")],
 }
 AGAIN = "Once more"
 SECRET = "b1f7a4b2-5d0c-4c38-9c56-2f8f2d6f1c11"

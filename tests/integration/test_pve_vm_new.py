@@ -174,7 +174,7 @@ class TestPlaces:
         disks = [{"slot": "ide2", "iso": "shared:iso/everywhere.iso"}]
         result = run_module("pve_vm", {"vmid": 300, "disks": disks})
         assert not result.failed, result.msg
-        assert not any("/content" in line for line in pve_cluster.summary())
+        assert not any(line.endswith("/content") for line in pve_cluster.summary())
 
     @pytest.mark.parametrize(
         ("arguments", "path", "privilege"),

@@ -397,11 +397,12 @@ class TestNodes:
 class TestAbsent:
     GONE = {"state": "absent", "storage": "local", "content": "iso", "file_name": "debian.iso"}
 
-    def test_it_is_deleted_once(self, pve, run_module):
-        pve.put_file("local", "iso/debian.iso", ISO)
-        _check, run, _again = check_and_run(run_module, self.GONE)
-        assert run["diff"] == {"before": {"local:iso/debian.iso": f"{len(ISO)} bytes"}, "after": {}}
-        assert pve.file_content("local", "iso/debian.iso") is None
+    @pytest.mark.parametrize(("content", "name"), [("iso", "debian.iso"), ("import", "debian.qcow2")])
+    def test_it_is_deleted_once(self, pve, run_module, content, name):
+        pve.put_file("local", f"{content}/{name}", ISO)
+        _check, run, _again = check_and_run(run_module, {**self.GONE, "content": content, "file_name": name})
+        assert run["diff"] == {"before": {f"local:{content}/{name}": f"{len(ISO)} bytes"}, "after": {}}
+        assert pve.file_content("local", f"{content}/{name}") is None
 
     @pytest.mark.parametrize("change", [{"state": "absent"}, {"replace": True}])
     def test_an_image_in_a_drive_stays(self, pve, run_module, web, change):
@@ -415,11 +416,46 @@ class TestAbsent:
         assert pve.file_content("local", "iso/debian.iso") == b"old"
         assert run_module("pve_volume", {**arguments, "force": True}).changed
 
-    def test_a_right_that_is_missing(self, pve, run_module):
+    @pytest.mark.parametrize("check", [True, False])
+    def test_a_right_that_is_missing(self, pve, run_module, web, check):
+        """PVE asks for it at the end of a replacement, when there are two files."""
+        pve.put_file("local", "iso/debian.iso", b"old")
+        few = limited(pve, "Datastore.AllocateTemplate", "Datastore.Audit", "Sys.AccessNetwork")
+        new = {"storage": "local", "content": "iso", "url": web.url("debian.iso"), "replace": True}
+        for arguments, verb in ((self.GONE, "delete"), (new, "replace")):
+            result = run_module("pve_volume", {**arguments, **few}, check=check)
+            assert result.msg == (
+                f"ops@pve!few lacks the privilege Datastore.Allocate on /storage/local, which it takes to {verb} "
+                f"local:iso/debian.iso: grant it with a role on that path; nothing was changed"
+            )
+            assert (result["error"]["kind"], result["steps"]) == ("permission", [])
+
+    def test_a_download_is_waited_for_and_then_deleted(self, pve, api, run_module, web):
+        form = {"url": web.url("slow/debian.iso"), "content": "iso", "filename": "debian.iso"}
+        upid = api.data("POST", "/nodes/pve1/storage/local/download-url", **form)
+        check = run_module("pve_volume", self.GONE, check=True, diff=True)
+        assert (check.changed, check["awaited_tasks"]) == (True, [upid])
+        assert check["diff"]["before"] == {"local:iso/debian.iso": "a file that another task makes"}
+        threading.Timer(0.3, web.hurry.set).start()
+        run = run_module("pve_volume", self.GONE, diff=True)
+        assert (run.changed, run["steps"]) == (True, check["steps"])
+        assert run["diff"] == {"before": {"local:iso/debian.iso": f"{len(ISO)} bytes"}, "after": {}}
+        assert pve.file_content("local", "iso/debian.iso") is None
+        assert not run_module("pve_volume", self.GONE).changed
+
+    def test_a_download_that_does_not_end_in_time(self, api, run_module, web):
+        form = {"url": web.url("slow/debian.iso"), "content": "iso", "filename": "debian.iso"}
+        api.data("POST", "/nodes/pve1/storage/local/download-url", **form)
+        late = run_module("pve_volume", {**self.GONE, "timeout": 1})
+        assert (late["error"]["kind"], late.changed) == ("timed_out", False)
+        web.hurry.set()
+
+    def test_what_a_replacement_has_left_over_goes_as_well(self, pve, run_module):
         pve.put_file("local", "iso/debian.iso", ISO)
-        few = limited(pve, "Datastore.AllocateTemplate", "Datastore.Audit")
-        result = run_module("pve_volume", {**self.GONE, **few})
-        assert "lacks the privilege Datastore.Allocate on /storage/local" in result.msg
+        pve.put_file("local", "iso/cloudbridge-replaces-debian.iso", ISO)
+        _check, run, _again = check_and_run(run_module, self.GONE)
+        assert len(run["steps"]) == 2
+        assert pve.file_content("local", "iso/cloudbridge-replaces-debian.iso") is None
 
 
 class TestLists:
@@ -530,6 +566,7 @@ class TestImagesOfDisks:
             ({"checksum": "0" * 64}, "has the checksum"),
             ({"url": web.url("a.ova")}, "disks: scsi0: image: a.ova holds disks of its own"),
             ({"url": None}, "disks: scsi0: image: give url or src"),
+            ({"src": "/a.qcow2"}, "disks: scsi0: image: give one of url and src, not both"),
         ):
             wrong = {**disk, "image": {**disk["image"], **change}}
             result = run_module("pve_vm", {**new_vm, "disks": [wrong]})
@@ -540,9 +577,98 @@ class TestImagesOfDisks:
         assert pve.vmids() == before
 
     def test_a_disk_that_is_smaller_than_its_image(self, pve, run_module, new_vm):
+        """What is in a qcow2 image is only known when it is there: then it stays, and the second run knows it."""
         new_vm["disks"][0]["size"] = "32M"
+        says = "disks: scsi0: size 32M is less than the 64M of local:import/debian.qcow2: PVE cannot shrink a disk"
+        before = pve.vmids()
         result = run_module("pve_vm", new_vm)
-        assert "scsi0: size 32M is less than the 64M of local:import/debian.qcow2" in result.msg
+        assert result.msg == f"{says}; the image is on the storage now, and no guest was changed"
+        assert result.changed
+        for check in (True, False):
+            again = run_module("pve_vm", new_vm, check=check)
+            assert (again.msg, again.changed) == (says, False)
+        assert pve.vmids() == before
+
+    @pytest.mark.parametrize("by", ["url", "src"])
+    @pytest.mark.parametrize("name", ["small.raw", "small.qcow2"])
+    def test_it_is_known_beforehand_where_file_or_header_tell(self, pve, run_module, web, tmp_path, name, by):
+        content = IMAGE if name.endswith("qcow2") else b"raw" * 100_000
+        (tmp_path / name).write_bytes(content)
+        source = {"url": web.add(name, content)} if by == "url" else {"src": str(tmp_path / name)}
+        disk = {"slot": "scsi0", "storage": "local-lvm", "size": "128K", "image": {"storage": "local", **source}}
+        arguments = {"name": "app", "disks": [disk]}
+        if (by, name) == ("url", "small.qcow2"):
+            assert run_module("pve_vm", arguments, check=True).changed
+            return
+        size = "64M" if name.endswith("qcow2") else "293K"
+        for check in (True, False):
+            result = run_module("pve_vm", arguments, check=check)
+            assert result.msg.startswith(f"disks: scsi0: size 128K is less than the {size}"), result.msg
+            assert (result.changed, pve.file_content("local", f"import/{name}")) == (False, None)
+        disk["size"] = "1G"
+        check = run_module("pve_vm", arguments, check=True, diff=True)
+        run = run_module("pve_vm", arguments, diff=True)
+        assert check["diff"] == run["diff"]
+        assert len(check["steps"]) == len(run["steps"]) == 3
+
+    @pytest.mark.parametrize("option", ["image", "import_from"])
+    def test_a_clone_has_its_disk_already(self, pve, run_module, image, option):
+        value = image if option == "image" else "local:import/debian.qcow2"
+        disks = [{"slot": "scsi0", "storage": "local-lvm", option: value}]
+        arguments = {"name": "app", "clone": {"source": "debian-template"}, "disks": disks}
+        for check in (True, False):
+            result = run_module("pve_vm", arguments, check=check)
+            assert result.msg == (
+                f"disks: scsi0: the clone has a disk there from its source, which {option} cannot fill: "
+                f"leave {option} out, or give a slot that is free"
+            )
+            assert not result.changed
+        free = {**arguments, "disks": [{**disks[0], "slot": "scsi5"}]}
+        if option == "image":
+            assert run_module("pve_vm", free).changed
+            assert not run_module("pve_vm", free).changed
+
+
+class TestMissingSources:
+    """What a disk is to be made from and is not there: check mode says it in the words of the run."""
+
+    SOURCES = [
+        {"slot": "ide2", "iso": "local:iso/none.iso"},
+        {"slot": "scsi5", "storage": "local-lvm", "import_from": "local:import/none.qcow2"},
+        {"slot": "scsi5", "volume": "local:101/vm-101-disk-9.qcow2"},
+    ]
+
+    @pytest.mark.parametrize("guest", [{"vmid": 300}, {"vmid": 101}], ids=["new", "there"])
+    @pytest.mark.parametrize("disk", SOURCES, ids=["iso", "import_from", "volume"])
+    def test_it_is_said_before_anything_is_done(self, pve, run_module, disk, guest):
+        before = dict(pve.config(101))
+        source = disk.get("iso") or disk.get("import_from") or disk["volume"]
+        for check in (True, False):
+            result = run_module("pve_vm", {**guest, "disks": [disk]}, check=check)
+            assert result.msg == f"disks: {disk['slot']}: there is no {source} on node pve1"
+            assert (result["error"]["kind"], result.changed) == ("not_found", False)
+        assert pve.config(101) == before
+        assert 300 not in pve.vmids()
+
+    def test_who_may_not_look_leaves_it_to_pve(self, pve, run_module):
+        few = limited(pve, "VM.Audit", "VM.Config.CDROM")
+        result = run_module("pve_vm", {"vmid": 101, "disks": [self.SOURCES[0]], **few})
+        assert result["error"]["kind"] == "permission"
+
+    def test_what_is_there_is_not_looked_at_again(self, pve, run_module):
+        pve.put_file("local", "iso/debian.iso", ISO)
+        arguments = {"vmid": 101, "disks": [{"slot": "ide2", "iso": "local:iso/debian.iso"}]}
+        assert run_module("pve_vm", arguments).changed
+        pve.reset_record()
+        assert not run_module("pve_vm", arguments).changed
+        assert not any("/content" in line for line in pve.summary())
+
+    def test_many_guests_look_once(self, pve, run_module):
+        pve.put_file("local", "iso/debian.iso", ISO)
+        disks = [{"slot": "ide2", "iso": "local:iso/debian.iso"}]
+        guests = [{"vmid": 300 + number} for number in range(4)]
+        assert run_module("pve_vms", {"defaults": {"disks": disks}, "guests": guests}).changed
+        assert sum("/content/" in line for line in pve.summary()) == 1
 
 
 @pytest.mark.parametrize("special", ["fifo", "null"])

@@ -133,6 +133,14 @@ class Volumes(Values):
         here = self._volumes_on(values["storage"], values["node"])
         return [item for item in items if volume_ref(item["volid"])[1] in here]
 
+    async def _content_info(self, values: dict[str, Any], user: str) -> dict[str, Any]:
+        """A node does not find what only another one has (70-storage.json: "volume attributes missing")."""
+        data: dict[str, Any] = await super()._content_info(values, user)
+        volid = self._volume_target(values)[2]
+        if not self.volume_exists_here(volid, values["node"]):
+            raise PveError(500, f"volume_size_info on '{volid}' failed - no format")
+        return data
+
     def volume_size(self, volid: str, props: dict[str, str] | None = None) -> int:
         storage, name = volume_ref(volid)
         found = self.storages.get(storage, {}).get("volumes", {}).get(name)

@@ -265,6 +265,7 @@ def plan_clone(request: GuestRequest, source_guest: Source, cluster: Cluster | N
         )
 
     # Raises what would otherwise only come up once the clone is there, half made.
+    request.check_clone(expected.values)
     plan_changes(request, expected)
     original = f"{handle.guest.vmid} ({source.get(name_key, '')})"
     return Creation(

@@ -46,12 +46,10 @@ def ensure_guest(applier: Applier, request: GuestRequest) -> Outcome:
         handle, state = found
         values = {**state.in_effect, **state.values}
         request = request.provided(applier, handle.guest.node, values)
-        request = request.looked_up(applier.client, handle.guest.node, values)
     else:
         creation = plan_creation(applier.client, request, cluster)
         before = {} if creation.expected.origin is Origin.WRITTEN else creation.expected.values
         request = request.provided(applier, creation.node, before)
-        request = request.looked_up(applier.client, creation.node, before)
         if applier.check_mode:
             return _result(applier, create_guest(applier, request, creation)[1])
         handle, state = _create_and_read(applier, request, cluster, creation)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import NAME_KEYS, GuestHandle, Selector
 from ..._pve.vm_config import VOLUME_KEY
@@ -94,12 +93,14 @@ class GuestRequest:
         return {setting.key for setting in self.settings} | devices | ({"tags"} if self.tags else set())
 
     def provided(self, applier: Applier, node: str, values: t.Mapping[str, str]) -> GuestRequest:
-        """The request once the node has what it needs for it; in check mode that is only noted. Raises a PveError."""
+        """The request once the node has what it needs for it; in check mode that is only noted. Raises a PveError.
+
+        values are the settings that the guest has, or has from its source; a new one that is no clone has none.
+        """
         return self
 
-    def looked_up(self, client: PveClient, node: str, values: t.Mapping[str, str]) -> GuestRequest:
-        """The request with what has to be looked up on the node for it; values are the guest's settings."""
-        return self
+    def check_clone(self, source: t.Mapping[str, str]) -> None:
+        """Raise InvalidRequest for what cannot be made of a clone whose source has these settings."""
 
     def not_read(self, handle: GuestHandle, state: GuestState, changes: t.Sequence[Change]) -> tuple[Pending, ...]:
         """What a running guest has not read of its settings, although PVE has nothing pending of it."""

@@ -149,7 +149,7 @@ def _looks(client: PveClient, needs: Needs, node: Node, *, alone: bool) -> t.Ite
     yield [f"storage {name} for {content}" for name, content in sorted(needs.storages - node.storages)]
     yield [f"storage {name}" for name in sorted(needs.storage_names - node.storage_names)]
     if not alone:
-        # On the only node PVE itself tells that a volume is not there.
+        # On the only node whoever needs the volume finds out that it is not there.
         yield [f"volume {volume}" for volume in _missing_volumes(client, needs.volumes, node)]
     if needs.bridges:
         bridges = {entry["iface"] for entry in client.read("nodes", node.name, "network", type="any_bridge")}

@@ -54,7 +54,8 @@ def _new_disk(disk: DesiredDisk) -> str:
         return DRIVE.write({"file": disk.volume, **values})
     if disk.storage is None or (disk.size is None and disk.import_from is None):
         raise InvalidRequest(
-            f"disks: {disk.slot} is not there yet: give storage and size (or import_from), volume, or iso to make it"
+            f"disks: {disk.slot} is not there yet: give storage together with size, image or import_from, or else "
+            f"volume or iso"
         )
     if disk.format is not None:
         values["format"] = disk.format

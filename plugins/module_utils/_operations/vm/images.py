@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The images that new disks are filled from: they are fetched, and PVE gives a disk the size of its image."""
+"""What new disks and CD-ROM drives are made from: it must be there, or is fetched, and must not be too large."""
 
 from __future__ import annotations
 
@@ -12,54 +12,93 @@ from dataclasses import replace
 from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest, NotFound, PermissionDenied, Refused
 from ..._pve.sizes import format_size
-from ..guest.images import fetch_image
+from ..._pve.storages import storage_of
+from ..guest.images import fetch_image, survey_image
 from ..guest.volumes import parse_drive
 from ..plan import Applier
 from .disks import DesiredDisk
 
-
-def fetch_images(applier: Applier, disks: t.Iterable[DesiredDisk], node: str, values: t.Mapping[str, str]) -> None:
-    """Have the images of new disks on the node's storages, each of them fetched once in a run; raises a PveError."""
-    for disk in disks:
-        if disk.image is not None and _is_new(disk, values):
-            fetch_image(applier, disk.image, node)
+# What PVE says of a file that is not there (70-storage.json: "volume attributes missing"); of what it cannot look into,
+# as the volumes of some storages, it says other things.
+_MISSING = "failed - no format"
 
 
-def with_image_sizes(
-    client: PveClient, disks: t.Iterable[DesiredDisk], node: str, values: t.Mapping[str, str]
+class _Found(t.NamedTuple):
+    """What PVE says of a volume: whether it is missing for certain, and the size of the disk in it, if it tells."""
+
+    is_missing: bool = False
+    size: int | None = None
+
+
+def with_sources(
+    applier: Applier, disks: t.Sequence[DesiredDisk], node: str, values: t.Mapping[str, str]
 ) -> tuple[DesiredDisk, ...]:
-    """The disks with the sizes of their images; a request for each one that is to be imported and has a size.
+    """Have on the node what new disks are made from; returns the disks with the sizes of their images.
 
-    Raises InvalidRequest when an image is larger than the desired disk.
+    values are the guest's settings: disks that are in them already cost no request. Raises a PveError for what is
+    missing and for images that are larger than their disks: before anything is fetched, unless only the image tells.
     """
-    return tuple(_with_image_size(client, disk, node) if _is_imported(disk, values) else disk for disk in disks)
+    new = [disk for disk in disks if _source(disk) and _is_new(disk, values)]
+    sizes = {disk.slot: _size_of(applier, disk, node) for disk in new if disk.image is None}
+    sizes.update(_have_images(applier, [disk for disk in new if disk.image is not None], node))
+    return tuple(replace(disk, image_size=sizes[disk.slot]) if disk.slot in sizes else disk for disk in disks)
 
 
-def _is_imported(disk: DesiredDisk, values: t.Mapping[str, str]) -> bool:
-    return _is_new(disk, values) and disk.import_from is not None and disk.size is not None
+def _source(disk: DesiredDisk) -> str | None:
+    return disk.import_from or disk.iso or disk.volume
 
 
 def _is_new(disk: DesiredDisk, values: t.Mapping[str, str]) -> bool:
-    return disk.slot not in values or parse_drive(values[disk.slot]).is_order
+    if disk.slot not in values:
+        return True
+    drive = parse_drive(values[disk.slot])
+    return drive.is_order if disk.import_from else drive.file != _source(disk)
 
 
-def _with_image_size(client: PveClient, disk: DesiredDisk, node: str) -> DesiredDisk:
-    size = _size_of(client, disk.import_from or "", node)
+def _size_of(applier: Applier, disk: DesiredDisk, node: str) -> int | None:
+    """The size of the disk in what is there; raises NotFound when it is not, and InvalidRequest."""
+    source = _source(disk) or ""
+    found = applier.once.get(("volume", source, node), lambda: _look(applier.client, source, node))
+    if found.is_missing:
+        raise NotFound(f"disks: {disk.slot}: there is no {source} on node {node}")
+    if disk.import_from is None:
+        return None
+    _check_size(disk, found.size)
+    return found.size
+
+
+def _look(client: PveClient, source: str, node: str) -> _Found:
+    """Look at a volume; nobody can at a path, at the medium of a drive of the node, or at a disk in an archive."""
+    if ":" not in source or source.startswith("/") or ".ova/" in source:
+        return _Found()
+    try:
+        # The list of a storage has the sizes of the files only (73-volumes.json).
+        return _Found(size=int(client.read("nodes", node, "storage", storage_of(source), "content", source)["size"]))
+    except Refused as error:
+        return _Found(is_missing=_MISSING in error.cause.pve_message)
+    except (NotFound, PermissionDenied):
+        return _Found()
+
+
+def _check_size(disk: DesiredDisk, size: int | None, left: str = "") -> None:
     if size is not None and disk.size is not None and size > disk.size:
         raise InvalidRequest(
             f"disks: {disk.slot}: size {format_size(disk.size)} is less than the {format_size(size)} of "
-            f"{disk.import_from}: PVE cannot shrink a disk"
+            f"{disk.import_from}: PVE cannot shrink a disk{left}"
         )
-    return replace(disk, image_size=size)
 
 
-def _size_of(client: PveClient, source: str, node: str) -> int | None:
-    """The size of the disk in an image; None when PVE does not tell it, as of a path, or of a disk in an archive."""
-    storage, colon, name = source.partition(":")
-    if source.startswith("/") or not colon or ".ova/" in name:
-        return None
-    try:
-        # The list of a storage has the sizes of the files only (73-volumes.json).
-        return int(client.read("nodes", node, "storage", storage, "content", source)["size"])
-    except (NotFound, PermissionDenied, Refused):
-        return None
+def _have_images(applier: Applier, disks: t.Sequence[DesiredDisk], node: str) -> dict[str, int | None]:
+    """Have the images of disks on the node's storages, each fetched once in a run; returns their sizes by slot."""
+    images, before = [(disk, disk.image) for disk in disks if disk.image], len(applier.done)
+    sizes = {disk.slot: survey_image(applier, image, node).disk_size for disk, image in images}
+    for disk in disks:
+        _check_size(disk, sizes[disk.slot])
+    for _disk, image in images:
+        fetch_image(applier, image, node)
+    left = "; the image is on the storage now, and no guest was changed" if len(applier.done) > before else ""
+    for disk in disks:
+        if sizes[disk.slot] is None and disk.size is not None:
+            sizes[disk.slot] = _look(applier.client, disk.import_from or "", node).size
+        _check_size(disk, sizes[disk.slot], left)
+    return sizes

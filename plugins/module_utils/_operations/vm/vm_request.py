@@ -9,7 +9,6 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
-from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import GuestHandle
 from ..facts import Pending
@@ -33,7 +32,7 @@ from .devices import (
 )
 from .disk_plan import disk_changes, restore_boot_order
 from .disks import DISK_SPEC, DesiredDisk, desired_disks
-from .images import fetch_images, with_image_sizes
+from .images import with_sources
 from .kind import VM
 from .networks import NETWORK_SPEC, DesiredVmNetwork, desired_networks
 from .settings import SETTINGS, serial_settings
@@ -79,13 +78,18 @@ class VmRequest(GuestRequest):
         return super().keys() | ({setting.key for setting in self.cloud_init.settings} if self.cloud_init else set())
 
     def provided(self, applier: Applier, node: str, values: t.Mapping[str, str]) -> VmRequest:
-        """Have the images of its new disks on the node; raises a PveError."""
-        fetch_images(applier, self.disks, node, values)
-        return self
+        """Have on the node what its new disks are made from, and know the sizes of that; raises a PveError."""
+        return replace(self, disks=with_sources(applier, self.disks, node, values))
 
-    def looked_up(self, client: PveClient, node: str, values: t.Mapping[str, str]) -> VmRequest:
-        """The request with the sizes of images; raises InvalidRequest when one is larger than its disk."""
-        return replace(self, disks=with_image_sizes(client, self.disks, node, values))
+    def check_clone(self, source: t.Mapping[str, str]) -> None:
+        """Raise InvalidRequest when a disk of its own is to be made where the clone has one from its source."""
+        for disk in self.disks:
+            if disk.import_from is not None and disk.slot in source:
+                option = "image" if disk.image else "import_from"
+                raise InvalidRequest(
+                    f"disks: {disk.slot}: the clone has a disk there from its source, which {option} cannot fill: "
+                    f"leave {option} out, or give a slot that is free"
+                )
 
     def not_read(self, handle: GuestHandle, state: GuestState, changes: t.Sequence[Change]) -> tuple[Pending, ...]:
         """The cloud-init settings that the guest's drive does not have."""

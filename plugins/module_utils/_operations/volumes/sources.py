@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import stat
+import struct
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,10 @@ from .volume_request import Source, VolumeRequest
 _NOWHERE = "http://compare-only.invalid/"
 _NETWORK_RIGHTS = "Sys.AccessNetwork on /nodes/{node}, or both Sys.Audit and Sys.Modify on /"
 _STATUS = re.compile(r"invalid server response: '(?P<line>(?P<status>\d+)[^']*.*)'")
+# What a raw image is rounded up to (73-volumes.json).
+_SECTOR = 512
+# docs/interop/qcow2.rst of QEMU: the mark, and after version, backing file and bits of a cluster the disk's size.
+_QCOW2_HEAD = struct.Struct(">4s20xQ")
 # Some servers do not answer HEAD, though they have the file.
 _NO_HEAD = frozenset({"400", "403", "405", "501"})
 
@@ -55,6 +60,28 @@ def expected_size(client: PveClient, request: VolumeRequest, storages: t.Sequenc
     if source.kind == "copy_from":
         return copied_volume(client, source, storages[0]).size
     return None
+
+
+def disk_size(request: VolumeRequest, size: int | None) -> int | None:
+    """The size of the disk in an image that is not there yet, given that of its file; None when nobody can tell."""
+    if request.file_name.endswith(".raw"):
+        return None if size is None else size + -size % _SECTOR
+    if request.file_name.endswith(".qcow2") and request.origin.kind == "src":
+        return _size_in_qcow2(request.origin.value)
+    return None
+
+
+def _size_in_qcow2(path: str) -> int | None:
+    """The size of the disk in a file of the controller; None when it is not what its name says."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_QCOW2_HEAD.size)
+    except OSError:
+        return None
+    if len(head) < _QCOW2_HEAD.size:
+        return None
+    mark, size = _QCOW2_HEAD.unpack(head)
+    return size if mark == b"QFI\xfb" else None
 
 
 def _size_at_url(client: PveClient, request: VolumeRequest, node: str) -> int | None:

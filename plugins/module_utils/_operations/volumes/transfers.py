@@ -251,13 +251,19 @@ class Delete(_FileStep):
 
 
 def others_at_work(client: PveClient, request: VolumeRequest, node: str) -> list[Upid]:
-    """The tasks that make a file of this name just now: of others, as far as the caller may see them."""
-    if request.source is None or request.source.kind in ("src", "copy_from"):
+    """The tasks that make a file of this name just now: of others, as far as the caller may see them.
+
+    PVE's tasks of uploads and copies do not say which file they make.
+    """
+    if request.source is not None and request.source.kind in ("src", "copy_from"):
         return []
-    kind = OCI_PULL if request.source.kind == "oci_reference" else DOWNLOAD
-    entries = client.read("nodes", node, "tasks", source="active", typefilter=kind)
+    entries = client.read("nodes", node, "tasks", source="active")
     upids = [parse_upid(str(entry["upid"])) for entry in entries]
-    return [upid for upid in upids if upid.id == request.file_name and upid.text not in client.own_upids]
+    return [
+        upid
+        for upid in upids
+        if upid.type in (DOWNLOAD, OCI_PULL) and upid.id == request.file_name and upid.text not in client.own_upids
+    ]
 
 
 def wait_for_others(client: PveClient, upids: t.Iterable[Upid]) -> None:

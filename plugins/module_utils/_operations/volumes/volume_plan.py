@@ -42,8 +42,19 @@ class VolumeState:
     awaited: bool = False
 
     @property
+    def is_missing(self) -> bool:
+        """The file is not there, and nobody makes it."""
+        return self.volume is None and not self.awaited
+
+    @property
     def is_different(self) -> bool:
         return self.volume is not None and self.verdict is not None and not self.verdict.same
+
+    def is_doomed(self, request: VolumeRequest) -> bool:
+        """The file is to be deleted, for good or for another one."""
+        if request.state == "absent":
+            return self.volume is not None or self.awaited or self.left_over
+        return self.is_different and request.replace
 
 
 def temporary_name(file_name: str) -> str:
@@ -63,13 +74,14 @@ def plan_volume(request: VolumeRequest, states: t.Sequence[VolumeState], report:
 
 
 def _absent(request: VolumeRequest, state: VolumeState, several: bool) -> list[Runnable]:
-    volume, storage = state.volume, state.storage
-    if volume is None:
-        return []
-    _check_users(request, state, "deleted")
-    change = Change(_key(request, storage, several), _before(volume), None)
-    title = f"delete {request.volid} on node {storage.node}"
-    return [Delete(request, storage, request.file_name, title, (change,))]
+    storage, steps = state.storage, _without_left_over(request, state)
+    if state.volume is not None or state.awaited:
+        _check_users(request, state, "deleted")
+        before = _before(state.volume) or "a file that another task makes"
+        change = Change(_key(request, storage, several), before, None)
+        title = f"delete {request.volid} on node {storage.node}"
+        steps.append(Delete(request, storage, request.file_name, title, (change,)))
+    return steps
 
 
 def _present(request: VolumeRequest, state: VolumeState, several: bool, report: Report | None) -> list[Runnable]:
@@ -94,14 +106,21 @@ def _replacement(request: VolumeRequest, state: VolumeState, title: str, change:
     other = temporary_name(name)
     kept = f"{request.storage}:{request.content}/{other}"
     on_node = f"on node {storage.node}"
-    steps: list[Runnable] = []
-    if state.left_over:
-        steps.append(Delete(request, storage, other, f"delete {kept} {on_node}, which was left over"))
+    steps = _without_left_over(request, state)
     steps.append(Fetch(request, storage, other, title.replace(request.volid, kept)))
     steps.append(Delete(request, storage, name, f"delete {request.volid} {on_node}"))
     steps.append(Fetch(request, storage, name, title, (change,), kept_as=kept))
     steps.append(Delete(request, storage, other, f"delete {kept} {on_node}"))
     return steps
+
+
+def _without_left_over(request: VolumeRequest, state: VolumeState) -> list[Runnable]:
+    """Delete what a replacement that broke off has left."""
+    if not state.left_over:
+        return []
+    name = temporary_name(request.file_name)
+    title = f"delete {request.storage}:{request.content}/{name} on node {state.storage.node}, which was left over"
+    return [Delete(request, state.storage, name, title)]
 
 
 def _check_replacement(request: VolumeRequest, state: VolumeState) -> None:

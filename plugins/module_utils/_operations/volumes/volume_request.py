@@ -132,8 +132,9 @@ def volume_request(parameters: t.Mapping[str, t.Any]) -> VolumeRequest:
 
 def image_request(options: t.Mapping[str, t.Any]) -> VolumeRequest:
     """The file that a disk is made from, by the options of `image`; raises InvalidRequest, naming the option."""
-    if (options.get("url") is None) == (options.get("src") is None):
-        raise InvalidRequest("give url or src")
+    given = [name for name in ("url", "src") if options.get(name) is not None]
+    if len(given) != 1:
+        raise InvalidRequest("give one of url and src, not both" if given else "give url or src")
     request = volume_request({**options, "state": "present", "content": "import"})
     if request.file_name.endswith(".ova"):
         raise InvalidRequest(

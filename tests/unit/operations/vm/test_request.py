@@ -177,8 +177,12 @@ def plan(values: dict[str, str], origin: Origin = Origin.FOUND, **options: Any) 
     ("values", "options", "message"),
     [
         ({"scsi0": "a:vm-100-disk-0,size=8G"}, disk(size="4G"), "disks: scsi0: size 4G is less than the 8G that guest"),
-        ({}, disk(storage="a1"), "disks: scsi0 is not there yet: give storage and size"),
-        ({}, disk(size="4G"), "disks: scsi0 is not there yet: give storage and size"),
+        (
+            {},
+            disk(storage="a1"),
+            "scsi0 is not there yet: give storage together with size, image or import_from",
+        ),
+        ({}, disk(size="4G"), "scsi0 is not there yet: give storage together with size, image or import_from"),
         ({"scsi0": "none,media=cdrom"}, disk(size="4G"), "disks: scsi0 of guest 100 (web) is a CD-ROM drive"),
         ({"scsi0": "a:b,size=1G"}, disk(iso="none"), "disks: scsi0 of guest 100 (web) is a disk"),
         ({"scsi0": "a1:b,size=1G"}, disk(volume="a1:c"), "disks: scsi0 of guest 100 (web) holds the volume a1:b"),
