@@ -27,7 +27,7 @@ from tests.support.person import Person, run_console
 from tests.support.processes import child_environment
 from tests.tooling.working_copy import update_copy
 
-OTHER_COLLECTION = "community.proxmox.proxmox_"
+OTHER_COLLECTION = "community.proxmox.proxmox"
 COMMUNITY_PROXMOX = json.loads((REPOSITORY / "tests/support/community_proxmox.json").read_text(encoding="utf-8"))
 # What these ask for happens each time.
 REPEATED = {"rolled_back", "restarted", "reset"}

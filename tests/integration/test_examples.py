@@ -91,6 +91,12 @@ def run_a_shell(pve: PveHandle) -> None:
     pve.console(101).run(RealShell({"root": SECRET}))
 
 
+def run_a_shell_in_the_container(pve: PveHandle) -> None:
+    """The container of the guide has a shell as soon as its console is opened."""
+    shell = RealShell(None)
+    pve.before("POST", "/lxc/210/termproxy$", lambda: pve.console(210).run(shell))
+
+
 def have_images(pve: PveHandle) -> None:
     """The web server of the test has the images of the examples, and PVE's list of templates names it."""
     template = "alpine-3.22-default_20250617_amd64.tar.xz"
@@ -258,6 +264,8 @@ def test_every_block_of_a_document_works(document, tmp_path, web, in_worker):
         pve.knobs.web_servers["https://"] = web.url("")
         if document.stem == "console-scripts":
             run_a_shell(pve)
+        if document.stem == "containers":
+            run_a_shell_in_the_container(pve)
         reader = Reader(pve, tmp_path)
         if not in_worker():
             # Another interpreter than Ansible's own.

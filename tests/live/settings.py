@@ -44,6 +44,9 @@ class LiveSettings:
     # The URL of a small qcow2 image that the node can download.
     image_url: str | None = None
     backup_storage: str | None = None
+    # A template of containers, as in local:vztmpl/debian.tar.zst, and where their volumes are, if not on `storage`.
+    container_template: str | None = None
+    container_storage: str | None = None
     # A distribution that the role cloud_template knows, and the URL of its cloud image.
     distribution: str | None = None
     distribution_image: str | None = None
@@ -96,6 +99,8 @@ def live_settings(environment: Mapping[str, str]) -> LiveSettings:
         import_image=text("IMPORT_IMAGE"),
         image_url=text("IMAGE_URL"),
         backup_storage=text("BACKUP_STORAGE"),
+        container_template=text("CONTAINER_TEMPLATE"),
+        container_storage=text("CONTAINER_STORAGE"),
         distribution=text("DISTRIBUTION"),
         distribution_image=text("DISTRIBUTION_IMAGE"),
         shuts_down=text("SHUTS_DOWN") in YES,

@@ -43,6 +43,8 @@ EMBEDDED = LiveSettings(
     import_image="local:import/debian-13.qcow2",
     image_url="https://cloud.example.com/debian-13.qcow2",
     backup_storage="local",
+    container_template="local:vztmpl/debian-13-standard_13.0-1_amd64.tar.zst",
+    container_storage="local-lvm",
     shuts_down=True,
     serial_shell=True,
 )
@@ -72,28 +74,33 @@ class World:
     def node_of(self, vmid: int) -> str | None:
         return next((str(guest["node"]) for guest in self.guests() if guest["vmid"] == vmid), None)
 
+    def path(self, vmid: int) -> str:
+        """Where the API has this guest."""
+        found = next(guest for guest in self.guests() if guest["vmid"] == vmid)
+        return f"/nodes/{found['node']}/{found['type']}/{vmid}"
+
     def config(self, vmid: int) -> dict[str, Any]:
         """The values in effect."""
-        config = self.api.data("GET", f"/nodes/{self.node_of(vmid)}/qemu/{vmid}/config", current=1)
+        config = self.api.data("GET", f"{self.path(vmid)}/config", current=1)
         return {key: value for key, value in config.items() if key != "digest"}
 
     def desired(self, vmid: int) -> dict[str, Any]:
         """The values once what is pending has taken effect."""
-        config = self.api.data("GET", f"/nodes/{self.node_of(vmid)}/qemu/{vmid}/config")
+        config = self.api.data("GET", f"{self.path(vmid)}/config")
         return {key: value for key, value in config.items() if key != "digest"}
 
     def pending(self, vmid: int) -> set[str]:
         """The keys that wait for the next start."""
-        entries = self.api.data("GET", f"/nodes/{self.node_of(vmid)}/qemu/{vmid}/pending")
+        entries = self.api.data("GET", f"{self.path(vmid)}/pending")
         return {str(entry["key"]) for entry in entries if "pending" in entry or "delete" in entry}
 
     def status(self, vmid: int) -> str:
         """stopped, running or paused."""
-        status = self.api.data("GET", f"/nodes/{self.node_of(vmid)}/qemu/{vmid}/status/current")
+        status = self.api.data("GET", f"{self.path(vmid)}/status/current")
         return str(status.get("qmpstatus") or status["status"])
 
     def snapshots(self, vmid: int) -> set[str]:
-        found = self.api.data("GET", f"/nodes/{self.node_of(vmid)}/qemu/{vmid}/snapshot")
+        found = self.api.data("GET", f"{self.path(vmid)}/snapshot")
         return {str(entry["name"]) for entry in found} - {"current"}
 
     def backups(self, vmid: int) -> set[str]:
@@ -111,13 +118,16 @@ class World:
         path = f"/nodes/{self.settings.node}/storage/{storage}/content"
         return {str(entry["volid"]) for entry in self.api.data("GET", path, content=content)}
 
+    @property
+    def container_storage(self) -> str:
+        return self.settings.container_storage or self.settings.storage
+
     def release(self) -> str:
         return str(self.api.data("GET", "/version")["version"])
 
     @contextmanager
     def shell(self, vmid: int) -> Iterator[None]:
-        """A shell without a login on the serial line of a guest that runs: that of its system, or one in its place."""
-        self.need("serial_shell")
+        """A shell without a login on the console of a guest that runs: that of its system, or one in its place."""
         if not isinstance(self.target, PveHandle):
             yield
             return
@@ -148,7 +158,7 @@ class World:
     def clean(self) -> None:
         """Delete what the suite has made."""
         for guest in self.own_guests():
-            path = f"/nodes/{guest['node']}/qemu/{guest['vmid']}"
+            path = f"/nodes/{guest['node']}/{guest['type']}/{guest['vmid']}"
             # After a quick stop and start, PVE's own clean-up holds the guest's lock for up to 30 s.
             self.wait(lambda path=path: self._is_deleted(path), 120)
 
@@ -156,7 +166,10 @@ class World:
         """Stop and delete a guest; the list of guests is too old to say whether it runs."""
         if self.api("PUT", f"{path}/config", protection=0).status_code != 200:
             return False
-        for method, tail, form in (("POST", "/status/stop", {}), ("DELETE", "", {"purge": 1})):
+        running = self.api.data("GET", f"{path}/status/current")["status"] == "running"
+        # PVE refuses to stop a container that is stopped.
+        stop = [("POST", "/status/stop", {})] * running
+        for method, tail, form in (*stop, ("DELETE", "", {"purge": 1})):
             answer = self.api(method, path + tail, **form)
             if answer.status_code != 200 or self.api.finish(str(answer.json()["data"])) != "OK":
                 return False
