@@ -101,6 +101,7 @@ OTHERS: list[tuple[str, dict[str, Any], str, str]] = [
     ("pve_vm_power", {"vmid": 101, "state": "hibernated"}, "VM.Config.Disk", "/vms/101"),
     ("pve_vm_power", {"vmid": 101, "state": "hibernated"}, "Datastore.AllocateSpace", LVM),
     ("pve_vm_power", {**WEB, "wait_for": ["ip"]}, "VM.GuestAgent.Audit", "/vms/100"),
+    ("pve_guest_agent_info", {"vmid": 101, "gather": ["os"]}, "VM.GuestAgent.Audit", "/vms/101"),
     ("pve_volume", IMAGE, "Datastore.AllocateTemplate", "/storage/local"),
     ("pve_volume", IMAGE, "Sys.AccessNetwork", "/nodes/pve1"),
     ("pve_volume", {**OLD_IMAGE, "state": "absent"}, "Datastore.Allocate", "/storage/local"),

@@ -31,6 +31,7 @@ FRAGMENTS = PLUGINS / "doc_fragments"
 # The modules for many guests, the module for one, and whether the list of guests must be given.
 MANY = {
     "pve_backups": ("pve_backup", False),
+    "pve_guests_exec": ("pve_guest_exec", False),
     "pve_migrations": ("pve_migrate", False),
     "pve_snapshots": ("pve_snapshot", False),
     "pve_vms": ("pve_vm", True),

@@ -106,6 +106,7 @@ def _failure(error: PveError, applier: Applier | None) -> ModuleOutcome:
         result = {"msg": missing_required_lib(error.library), "error": error.details()}
         return ModuleOutcome(result, failed=True, exception=error.import_error)
     result = {
+        **error.facts,
         "msg": str(error),
         "error": error.details(),
         "changed": bool(applier and (applier.done or _goes_on(error, applier))),

@@ -113,6 +113,8 @@ class PveError(Exception):
     """Something could not be done; str() is one sentence for the user."""
 
     kind = "error"
+    # What a result has besides.
+    facts: t.Mapping[str, t.Any] = types.MappingProxyType({})
 
     def __init__(self, message: str, cause: Cause | None = None) -> None:
         super().__init__(message)
@@ -241,6 +243,16 @@ class AgentUnavailable(PveError):
     """The guest agent cannot do what is asked, or what it did cannot be known."""
 
     kind = "agent"
+
+
+class CommandFailed(PveError):
+    """A command in a guest ended with another status than 0."""
+
+    kind = "command"
+
+    def __init__(self, message: str, facts: t.Mapping[str, t.Any]) -> None:
+        super().__init__(message)
+        self.facts = facts
 
 
 class GuestFileError(PveError):

@@ -88,6 +88,12 @@ class TestCommands:
             runner.run("sleep 300", watch=Deadline(0.3))
         assert runner.pid in agent.running()
 
+    def test_so_is_one_when_the_operation_s_own_time_is_over(self, pve, runner, agent):
+        runner.run("true")
+        pve.before("GET", STATUS, lambda: setattr(runner.calls.client, "deadline", Deadline(0)))
+        with pytest.raises(TimedOut, match=r"process \d+ goes on in guest 101"):
+            runner.run("sleep 300")
+
 
 class TestLostAnswers:
     @pytest.mark.parametrize("kind", ["lose_answer", "truncate", "596"])

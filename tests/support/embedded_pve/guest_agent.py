@@ -5,8 +5,8 @@
 """QEMU's guest agent as a process in a guest: real programs and real files, below a scratch directory.
 
 Sources: qga/commands.c, qga/commands-posix.c; 75-agent.json. The guest has no file system of its own: its programs
-start in the scratch directory, their HOME, and use the machine's files by their real paths. Only the directories of the
-collection's own jobs, in /tmp, are moved below the scratch directory, and so are their names in its scripts.
+start in the scratch directory, their HOME, and use the machine's files by their real paths. Only what is named in
+`moved` is below the scratch directory, and so are its names in commands: the collection's jobs, and what a test adds.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class GuestAgent:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.forbidden: set[str] = set()
+        self.moved = [JOBS]
         self.frozen = False
         # Bytes of output that a guest hands over before PVE's 5 s are over (75-agent.json: "exec, 2 MB of output").
         self.drains = 512 * 1024
@@ -66,6 +67,13 @@ class GuestAgent:
         self._forgotten: list[_Process] = []
         (root / "tmp").mkdir(parents=True, exist_ok=True)
 
+    def add_program(self, name: str, script: str = "exit 0") -> None:
+        """A program of the guest, that goes before the machine's own."""
+        path = self.root / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+
     def check_allowed(self, command: str) -> None:
         if self.frozen:
             raise AgentError(f"Command guest-{command} has been disabled: the agent is in frozen state")
@@ -74,13 +82,16 @@ class GuestAgent:
 
     def real(self, path: str) -> str:
         """Where a file of the guest is on this machine."""
-        return path.replace(JOBS, f"{self.root}{JOBS}")
+        for name in self.moved:
+            path = path.replace(name, f"{self.root}{name}")
+        return path
 
     async def execute(self, argv: list[str], data: bytes | None) -> int:
         """guest-exec: the pid; raises NoAnswer for a program that does not exist."""
         self.check_allowed("exec")
         self.started.append(argv)
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.root), "EMBEDDED_AGENT": self.mark}
+        path = f"{self.root}/bin:{os.environ['PATH']}"
+        environment = {"PATH": path, "HOME": str(self.root), "EMBEDDED_AGENT": self.mark}
         try:
             process = await asyncio.create_subprocess_exec(
                 *map(self.real, argv),
@@ -140,7 +151,7 @@ class GuestAgent:
             except binascii.Error as problem:
                 raise AgentError("Base64 data contains invalid characters") from problem
             if path.startswith(JOBS) and path.endswith("/script"):
-                content = content.replace(JOBS.encode(), f"{self.root}{JOBS}".encode())
+                content = self.real(content.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
             os.write(descriptor, content)
 
     @contextlib.contextmanager

@@ -13,7 +13,6 @@ import typing as t
 from ..._pve.client import PATIENCE_SECONDS
 from ..._pve.deadline import Tries
 from ..._pve.errors import (
-    HTTP_BAD_REQUEST,
     AgentUnavailable,
     AnswerLost,
     ErrorReason,
@@ -22,7 +21,7 @@ from ..._pve.errors import (
     Refused,
     Unreachable,
 )
-from ..._pve.guests import LXC, GuestHandle, is_absent
+from ..._pve.guests import LXC, Guest, GuestHandle, is_absent
 from .pace import Pace
 
 # maxLength of input-data, whose characters up to U+00FF are one byte each (75-agent.json: "input-data with latin-1").
@@ -167,7 +166,7 @@ class AgentCalls:
             return NotFound(f"{guest.label} is gone: no node has it any more", error.cause)
         if error.pve_reason is ErrorReason.FILE_ABSENT or words is None:
             return error
-        return AgentUnavailable(words.format(place=place, vmid=guest.vmid), error.cause)
+        return AgentUnavailable(words.format(place=place, vmid=guest.vmid, condition="stopped"), error.cause)
 
 
 _WORDS = {
@@ -180,7 +179,7 @@ _WORDS = {
         "not installed or not running in it; cloudbridge.proxmox.pve_console_script can install it over the console"
     ),
     ErrorReason.NOT_RUNNING: (
-        "{place} is stopped: a task cloudbridge.proxmox.pve_vm_power with state: started starts it"
+        "{place} is {condition}: a task cloudbridge.proxmox.pve_vm_power with state: started starts it"
     ),
     ErrorReason.AGENT_FROZEN: (
         "the file systems of {place} are frozen for a backup or a snapshot, and its agent runs nothing until they are "
@@ -194,6 +193,7 @@ _WORDS = {
 }
 
 
-def is_bad_request(error: PveError, *fields: str) -> bool:
-    """PVE does not know one of these parameters."""
-    return error.cause.status == HTTP_BAD_REQUEST and bool(error.cause.field_errors.keys() & set(fields))
+def not_running(guest: Guest, condition: str) -> AgentUnavailable:
+    """Say that a guest does not run, and how it would."""
+    words = _WORDS[ErrorReason.NOT_RUNNING].format(place=f"{guest.label} on node {guest.node}", condition=condition)
+    return AgentUnavailable(words)

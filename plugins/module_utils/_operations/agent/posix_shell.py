@@ -13,6 +13,8 @@ from __future__ import annotations
 import shlex
 import typing as t
 
+from .running import Attributes
+
 JOBS = "/tmp/.pve-agent-"  # noqa: S108 - nobody can foresee the rest of the name
 # So many seconds the files of a job, or of an upload, are kept for a controller that does not ask for them any more.
 KEPT_SECONDS = 60
@@ -55,6 +57,9 @@ _REMOVE = 'rm -rf "$@"'
 # A process of that number may be another one, if the guest was started anew.
 _IS_ALIVE = """p=$(cat {directory}/pid) && kill -0 "$p" && {{ [ ! -r /proc/$p/cmdline ] ||
 grep -q {key} /proc/$p/cmdline; }}"""
+_EXISTS = """IFS=; p={pattern}
+for f in $p; do [ ! -e "$f" ] || exit 0; done; exit 1
+"""
 _SUM = """has() { command -v "$1" >/dev/null 2>&1; }
 sum() {
 if has sha256sum; then sha256sum; elif has sha256; then sha256 -q; elif has shasum; then shasum -a 256
@@ -65,21 +70,44 @@ _BEGIN = """f={path}
 [ ! -d "$f" ] || {{ echo "$f is a directory" >&2; exit 1; }}
 [ ! -L "$f" ] || f=$(readlink -f "$f")
 p=$f.{key}.part
-if [ -f "$f" ]; then cp -p "$f" "$p"; fi && : >"$p" || {{ rm -f "$p"; exit 1; }}
+if [ -f "$f" ]; then cp -p "$f" "$p"; fi && : >"$p" && {guard} || {{ rm -f "$p"; exit 1; }}
 """
 _DIRECTORY = f"""d={{directory}}; (umask 077; mkdir "$d"); set -- "$p"
 {_WATCH}printf %s "$p"
 """
 _END = """case $(sum <"$p") in
-{checksum}*|none*) mv -f "$p" "$f" ;;
+{checksum}*|none*) {attributes} && mv -f "$p" "$f" ;;
 *) echo "what arrived has another checksum" >&2; false ;;
 esac || {{ rm -f "$p"; exit 1; }}
+"""
+_EXAMINE = """f={path}
+[ -e "$f" ] || {{ echo absent; exit 0; }}
+[ ! -d "$f" ] || {{ echo directory; exit 0; }}
+n=$(wc -c <"$f") && ls -ldLn -- "$f" && ls -ldL -- "$f" && echo "$((n))" && sum <"$f" && echo -- || exit 1
+[ "$n" -gt {most} ] || cat "$f"
 """
 _LOOK = """f={path}; case $f in /*) ;; *) f=$PWD/$f ;; esac
 [ -e "$f" ] || {{ echo absent; exit 0; }}
 [ ! -d "$f" ] || {{ echo directory; exit 0; }}
 n=$(wc -c <"$f") && echo "$((n)) $(sum <"$f")"
 """
+
+
+def _attributes(name: str, attributes: Attributes) -> str:
+    """The commands for mode and owner; they are checked before, and need no quotes."""
+    commands = []
+    if attributes.owner is not None or attributes.group is not None:
+        group = "" if attributes.group is None else f":{attributes.group}"
+        commands.append(f"chown -- {attributes.owner or ''}{group} {name}")
+    if attributes.mode is not None:
+        # After the owner, whose change takes setuid away.
+        commands.append(f"chmod -- {attributes.mode} {name}")
+    return " && ".join(commands) or "true"
+
+
+def _guard(attributes: Attributes) -> str:
+    """The command for an unfinished file: whoever says a mode may want nobody else to read it."""
+    return "true" if attributes.mode is None else 'chmod 600 "$p"'
 
 
 class PosixShell:
@@ -110,27 +138,52 @@ class PosixShell:
         """A command of words as a line of the shell, without another shell."""
         return "exec " + " ".join(map(shlex.quote, argv))
 
+    def within(self, directory: str, script: str) -> str:
+        """The script in a directory; it fails where there is none."""
+        return f"cd -- {shlex.quote(directory)} || exit\n{script}"
+
+    def exists(self, pattern: str, directory: str) -> str:
+        """A script that succeeds when there is a file of that name, seen from a directory."""
+        script = _EXISTS.format(pattern=shlex.quote(pattern))
+        return self.within(directory, script) if directory else script
+
     def is_alive(self, directory: str) -> str:
         """A script that succeeds while the job runs."""
         return _IS_ALIVE.format(directory=directory, key=directory.rpartition("-")[2])
 
-    def put(self, path: str, key: str, checksum: str) -> str:
+    def put(self, path: str, key: str, checksum: str, attributes: Attributes) -> str:
         """A script that makes a file of its input, all of it or none."""
-        begin = _BEGIN.format(path=shlex.quote(path), key=key)
-        return f'{_SUM}{begin}cat >"$p" || {{ rm -f "$p"; exit 1; }}\n{_END.format(checksum=checksum)}'
+        begin = _BEGIN.format(path=shlex.quote(path), key=key, guard=_guard(attributes))
+        end = _END.format(checksum=checksum, attributes=_attributes('"$p"', attributes))
+        return f'{_SUM}{begin}cat >"$p" || {{ rm -f "$p"; exit 1; }}\n{end}'
 
-    def begin_put(self, path: str, key: str, directory: str) -> str:
+    def begin_put(self, path: str, key: str, directory: str, attributes: Attributes) -> str:
         """A script that begins a file which comes in pieces, and prints the name of its unfinished one."""
-        return _BEGIN.format(path=shlex.quote(path), key=key) + _DIRECTORY.format(directory=directory)
+        begin = _BEGIN.format(path=shlex.quote(path), key=key, guard=_guard(attributes))
+        return begin + _DIRECTORY.format(directory=directory)
 
     def append(self, directory: str, part: str) -> str:
         """A script that moves the pieces in the directory to the end of the unfinished file."""
         return f"cat {directory}/in.* >>{shlex.quote(part)} && rm -f {directory}/in.*"
 
-    def end_put(self, path: str, part: str, checksum: str, directory: str) -> str:
+    def end_put(self, path: str, part: str, checksum: str, directory: str, attributes: Attributes) -> str:
         """A script that puts the finished file in its place, if it is what was sent."""
         names = f"rm -rf {directory}\nf={shlex.quote(path)} p={shlex.quote(part)}\n"
-        return _SUM + names + _END.format(checksum=checksum)
+        return _SUM + names + _END.format(checksum=checksum, attributes=_attributes('"$p"', attributes))
+
+    def change(self, path: str, attributes: Attributes) -> str:
+        """A script that changes mode and owner of a file."""
+        return _attributes(shlex.quote(path), attributes)
+
+    def delete(self, path: str) -> str:
+        return f"rm -f -- {shlex.quote(path)}"
+
+    def examine(self, path: str, most: int) -> str:
+        """A script that prints what ls says with numbers and with names, the size, the SHA-256, --, and the content.
+
+        The content is left out when it has more bytes than most. Of what is no file it prints absent or directory.
+        """
+        return _SUM + _EXAMINE.format(path=shlex.quote(path), most=most)
 
     def abandon(self, directory: str, part: str) -> str:
         """A script that removes what there is of an unfinished file."""

@@ -16,7 +16,7 @@ import typing as t
 
 from ..._pve.errors import GuestFileError, PveError
 from .calls import MOST_INPUT, MOST_WRITTEN
-from .running import PLAIN, CommandResult, GuestRunner
+from .running import AS_IT_IS, PLAIN, Attributes, CommandResult, GuestRunner
 
 # So many pieces lie beside the file before they are added to it.
 _PIECES_AT_ONCE = 64
@@ -32,7 +32,7 @@ class FileState(t.NamedTuple):
 
 def look_at_file(runner: GuestRunner, path: str, directory: str = "") -> FileState | None:
     """Say how large a file is and what is in it; None when there is none. Raises GuestFileError."""
-    result = _succeed(runner, path, runner.run(runner.shell.look(path, directory)))
+    result = run_for_file(runner, path, runner.shell.look(path, directory))
     output = result.stdout.decode("utf-8", "replace").strip()
     if output == "absent":
         return None
@@ -44,15 +44,15 @@ def look_at_file(runner: GuestRunner, path: str, directory: str = "") -> FileSta
     return FileState(int(found["size"]), found["sum"].lower())
 
 
-def put_file(runner: GuestRunner, source: t.BinaryIO, path: str) -> None:
+def put_file(runner: GuestRunner, source: t.BinaryIO, path: str, attributes: Attributes = AS_IT_IS) -> None:
     """Write what source holds into a file, which has its old content or all of the new; raises GuestFileError."""
     first = source.read(MOST_INPUT + 1)
     if len(first) <= MOST_INPUT:
-        script = runner.shell.put(path, secrets.token_hex(8), hashlib.sha256(first).hexdigest())
-        _succeed(runner, path, runner.run(script, first))
+        script = runner.shell.put(path, secrets.token_hex(8), hashlib.sha256(first).hexdigest(), attributes)
+        run_for_file(runner, path, script, first)
         return
     directory, key = runner.shell.directory(secrets.token_hex(16)), secrets.token_hex(8)
-    begun = _succeed(runner, path, runner.run(runner.shell.begin_put(path, key, directory)))
+    begun = run_for_file(runner, path, runner.shell.begin_put(path, key, directory, attributes))
     part = os.fsdecode(begun.stdout)
     target = part[: -len(f".{key}.part")]
     checksum = hashlib.sha256()
@@ -65,8 +65,9 @@ def put_file(runner: GuestRunner, source: t.BinaryIO, path: str) -> None:
             for piece in batch:
                 checksum.update(piece)
             runner.write_pieces(directory, batch)
-            _succeed(runner, path, runner.run(runner.shell.append(directory, part)))
-        _succeed(runner, path, runner.run(runner.shell.end_put(target, part, checksum.hexdigest(), directory)))
+            run_for_file(runner, path, runner.shell.append(directory, part))
+        end = runner.shell.end_put(target, part, checksum.hexdigest(), directory, attributes)
+        run_for_file(runner, path, end)
     except PveError:
         with contextlib.suppress(PveError):
             runner.run(runner.shell.abandon(directory, part))
@@ -101,7 +102,9 @@ def fetch_file(runner: GuestRunner, path: str, sink: t.Callable[[bytes], object]
         raise GuestFileError(f"{path} in {runner.calls.handle.guest.label} changed while it was read", path)
 
 
-def _succeed(runner: GuestRunner, path: str, result: CommandResult) -> CommandResult:
+def run_for_file(runner: GuestRunner, path: str, script: str, stdin: bytes | None = None) -> CommandResult:
+    """Run a script about a file; raises GuestFileError, with its words, when it fails."""
+    result = runner.run(script, stdin)
     if result.status:
         words = " ".join(result.stderr.decode("utf-8", "replace").split())
         raise GuestFileError(f"{path} in {runner.calls.handle.guest.label}: {words or 'it failed'}", path)

@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the guest that a module means to its agent."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ..._pve.guests import QEMU, GuestHandle, Selector
+from ..._pve.turns import Places
+from ..facts import RUNNING, guest_result
+from ..plan import Applier
+from ..selection import select_guest, selector_from
+from .calls import AgentCalls, not_running
+from .posix_shell import PosixShell
+from .running import GuestRunner
+
+
+class GuestAccess(t.NamedTuple):
+    """A guest that runs, its facts, and what runs commands in it."""
+
+    handle: GuestHandle
+    guest: t.Mapping[str, t.Any]
+    runner: GuestRunner
+
+
+def agent_selector(parameters: t.Mapping[str, t.Any]) -> Selector:
+    """Read which virtual machine is meant; raises InvalidRequest."""
+    return selector_from(parameters, QEMU)
+
+
+@contextlib.contextmanager
+def guest_access(applier: Applier, selector: Selector) -> t.Iterator[GuestAccess]:
+    """Find the guest and use its agent, within the limits of the run; raises AgentUnavailable when it is stopped."""
+    handle, status = select_guest(applier.client, selector, applier.guests)
+    if status.condition != RUNNING:
+        raise not_running(handle.guest, status.condition)
+    runner = GuestRunner(AgentCalls(handle), PosixShell())
+    with applier.client.turns.taken(Places(node=handle.guest.node), applier.client.deadline):
+        try:
+            yield GuestAccess(handle, guest_result(handle.guest, status), runner)
+        finally:
+            runner.close()

@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Commands in guests: what is sent, how often is asked, and how files are read."""
+
+from __future__ import annotations
+
+import itertools
+import stat
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.ensure_file import mode_of
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.pace import Pace
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.posix_shell import PosixShell
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.running import (
+    PLAIN,
+    Attributes,
+    pieces_of,
+)
+
+SHELL = PosixShell()
+
+
+class TestPace:
+    def test_it_asks_soon_at_first_and_less_later(self):
+        pauses = list(itertools.islice(Pace().pauses(), 20))
+        assert pauses[0] == 0.02
+        assert pauses == sorted(pauses)
+        assert pauses[-1] == 2.0
+
+    def test_answers_that_wait_for_others_are_asked_for_less_often(self):
+        pace = Pace(workers_per_node=2, jitter=lambda: 0.5)
+        pace.measure(0.05)
+        assert pace.breath() == 0
+        pace.measure(1.0)
+        assert pace.breath() == 0.5
+        pace.measure(1.0)
+        assert pace.breath() == 1.0
+        pace.measure(0.05)
+        assert pace.breath() == 0.5
+
+    def test_the_fewer_workers_the_longer_the_rest(self):
+        rests = []
+        for workers in (1, 2, 3):
+            pace = Pace(workers, jitter=lambda: 0.5)
+            pace.measure(0.05)
+            pace.measure(0.9)
+            rests.append(pace.breath())
+        assert rests[0] > rests[1] > rests[2] == 0
+
+
+@given(st.integers(0, 0o7777))
+def test_the_mode_that_ls_prints(mode):
+    assert mode_of(stat.filemode(stat.S_IFREG | mode)) == f"{mode:04o}"
+
+
+@given(st.binary(max_size=200_000))
+def test_pieces_are_the_whole(content):
+    assert b"".join(pieces_of(content)) == content
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
+def test_no_shell_sees_the_words(words):
+    script = SHELL.line(["printf", "%s\\0", *words])
+    output = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True).stdout
+    assert output.decode() == "".join(f"{word}\0" for word in words)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        SHELL.prepare("/tmp/.pve-agent-0"),
+        SHELL.run("/tmp/.pve-agent-0", 1, "none", "true", ["/tmp/.pve-agent-1"]),
+        SHELL.remove("/tmp/.pve-agent-0"),
+        ["/bin/sh", "-c", SHELL.put("/etc/motd", "key", "0" * 64, Attributes("0644", "root", "root"))],
+        ["/bin/sh", "-c", SHELL.begin_put("/etc/motd", "key", "/tmp/.pve-agent-0", Attributes())],
+        ["/bin/sh", "-c", SHELL.end_put("/etc/motd", "part", "0" * 64, "/tmp/.pve-agent-0", Attributes())],
+        ["/bin/sh", "-c", SHELL.look("/etc/motd", "/tmp/.pve-agent-0")],
+        ["/bin/sh", "-c", SHELL.examine("/etc/motd", 1)],
+        ["/bin/sh", "-c", SHELL.is_alive("/tmp/.pve-agent-0")],
+    ],
+)
+def test_what_is_sent_is_plain_and_understood(argv):
+    assert all(PLAIN.fullmatch(word.encode()) for word in argv)
+    subprocess.run(["/bin/sh", "-n", "-c", argv[2]], check=True)
