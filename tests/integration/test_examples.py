@@ -32,6 +32,7 @@ OPERATORS = {"cloudstack-operator-guide", "cloudstack-actions"}
 # These need what the module for one guest needs, as README.md says.
 FOR_ONE = {
     "pve_guests_exec": "pve_guest_exec",
+    "pve_containers": "pve_container",
     "pve_migrations": "pve_migrate",
     "pve_vms": "pve_vm",
     "pve_vms_power": "pve_vm_power",

@@ -122,6 +122,25 @@ def test_a_clone_is_made_and_configured_in_one_task(pve, run_module) -> None:
     assert [task["type"] for task in result["tasks"]] == ["vzclone", "resize"]
 
 
+def test_several_containers_are_made_at_the_same_time(pve, run_module) -> None:
+    defaults = {key: value for key, value in NEW.items() if key != "name"}
+    arguments = {
+        "defaults": defaults,
+        "guests": [{"name": "web1"}, {"hostname": "web2", "memory": 2048}, {"vmid": 200, "memory": 256}],
+    }
+    checked = run_module("pve_containers", arguments, check=True, diff=True)
+    assert not checked.failed, checked.msg
+    assert writes(pve) == []
+    real = run_module("pve_containers", arguments, diff=True)
+    assert not real.failed, real.msg
+    assert checked["diff"] == real["diff"]
+    assert [str(pve.config(result["vmid"])["memory"]) for result in real["results"]] == ["1024", "2048", "256"]
+    pve.reset_record()
+    again = run_module("pve_containers", arguments)
+    assert again["summary"] == "3 guests: 0 changed, 3 unchanged"
+    assert len(pve.summary()) == 1 + 2 * 3
+
+
 def test_a_template_is_made_once(pve, run_module) -> None:
     result = checked_then_real(pve, run_module, {"vmid": 200, "state": "template"})
     assert result["steps"] == ["make guest 200 (ct) a template"]

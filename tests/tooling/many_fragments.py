@@ -32,6 +32,7 @@ FRAGMENTS = PLUGINS / "doc_fragments"
 MANY = {
     "pve_backups": ("pve_backup", False),
     "pve_guests_exec": ("pve_guest_exec", False),
+    "pve_containers": ("pve_container", True),
     "pve_migrations": ("pve_migrate", False),
     "pve_snapshots": ("pve_snapshot", False),
     "pve_vms": ("pve_vm", True),

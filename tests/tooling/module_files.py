@@ -42,6 +42,7 @@ OWN_WORDS = {
     "pve_console_info": {"error", "node", "vmid"},
     "pve_console_script": {"error", "node", "steps", "vmid"},
     "pve_guests_exec": {"error", "results"},
+    "pve_containers": {"error", "results"},
     "pve_migrations": {"error", "results"},
     "pve_snapshot": {"guest", "guest.status"},
     "pve_snapshot_info": {"guest", "guest.status", "snapshots"},
