@@ -36,7 +36,7 @@ NEW: dict[str, Any] = {
 
 
 def writes(pve) -> list[str]:
-    return [line for line in pve.summary() if not line.startswith("GET ")]
+    return [line for line in pve.summary() if not line.startswith(("GET ", "POST /access/ticket"))]
 
 
 def checked_then_real(pve, run_module, arguments: dict[str, Any]):
@@ -96,6 +96,29 @@ def test_a_container_is_changed(pve, run_module) -> None:
     assert "name=eth1" in config["net1"]
     assert not {"startup", "searchdomain"} & set(config)
     assert [task["type"] for task in result["tasks"]] == ["resize", "resize"]
+
+
+def test_volumes_move_while_the_container_is_stopped(pve, run_module) -> None:
+    vmid = run_module("pve_container", NEW)["vmid"]
+    moved = {
+        "vmid": vmid,
+        "rootfs": {"storage": "vmstore"},
+        "mount_points": [{"slot": "mp0", "storage": "local-lvm", "size": "200M", "backup": True}],
+    }
+    run_module("pve_vm_power", {"vmid": vmid, "state": "started"})
+    refused = run_module("pve_container", moved)
+    assert refused.msg == (
+        f"rootfs of guest {vmid} (web1) is on local-lvm, and PVE moves no volume of a container that runs: "
+        f"stop the guest first"
+    )
+    run_module("pve_vm_power", {"vmid": vmid, "state": "stopped"})
+    result = checked_then_real(pve, run_module, moved)
+    config = pve.config(vmid)
+    assert config["rootfs"].startswith("vmstore:")
+    assert config["mp0"].startswith("local-lvm:")
+    assert {"mp=/srv", "mountoptions=noatime", "backup=1", "size=200M"} < set(config["mp0"].split(","))
+    assert [task["type"] for task in result["tasks"]] == ["move_volume", "move_volume", "resize"]
+    assert len([volume for volume in pve.volumes("local-lvm") if f"vm-{vmid}-" in volume]) == 1
 
 
 CLONE: dict[str, Any] = {
@@ -194,6 +217,7 @@ def test_mount_points_are_detached_and_deleted_only_when_asked(pve, run_module) 
     again = {"vmid": vmid, "mount_points": [{"slot": "mp1", "path": "/data", "volume": volume}]}
     checked_then_real(pve, run_module, again)
     assert pve.config(vmid)["mp1"].startswith(volume)
+    assert "unused0" not in pve.config(vmid)
 
 
 def test_a_mount_point_is_deleted_with_its_volume(pve, run_module) -> None:
@@ -255,7 +279,7 @@ def test_a_mount_point_is_deleted_with_its_volume(pve, run_module) -> None:
             "mount_points: mp0 is not there yet: give path, and storage",
         ),
         ({"mount_points": [{"slot": "mp256"}]}, "mount_points: 'mp256' is not a slot: the slots are mp0 to mp255"),
-        ({"rootfs": {"size": "1G"}}, "mount_points: rootfs: size 1G is less than the 8G that guest 200 (ct) has"),
+        ({"rootfs": {"size": "1G"}}, "rootfs: size 1G is less than the 8G that guest 200 (ct) has"),
         ({"rootfs": {"volume": "local-lvm:vm-7-disk-0"}}, "rootfs of guest 200 (ct) is the volume"),
         (
             {"networks": [{"slot": "net0", "ip": "dhcp", "gateway": "192.0.2.1"}]},
@@ -278,6 +302,34 @@ def test_what_cannot_be_is_said_before_anything_is_sent(pve, run_module, options
     result = run_module("pve_container", {"vmid": 200, **options})
     assert message in result.msg
     assert writes(pve) == []
+
+
+def test_what_is_for_root_is_done_by_root(pve, run_module) -> None:
+    root = {"api_user": "root@pam", "api_password": "secret", "api_token_id": "", "api_token_secret": ""}
+    options = {
+        "vmid": 200,
+        "features": {"keyctl": True, "mount": ["nfs", "cifs"]},
+        "mount_points": [{"slot": "mp3", "path": "/srv", "host_path": "/tank/data", "shared": True}],
+        "devices": [{"slot": "dev0", "path": "/dev/ttyS0", "mode": "0660", "gid": 20}],
+        **root,
+    }
+    checked_then_real(pve, run_module, options)
+    config = pve.config(200)
+    assert config["mp3"] == "/tank/data,mp=/srv,shared=1"
+    assert config["dev0"] == "/dev/ttyS0,gid=20,mode=0660"
+    # Whoever may not set them may leave them as they are.
+    del options["api_user"], options["api_password"], options["api_token_id"], options["api_token_secret"]
+    assert not run_module("pve_container", options).changed
+    taken = {
+        "vmid": 200,
+        "mount_points": [{"slot": "mp3", "state": "absent"}],
+        "devices": [{"slot": "dev0", "state": "absent"}],
+        "features": {"keyctl": False},
+        **root,
+    }
+    checked_then_real(pve, run_module, taken)
+    assert not {"mp3", "dev0"} & set(pve.config(200))
+    assert pve.config(200)["features"] == "mount=nfs;cifs"
 
 
 def test_a_new_container_must_be_made_of_something(pve, run_module) -> None:

@@ -192,7 +192,7 @@ def test_a_guest_of_any_kind_is_made_and_deleted():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": GIBIBYTE}, "mount_points: rootfs: size 1G is less than the 8G that guest 200 (box) has"),
+        ({"size": GIBIBYTE}, "rootfs: size 1G is less than the 8G that guest 200 (box) has"),
         ({"config": {"Arch": "amd64"}}, "config: 'Arch' is no setting of a container"),
         ({"remove": ["rootfs"]}, "remove: rootfs is a disk: set its state to detached or absent in mount_points"),
         ({"remove": ["hostname"]}, "remove: a guest keeps its name"),

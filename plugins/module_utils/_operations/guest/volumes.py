@@ -117,6 +117,11 @@ class Slot:
         self.coming = progress.taken_back.get(key, state.values.get(key))
 
     @property
+    def place(self) -> str:
+        """How messages call the slot: by the option that has it."""
+        return self.key if self.key == "rootfs" else f"{self.kind.volumes_option}: {self.key}"
+
+    @property
     def is_leaving(self) -> bool:
         """The drive is there, and goes at the next start."""
         return self.current is not None and self.coming is None
@@ -152,7 +157,7 @@ class Slot:
         destroy = destroy and not self.drive.is_cdrom and not self.drive.is_path
         if destroy and self.running and self.current is not None and self._outlives_its_slot:
             raise InvalidRequest(
-                f"{self.kind.volumes_option}: {self.key} of {self.label} cannot be deleted while the guest runs: PVE "
+                f"{self.place} of {self.label} cannot be deleted while the guest runs: PVE "
                 f"would detach it at the next stop, and keep its volume: stop the guest first"
             )
         is_forced = self.is_forced == destroy or not self.kind.deletes_volumes
@@ -187,7 +192,7 @@ class Slot:
             return
         if self.running and not self.kind.moves_running:
             raise InvalidRequest(
-                f"{self.kind.volumes_option}: {self.key} of {self.label} is on {drive.storage}, and PVE moves no "
+                f"{self.place} of {self.label} is on {drive.storage}, and PVE moves no "
                 f"volume of a {self.kind.noun} that runs: stop the guest first"
             )
         self._check_in_effect("moved")
@@ -203,7 +208,7 @@ class Slot:
             return
         if size < drive.size:
             raise InvalidRequest(
-                f"{self.kind.volumes_option}: {self.key}: size {format_size(size)} is less than the "
+                f"{self.place}: size {format_size(size)} is less than the "
                 f"{format_size(drive.size)} that {self.label} has: PVE cannot shrink a disk"
             )
         self._check_in_effect("grown")
@@ -212,7 +217,7 @@ class Slot:
     def _check_in_effect(self, done: str) -> None:
         if self.current is None and self.is_waiting:
             raise InvalidRequest(
-                f"{self.kind.volumes_option}: {self.key} of {self.label} takes effect at the guest's next start, and "
+                f"{self.place} of {self.label} takes effect at the guest's next start, and "
                 f"can be {done} only then: restart the guest first"
             )
 
