@@ -9,16 +9,18 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
+from ..._pve.client import PveClient
 from ..._pve.container_config import is_privileged
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import LXC, Guest
 from ..._pve.ssh_keys import check_keys, key_lines
 from ..guest.change_plan import config_changes
 from ..guest.config_changes import ConfigChanges
+from ..guest.creation import Creation
 from ..guest.desired import flag
 from ..guest.guest_request import GuestRequest, check_remove, guest_request_spec, shared_options, suboptions
 from ..guest.images import fetch_image
-from ..guest.placement import Needs, needs_of_volumes
+from ..guest.placement import Cluster, Needs, needs_of_volumes
 from ..guest.settings import desired_settings
 from ..guest.state import GuestState
 from ..guest.volumes import VolumeChanges, VolumeProgress
@@ -35,6 +37,7 @@ from .mount_points import (
     mount_changes,
 )
 from .networks import NETWORK_SPEC, DesiredContainerNetwork, desired_networks
+from .restoring import plan_restore
 from .settings import SETTINGS, environment
 from .sources import SOURCE_SPEC, ContainerSource, desired_source
 
@@ -73,11 +76,19 @@ class ContainerRequest(GuestRequest):
             f"container of the archive with restore and unprivileged={wanted}"
         )
 
+    def own_creation(self, client: PveClient, cluster: Cluster) -> Creation | None:
+        """The restore of a backup; raises a PveError."""
+        if self.source is None or self.source.restore is None:
+            return None
+        return plan_restore(client, self, self.source.volid, self.source.restore, cluster)
+
     def creation_options(self) -> t.Mapping[str, t.Any]:
         """What the call that makes the container takes besides its settings; raises InvalidRequest."""
         if self.source is None:
             name = f" named {self.selector.name!r}" if self.selector.name else f" {self.selector.vmid}"
-            raise InvalidRequest(f"there is no container{name}: say by template, image or clone what to make it from")
+            raise InvalidRequest(
+                f"there is no container{name}: say by template, image, clone or restore what to make it from"
+            )
         if not any(point.slot == ROOTFS for point in self.mount_points):
             raise InvalidRequest("rootfs is not there yet: give storage and size")
         return {
@@ -89,7 +100,9 @@ class ContainerRequest(GuestRequest):
 
     def needs(self) -> Needs:
         """The storages, bridges and volumes that are named."""
+        restore = self.source.restore if self.source else None
         storages = {point.storage for point in self.mount_points if point.storage}
+        storages |= {restore.storage} if restore and restore.storage else set()
         image = self.source.image if self.source else None
         sources = {self.source.volid} if self.source and image is None else set()
         needs = needs_of_volumes(storages, "rootdir", sources, {item.bridge for item in self.networks if item.bridge})
@@ -155,5 +168,5 @@ def _check_creation(parameters: t.Mapping[str, t.Any]) -> None:
     if password is not None and len(password) < _SHORTEST_PASSWORD:
         raise InvalidRequest(f"password must have {_SHORTEST_PASSWORD} characters or more")
     for option in ("password", "ssh_keys"):
-        if parameters.get(option) and parameters.get("clone"):
-            raise InvalidRequest(f"{option} is set when a container is made of a template: a clone has its source's")
+        if parameters.get(option) and (parameters.get("clone") or parameters.get("restore")):
+            raise InvalidRequest(f"{option} is set only in a container that is made of a template")

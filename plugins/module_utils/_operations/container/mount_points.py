@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ..._pve.container_config import MAX_MOUNT_POINTS, MOUNT_KEY, MOUNT_POINT
 from ..._pve.errors import InvalidRequest
+from ..._pve.properties import truth
 from ..._pve.sizes import gibibytes, whole_mebibytes
 from ..guest.desired import check_unique, flag, given
 from ..guest.state import GuestState
@@ -155,7 +156,17 @@ def mount_changes(
             changes.set[point.slot] = _new(point)
         else:
             _converge(point, slot, slot.drive)
+    _check_protection(state, [*changes.set, *changes.detach, *changes.destroy])
     return changes
+
+
+def _check_protection(state: GuestState, keys: t.Collection[str]) -> None:
+    # PVE looks at the protection that there is before the call (PVE::LXC::Config, update_pct_config).
+    if keys and truth(state.in_effect.get("protection", "0")) == "1":
+        raise InvalidRequest(
+            f"mount_points: {state.guest.label} is protected, so PVE refuses to change {', '.join(sorted(keys))}: "
+            f"set protection to false first, in a task of its own"
+        )
 
 
 def _new(point: DesiredMountPoint) -> str:

@@ -97,7 +97,7 @@ class Creation:
             finally:
                 client.turns.unsure_vmids.discard(vmid)
             self.answer_was_lost = client.lost_answers != lost_before
-            if not self.answer_was_lost or self.is_own(_read_config(client, self.kind, self.node, vmid)):
+            if not self.answer_was_lost or self.is_own(read_new_config(client, self.kind, self.node, vmid)):
                 self.vmid = vmid
                 return task
             # Somebody else got the number while the answer was lost; that guest is not ours to touch.
@@ -133,7 +133,7 @@ def plan_creation(client: PveClient, request: GuestRequest, cluster: Cluster) ->
     if request.node is not None:
         cluster.check_node(request.node)
     if request.clone is None:
-        return plan_create(client, request, cluster)
+        return request.own_creation(client, cluster) or plan_create(client, request, cluster)
     source = request.clone.source
     # Any user of the cluster can give the name of a template to a guest.
     source = source._replace(template=any(item.template and item.name == source.name for item in cluster.guests))
@@ -174,14 +174,14 @@ def plan_create(client: PveClient, request: GuestRequest, cluster: Cluster = NO_
             node=node,
             task_type=kind.task("create"),
             task_id=str(vmid),
-            done=lambda: is_own(_read_config(client, kind, node, vmid)),
+            done=lambda: is_own(read_new_config(client, kind, node, vmid)),
         )
 
     changes = (*config.changes, *([Change("pool", None, request.pool)] if request.pool else []))
     guest = Guest(request.selector.vmid or 0, node, kind.path, name or "", pool=request.pool or "")
     return Creation(
         kind=request.kind,
-        title=f"create guest {_label(request)} on node {node}",
+        title=f"create guest {label_of(request)} on node {node}",
         changes=changes,
         node=node,
         expected=GuestState(guest, values, origin=Origin.WRITTEN),
@@ -238,7 +238,7 @@ def plan_clone(request: GuestRequest, source_guest: Source, cluster: Cluster | N
     node = request.node or handle.guest.node
     if node != handle.guest.node and cluster is not None:
         check_clone_target(handle.guest.label, source, clone.storage, node, cluster.nodes)
-    expected = _expected_clone(request, source_guest, node)
+    expected = expected_copy(request, source_guest, node)
     name = expected.name
     name_key = NAME_KEYS[request.kind.path]
     form = {
@@ -261,7 +261,7 @@ def plan_clone(request: GuestRequest, source_guest: Source, cluster: Cluster | N
             (request.kind.path, handle.guest.vmid, "clone"),
             {"newid": vmid, **form},
             node=handle.guest.node,
-            done=lambda: is_own(_read_config(client, request.kind, node, vmid)),
+            done=lambda: is_own(read_new_config(client, request.kind, node, vmid)),
         )
 
     # Raises what would otherwise only come up once the clone is there, half made.
@@ -270,7 +270,7 @@ def plan_clone(request: GuestRequest, source_guest: Source, cluster: Cluster | N
     original = f"{handle.guest.vmid} ({source.get(name_key, '')})"
     return Creation(
         kind=request.kind,
-        title=f"clone guest {original} to {_label(request)} on node {node}",
+        title=f"clone guest {original} to {label_of(request)} on node {node}",
         changes=(Change("clone", None, original), Change(name_key, None, name)),
         node=node,
         expected=expected,
@@ -304,8 +304,8 @@ def _full(clone: CloneOptions) -> bool | None:
     return clone.full
 
 
-def _expected_clone(request: GuestRequest, source_guest: Source, node: str) -> GuestState:
-    """The clone as it will be before it is configured; only its addresses and volumes cannot be foretold."""
+def expected_copy(request: GuestRequest, source_guest: Source, node: str) -> GuestState:
+    """The copy as it will be before it is configured; only its addresses and volumes cannot be foretold."""
     source, kind, name_key = source_guest.values, request.kind, NAME_KEYS[request.kind.path]
     values = {key: value for key, value in source.items() if key not in kind.not_cloned}
     values = {key: value for key, value in values.items() if not key.startswith(("unused", "snap"))}
@@ -320,7 +320,7 @@ def _expected_clone(request: GuestRequest, source_guest: Source, node: str) -> G
     return GuestState(guest, values, origin=Origin.CLONED)
 
 
-def _read_config(client: PveClient, kind: GuestKind, node: str, vmid: int) -> t.Mapping[str, t.Any]:
+def read_new_config(client: PveClient, kind: GuestKind, node: str, vmid: int) -> t.Mapping[str, t.Any]:
     """The configuration of a guest, once it is made; empty when there is none.
 
     A clone for another node is on that of its source until it is done.
@@ -355,6 +355,7 @@ def _has_notes(found: t.Mapping[str, str], notes: str | None) -> bool:
     return notes is None or str(found.get("description") or "").rstrip() == notes.rstrip()
 
 
-def _label(request: GuestRequest) -> str:
+def label_of(request: GuestRequest) -> str:
+    """How the title of a step calls a guest that is to be made."""
     vmid, name = request.selector.vmid, request.selector.name
     return " ".join(str(part) for part in (vmid, f"({name})" if vmid and name else name) if part)
