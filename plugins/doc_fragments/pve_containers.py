@@ -135,8 +135,8 @@ options:
           - The template that a new container is made from, as in
             V(local:vztmpl/debian-13-standard_13.0-1_amd64.tar.zst).
           - A new container needs one of O(cloudbridge.proxmox.pve_container#module:template),
-            O(cloudbridge.proxmox.pve_container#module:image) and O(cloudbridge.proxmox.pve_container#module:clone).
-            They are not looked at when it exists.
+            O(cloudbridge.proxmox.pve_container#module:image), O(cloudbridge.proxmox.pve_container#module:clone) and
+            O(cloudbridge.proxmox.pve_container#module:restore). They are not looked at when it exists.
         aliases:
           - ostemplate
         type: str
@@ -219,11 +219,31 @@ options:
             aliases:
               - target
             type: str
+      restore:
+        description:
+          - Make a new container of a backup, and configure it with the other options in the same task. What is in the
+            backup and is not named stays as it is.
+          - It is not looked at when the container exists. M(cloudbridge.proxmox.pve_restore) also replaces containers.
+        type: dict
+        suboptions:
+          backup:
+            description: The backup, as in V(local:backup/vzdump-lxc-200-2026_11_27-04_00_00.tar.zst).
+            type: str
+          storage:
+            description: Where the volumes go. Without it, to
+              O(cloudbridge.proxmox.pve_container#module:rootfs.storage).
+            type: str
+          unique:
+            description:
+              - Whether the network devices get new addresses, so that both containers can run.
+              - V(true) is used when nothing says otherwise.
+            type: bool
       unprivileged:
         description:
           - Whether root in the container is an ordinary user on the node. A new container is unprivileged unless this
-            is V(false), which needs C(Sys.Modify) on C(/).
-          - It cannot be changed once the container is there. Back it up, and restore it as the other kind.
+            is V(false), which needs C(Sys.Modify) on C(/). One that is restored is what it was unless this is given.
+          - It cannot be changed once the container is there. Back it up, and make a container of the backup with
+            O(cloudbridge.proxmox.pve_container#module:restore).
         type: bool
       password:
         description:

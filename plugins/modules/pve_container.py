@@ -46,7 +46,8 @@ options:
   template:
     description:
       - The template that a new container is made from, as in V(local:vztmpl/debian-13-standard_13.0-1_amd64.tar.zst).
-      - A new container needs one of O(template), O(image) and O(clone). They are not looked at when it exists.
+      - A new container needs one of O(template), O(image), O(clone) and O(restore). They are not looked at when it
+        exists.
     aliases: [ostemplate]
     type: str
   image:
@@ -117,11 +118,30 @@ options:
         description: The same as O(node). A clone to another node needs all volumes of its source on shared storages.
         aliases: [target]
         type: str
+  restore:
+    description:
+      - Make a new container of a backup, and configure it with the other options in the same task. What is in the
+        backup and is not named stays as it is.
+      - It is not looked at when the container exists. M(cloudbridge.proxmox.pve_restore) also replaces containers.
+    type: dict
+    suboptions:
+      backup:
+        description: The backup, as in V(local:backup/vzdump-lxc-200-2026_11_27-04_00_00.tar.zst).
+        type: str
+        required: true
+      storage:
+        description: Where the volumes go. Without it, to O(rootfs.storage).
+        type: str
+      unique:
+        description: Whether the network devices get new addresses, so that both containers can run.
+        type: bool
+        default: true
   unprivileged:
     description:
       - Whether root in the container is an ordinary user on the node. A new container is unprivileged unless this is
-        V(false), which needs C(Sys.Modify) on C(/).
-      - It cannot be changed once the container is there. Back it up, and restore it as the other kind.
+        V(false), which needs C(Sys.Modify) on C(/). One that is restored is what it was unless this is given.
+      - It cannot be changed once the container is there. Back it up, and make a container of the backup with
+        O(restore).
     type: bool
   password:
     description:
@@ -452,6 +472,7 @@ seealso:
   - module: cloudbridge.proxmox.pve_vm
   - module: cloudbridge.proxmox.pve_vm_power
   - module: cloudbridge.proxmox.pve_volume
+  - module: cloudbridge.proxmox.pve_restore
 """
 
 EXAMPLES = r"""
@@ -490,6 +511,14 @@ EXAMPLES = r"""
     networks:
       - slot: net0
         ip: dhcp
+
+- name: Make a privileged container an unprivileged one, by its newest backup
+  cloudbridge.proxmox.pve_container:
+    name: mail2
+    restore:
+      backup: local:backup/vzdump-lxc-200-2026_11_27-04_00_00.tar.zst
+      storage: local-lvm
+    unprivileged: true
 
 - name: Give a container a feature, and restart it if that has to be
   cloudbridge.proxmox.pve_container:

@@ -110,6 +110,17 @@ def have_containers(pve: PveHandle) -> None:
     ApiClient(pve).data("PUT", "/nodes/pve1/lxc/200/config", mp0="local-lvm:1,mp=/srv", description="old notes")
     pve.add_container(9002, "debian-container", config={"net0": "name=eth0,bridge=vmbr0"})
     ApiClient(pve).data("POST", "/nodes/pve1/lxc/9002/template")
+    backup = {
+        "content": "backup",
+        "format": "tar.zst",
+        "size": 1024,
+        "vmid": 200,
+        "subtype": "lxc",
+        "ctime": 1795000000,
+    }
+    config = {**pve.config(200), "unprivileged": 0, "rootfs": "local-lvm:vm-200-disk-0,size=8G"}
+    volumes = pve.server.storages["local"]["volumes"]
+    volumes["backup/vzdump-lxc-200-2026_11_27-04_00_00.tar.zst"] = {**backup, "guest": config}
 
 
 def run_agents(pve: PveHandle) -> None:

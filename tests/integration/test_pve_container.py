@@ -208,6 +208,21 @@ def test_what_a_running_container_cannot_take_is_pending(pve, run_module) -> Non
     assert pve.config(201)["features"] == "fuse=1,nesting=1"
 
 
+def test_what_is_pending_does_not_undo_a_deletion(pve, run_module) -> None:
+    """PVE deletes a key at the next start, and sets it again when something else was pending for it."""
+    pve.add_container(201, "runs", status="running", config={"nameserver": "192.0.2.1", "mp0": "vmstore:1,mp=/srv"})
+    changed = {"vmid": 201, "nameservers": ["192.0.2.2"], "mount_points": [{"slot": "mp0", "ro": True}]}
+    assert len(checked_then_real(pve, run_module, changed)["pending"]) == 2
+    taken = {"vmid": 201, "nameservers": [], "mount_points": [{"slot": "mp0", "state": "detached"}]}
+    result = checked_then_real(pve, run_module, taken)
+    assert result["steps"] == [
+        "take back what is pending for mp0, nameserver of guest 201 (runs)",
+        "unset mp0, nameserver of guest 201 (runs)",
+    ]
+    checked_then_real(pve, run_module, {"vmid": 201, "apply_pending": "reboot"})
+    assert not {"mp0", "nameserver"} & set(pve.config(201))
+
+
 def test_mount_points_are_detached_and_deleted_only_when_asked(pve, run_module) -> None:
     vmid = run_module("pve_container", NEW)["vmid"]
     volume = pve.config(vmid)["mp0"].partition(",")[0]
@@ -244,7 +259,7 @@ def test_a_mount_point_is_deleted_with_its_volume(pve, run_module) -> None:
         ({"password": "abcd"}, "password must have 5 characters or more"),
         (
             {"password": "abcdef", "clone": {"source": "200"}},
-            "password is set when a container is made of a template: a clone has its source's",
+            "password is set only in a container that is made of a template",
         ),
         (
             {"ssh_keys": ["ssh-ed25519 x"]},
@@ -304,6 +319,54 @@ def test_what_cannot_be_is_said_before_anything_is_sent(pve, run_module, options
     assert writes(pve) == []
 
 
+def test_a_container_is_restored_and_configured_in_one_task(pve, run_module) -> None:
+    made = run_module("pve_container", NEW)
+    before = pve.config(made["vmid"])
+    backup = run_module("pve_backup", {"vmid": made["vmid"], "storage": "local", "max_age": "0"})
+    assert not backup.failed, backup.msg
+    (volume,) = (name for name in pve.server._volumes("local") if name.startswith("backup/"))
+    run_module("pve_container", {"vmid": made["vmid"], "state": "absent"})
+    restored = {
+        "name": "web2",
+        "restore": {"backup": f"local:{volume}", "storage": "vmstore"},
+        "memory": 2048,
+        "rootfs": {"size": "10G"},
+        "unprivileged": True,
+    }
+    result = checked_then_real(pve, run_module, restored)
+    config = pve.config(result["vmid"])
+    assert (config["hostname"], str(config["memory"])) == ("web2", "2048")
+    assert config["description"] == before["description"]
+    assert {"size=10G"} < set(config["rootfs"].split(","))
+    assert config["rootfs"].startswith("vmstore:")
+    assert config["mp0"].startswith("vmstore:")
+    assert [task["type"] for task in result["tasks"]] == ["vzrestore", "resize"]
+    assert config["net0"] != before["net0"]
+
+
+@pytest.mark.parametrize(
+    ("restore", "message"),
+    [
+        (
+            {"backup": "local:vztmpl/x.tar.zst"},
+            "restore: backup 'local:vztmpl/x.tar.zst' is no volume",
+        ),
+        (
+            {"backup": "local:backup/vzdump-lxc-1-2026_11_27-04_00_00.tar.zst"},
+            "restore: give storage, where",
+        ),
+        (
+            {"backup": "local:backup/vzdump-lxc-1-2026_11_27-04_00_00.tar.zst", "storage": "vmstore"},
+            "volume 'local:backup/vzdump-lxc-1-2026_11_27-04_00_00.tar.zst' does not exist",
+        ),
+    ],
+)
+def test_what_cannot_be_restored(pve, run_module, restore: dict[str, Any], message: str) -> None:
+    result = run_module("pve_container", {"name": "web2", "restore": restore})
+    assert message in result.msg
+    assert writes(pve) == []
+
+
 def test_what_is_for_root_is_done_by_root(pve, run_module) -> None:
     root = {"api_user": "root@pam", "api_password": "secret", "api_token_id": "", "api_token_secret": ""}
     options = {
@@ -334,7 +397,7 @@ def test_what_is_for_root_is_done_by_root(pve, run_module) -> None:
 
 def test_a_new_container_must_be_made_of_something(pve, run_module) -> None:
     result = run_module("pve_container", {"name": "web1", "rootfs": {"storage": "local-lvm", "size": "8G"}})
-    assert result.msg == ("there is no container named 'web1': say by template, image or clone what to make it from")
+    assert result.msg.startswith("there is no container named 'web1': say by template, image, clone or restore what")
     result = run_module("pve_container", {"name": "web1", "template": TEMPLATE})
     assert result.msg == "rootfs is not there yet: give storage and size"
     assert writes(pve) == []

@@ -86,11 +86,19 @@ def read_pending(handle: GuestHandle) -> tuple[Pending, ...]:
 def pending_of(entries: t.Iterable[t.Mapping[str, t.Any]]) -> tuple[Pending, ...]:
     """Pick from PVE's list of settings those that are not in effect yet."""
     waiting = (
-        Pending(str(entry["key"]), entry.get("value"), entry.get("pending"), bool(entry.get("delete")))
+        Pending(str(entry["key"]), entry.get("value"), entry.get("pending"), goes(entry))
         for entry in entries
         if "pending" in entry or entry.get("delete")
     )
     return tuple(sorted(waiting, key=lambda item: item.key))
+
+
+def goes(entry: t.Mapping[str, t.Any]) -> bool:
+    """Whether an entry of PVE's list of pending settings is a key that will be unset.
+
+    What is pending beside a deletion comes true after it (PVE::LXC::Config, vmconfig_apply_pending).
+    """
+    return bool(entry.get("delete")) and "pending" not in entry
 
 
 def guest_result(guest: Guest, status: Status) -> dict[str, t.Any]:

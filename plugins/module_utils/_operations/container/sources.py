@@ -19,7 +19,7 @@ SOURCE_SPEC: dict[str, t.Any] = {
     "restore": {
         "type": "dict",
         "options": {
-            "backup": {"type": "str", "required": True, "aliases": ["archive"]},
+            "backup": {"type": "str", "required": True},
             "storage": {"type": "str"},
             "unique": {"type": "bool", "default": True},
         },

@@ -73,8 +73,8 @@ def plan_changes(
     volumes = request.volume_changes(state, progress)
     config = config_changes(request, state, volumes)
     builder = _Builder(request.kind, state, read_config)
-    if volumes.take_back:
-        builder.take_back(volumes.take_back)
+    if volumes.take_back or config.revert_first:
+        builder.take_back({*volumes.take_back, *config.revert_first}, volumes.take_back)
     for key, place in volumes.move.items():
         builder.move(key, place)
     for key, size in volumes.resize.items():
@@ -144,9 +144,12 @@ class _Builder:
             title, command, *config.changes, keys=keys, made=made, writes_secret=bool(self.kind.write_only & set(keys))
         )
 
-    def take_back(self, drives: t.Mapping[str, str]) -> None:
-        """Revert what is pending for drives that are to be moved; their options are set again afterwards."""
-        keys = tuple(sorted(drives))
+    def take_back(self, pending: t.Collection[str], drives: t.Mapping[str, str]) -> None:
+        """Revert what is pending for keys that are to be unset, and for drives that are to be moved.
+
+        The options of these drives are set again afterwards.
+        """
+        keys = tuple(sorted(pending))
         command = self._write({"revert": ",".join(keys)}, keys, lambda: self._is_taken_back(keys))
         title = f"{_TAKE_BACK} {', '.join(keys)} of {self.state.guest.label}"
         changes = (Change(key, self.state.values.get(key), self.state.in_effect[key]) for key in keys)

@@ -23,6 +23,8 @@ class ConfigChanges:
     set: dict[str, str] = field(default_factory=dict)
     unset: list[str] = field(default_factory=list)
     revert: list[str] = field(default_factory=list)
+    # Of what is unset, that for which PVE would set what is pending all the same: it is taken back before.
+    revert_first: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
 
     @property
@@ -47,7 +49,7 @@ class ConfigChanges:
         elif target is not None:
             self.set[key] = target
         else:
-            self.unset.append(key)
+            self._unset(key)
         self.changes.append(Change(key, desired.shown(coming), desired.shown(target)))
 
     def _keeps_parts(self, desired: DesiredSetting, current: str | None, target: str | None) -> bool:
@@ -57,9 +59,18 @@ class ConfigChanges:
     def remove(self, key: str, current: str | None) -> None:
         """Unset a key that is set."""
         if current is not None and key not in (*self.unset, *self.revert):
-            only_pending = key in self.state.waiting and key not in self.state.in_effect
-            (self.revert if only_pending and not self.kind.deletes_pending else self.unset).append(key)
+            self._unset(key)
             self.changes.append(Change(key, current, None))
+
+    def _unset(self, key: str) -> None:
+        waiting = self.state.waiting.get(key)
+        if waiting is None or waiting.delete or self.kind.deletes_pending:
+            self.unset.append(key)
+        elif key not in self.state.in_effect:
+            self.revert.append(key)
+        else:
+            self.revert_first.append(key)
+            self.unset.append(key)
 
     def take_back(self, key: str) -> None:
         """Leave a key as it is in effect, without what is pending for it."""

@@ -43,7 +43,8 @@ class GuestKind:
     writes_in_tasks: bool = False
     # One call deletes a key and its volume; else the volume becomes an unused one first, which is deleted then.
     deletes_volumes: bool = False
-    # To delete a key takes back what is pending for it also when it is not in effect.
+    # To delete a key takes back what is pending for it, which else comes true after the deletion (PVE::LXC::Config,
+    # vmconfig_apply_pending).
     deletes_pending: bool = True
     # The volumes of a running guest can be moved.
     moves_running: bool = True

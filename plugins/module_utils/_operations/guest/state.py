@@ -11,7 +11,18 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.guests import CREATION_LOCKS, NAME_KEYS, UNNAMED, Guest, GuestHandle
-from ..facts import RUNNING, STOPPED, Pending, Status, guest_result, pending_of, pending_result, read_status, split_tags
+from ..facts import (
+    RUNNING,
+    STOPPED,
+    Pending,
+    Status,
+    goes,
+    guest_result,
+    pending_of,
+    pending_result,
+    read_status,
+    split_tags,
+)
 
 # Found in PVE's list of settings without being one.
 _NO_SETTINGS = frozenset({"digest"})
@@ -125,7 +136,7 @@ def values_of(entries: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
     values = {}
     for entry in entries:
         value = entry.get("pending", entry.get("value"))
-        if value is not None and not entry.get("delete") and entry["key"] not in _NO_SETTINGS:
+        if value is not None and not goes(entry) and entry["key"] not in _NO_SETTINGS:
             values[str(entry["key"])] = str(value)
     return values
 
