@@ -401,3 +401,9 @@ def test_a_new_container_must_be_made_of_something(pve, run_module) -> None:
     result = run_module("pve_container", {"name": "web1", "template": TEMPLATE})
     assert result.msg == "rootfs is not there yet: give storage and size"
     assert writes(pve) == []
+    result = run_module("pve_container", {**NEW, "template": "local:vztmpl/other.tar.zst"})
+    assert result.msg == "template: there is no local:vztmpl/other.tar.zst on node pve1"
+    volume = {"slot": "mp0", "path": "/srv", "volume": "local-lvm:vm-200-disk-7"}
+    result = run_module("pve_container", {"vmid": 200, "mount_points": [volume]})
+    assert result.msg == "mount_points: mp0: there is no local-lvm:vm-200-disk-7 on node pve1"
+    assert writes(pve) == []

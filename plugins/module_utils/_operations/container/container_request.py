@@ -19,7 +19,7 @@ from ..guest.config_changes import ConfigChanges
 from ..guest.creation import Creation
 from ..guest.desired import flag
 from ..guest.guest_request import GuestRequest, check_remove, guest_request_spec, shared_options, suboptions
-from ..guest.images import fetch_image
+from ..guest.images import existing_size, fetch_image
 from ..guest.placement import Cluster, Needs, needs_of_volumes
 from ..guest.settings import desired_settings
 from ..guest.state import GuestState
@@ -34,6 +34,7 @@ from .mount_points import (
     ROOTFS_SPEC,
     DesiredMountPoint,
     desired_mount_points,
+    holds,
     mount_changes,
 )
 from .networks import NETWORK_SPEC, DesiredContainerNetwork, desired_networks
@@ -115,7 +116,14 @@ class ContainerRequest(GuestRequest):
         """Have the template of a new container on the node; raises a PveError, first for what only root may do."""
         state = GuestState(Guest(self.selector.vmid or 0, node, LXC, values.get("hostname", "")), values)
         check_root(applier.client.identity, config_changes(self, state, self.volume_changes(state)), self.unprivileged)
-        if self.source is not None and self.source.image is not None and not values:
+        for point in self.mount_points:
+            if point.source is not None and ":" in point.source and not holds(values.get(point.slot), point.source):
+                existing_size(applier, point.label, point.source, node)
+        if self.source is None or values:
+            return self
+        if self.source.image is None:
+            existing_size(applier, "template", self.source.volid, node)
+        else:
             fetch_image(applier, self.source.image, node)
         return self
 

@@ -143,6 +143,11 @@ def _parts(options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str | None]]
             yield name, flag(options[name])
 
 
+def holds(text: str | None, source: str) -> bool:
+    """Whether a slot has this volume, or this directory of the node."""
+    return text is not None and parse_drive(text).file == source
+
+
 def mount_changes(
     points: t.Iterable[DesiredMountPoint], state: GuestState, progress: VolumeProgress | None = None
 ) -> VolumeChanges:

@@ -26,6 +26,7 @@ from .tags import DesiredTags, desired_tags
 from .volumes import VolumeChanges, VolumeProgress
 
 if t.TYPE_CHECKING:
+    from ..._pve.client import PveClient
     from .creation import Creation
 
 STATES = ("present", "absent", "template")

@@ -10,6 +10,9 @@ import functools
 import typing as t
 from dataclasses import replace
 
+from ..._pve.client import PveClient
+from ..._pve.errors import NotFound, PermissionDenied, Refused
+from ..._pve.storages import storage_of
 from ..plan import Applier
 from ..volumes.volume_request import VolumeRequest
 
@@ -33,3 +36,38 @@ def fetch_image(applier: Applier, image: VolumeRequest, node: str) -> None:
 
     survey = survey_image(applier, image, node)
     applier.once.get(survey.request, functools.partial(bring_about, applier, survey))
+
+
+# What PVE says of a file that is not there (70-storage.json: "volume attributes missing"); of what it cannot look into,
+# as the volumes of some storages, it says other things.
+_MISSING = "failed - no format"
+
+
+class VolumeLook(t.NamedTuple):
+    """What PVE says of a volume: whether it is missing for certain, and the size of the disk in it, if it tells."""
+
+    is_missing: bool = False
+    size: int | None = None
+
+
+def look_at(client: PveClient, source: str, node: str) -> VolumeLook:
+    """Look at a volume; nobody can at a path, at the medium of a drive of the node, or at a disk in an archive."""
+    if ":" not in source or source.startswith("/") or ".ova/" in source:
+        return VolumeLook()
+    try:
+        # The list of a storage has the sizes of the files only (73-volumes.json).
+        return VolumeLook(
+            size=int(client.read("nodes", node, "storage", storage_of(source), "content", source)["size"])
+        )
+    except Refused as error:
+        return VolumeLook(is_missing=_MISSING in error.cause.pve_message)
+    except (NotFound, PermissionDenied):
+        return VolumeLook()
+
+
+def existing_size(applier: Applier, place: str, source: str, node: str) -> int | None:
+    """The size of a volume, if PVE tells it, looked up once in a run; raises NotFound when it is not there."""
+    found = applier.once.get(("volume", source, node), lambda: look_at(applier.client, source, node))
+    if found.is_missing:
+        raise NotFound(f"{place}: there is no {source} on node {node}")
+    return found.size

@@ -9,25 +9,12 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ..._pve.client import PveClient
-from ..._pve.errors import InvalidRequest, NotFound, PermissionDenied, Refused
+from ..._pve.errors import InvalidRequest
 from ..._pve.sizes import format_size
-from ..._pve.storages import storage_of
-from ..guest.images import fetch_image, survey_image
+from ..guest.images import existing_size, fetch_image, look_at, survey_image
 from ..guest.volumes import parse_drive
 from ..plan import Applier
 from .disks import DesiredDisk
-
-# What PVE says of a file that is not there (70-storage.json: "volume attributes missing"); of what it cannot look into,
-# as the volumes of some storages, it says other things.
-_MISSING = "failed - no format"
-
-
-class _Found(t.NamedTuple):
-    """What PVE says of a volume: whether it is missing for certain, and the size of the disk in it, if it tells."""
-
-    is_missing: bool = False
-    size: int | None = None
 
 
 def with_sources(
@@ -58,26 +45,11 @@ def _is_new(disk: DesiredDisk, values: t.Mapping[str, str]) -> bool:
 def _size_of(applier: Applier, disk: DesiredDisk, node: str) -> int | None:
     """The size of the disk in what is there; raises NotFound when it is not, and InvalidRequest."""
     source = _source(disk) or ""
-    found = applier.once.get(("volume", source, node), lambda: _look(applier.client, source, node))
-    if found.is_missing:
-        raise NotFound(f"disks: {disk.slot}: there is no {source} on node {node}")
+    size = existing_size(applier, f"disks: {disk.slot}", source, node)
     if disk.import_from is None:
         return None
-    _check_size(disk, found.size)
-    return found.size
-
-
-def _look(client: PveClient, source: str, node: str) -> _Found:
-    """Look at a volume; nobody can at a path, at the medium of a drive of the node, or at a disk in an archive."""
-    if ":" not in source or source.startswith("/") or ".ova/" in source:
-        return _Found()
-    try:
-        # The list of a storage has the sizes of the files only (73-volumes.json).
-        return _Found(size=int(client.read("nodes", node, "storage", storage_of(source), "content", source)["size"]))
-    except Refused as error:
-        return _Found(is_missing=_MISSING in error.cause.pve_message)
-    except (NotFound, PermissionDenied):
-        return _Found()
+    _check_size(disk, size)
+    return size
 
 
 def _check_size(disk: DesiredDisk, size: int | None, left: str = "") -> None:
@@ -99,6 +71,6 @@ def _have_images(applier: Applier, disks: t.Sequence[DesiredDisk], node: str) ->
     left = "; the image is on the storage now, and no guest was changed" if len(applier.done) > before else ""
     for disk in disks:
         if sizes[disk.slot] is None and disk.size is not None:
-            sizes[disk.slot] = _look(applier.client, disk.import_from or "", node).size
+            sizes[disk.slot] = look_at(applier.client, disk.import_from or "", node).size
         _check_size(disk, sizes[disk.slot], left)
     return sizes
