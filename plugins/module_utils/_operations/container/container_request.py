@@ -81,7 +81,9 @@ class ContainerRequest(GuestRequest):
         """The restore of a backup; raises a PveError."""
         if self.source is None or self.source.restore is None:
             return None
-        return plan_restore(client, self, self.source.volid, self.source.restore, cluster)
+        rootfs = next((point.storage for point in self.mount_points if point.slot == ROOTFS), None)
+        options = replace(self.source.restore, storage=self.source.restore.storage or rootfs)
+        return plan_restore(client, self, self.source, options, self.unprivileged, cluster)
 
     def creation_options(self) -> t.Mapping[str, t.Any]:
         """What the call that makes the container takes besides its settings; raises InvalidRequest."""

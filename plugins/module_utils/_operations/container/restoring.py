@@ -18,32 +18,35 @@ from ..backup.restoring import read_archived
 from ..guest.change_plan import plan_changes
 from ..guest.creation import Creation, Source, expected_copy, label_of, read_new_config
 from ..guest.desired import flag
+from ..guest.guest_request import GuestRequest
 from ..guest.placement import Cluster, choose_node
 from ..guest.state import GuestState
 from ..guest.volumes import parse_drive
 from ..plan import Change
-from .sources import RestoreOptions
-
-if t.TYPE_CHECKING:
-    from .container_request import ContainerRequest
+from .sources import ContainerSource, RestoreOptions
 
 
 def plan_restore(
-    client: PveClient, request: ContainerRequest, backup: str, options: RestoreOptions, cluster: Cluster
+    client: PveClient,
+    request: GuestRequest,
+    source: ContainerSource,
+    options: RestoreOptions,
+    unprivileged: bool | None,
+    cluster: Cluster,
 ) -> Creation:
     """Plan a container of a backup; reads the configuration in it, and raises a PveError when it cannot be made."""
-    storage = options.storage or next((point.storage for point in request.mount_points if point.slot == "rootfs"), None)
+    backup, storage = source.volid, options.storage
     if storage is None:
         raise InvalidRequest("restore: give storage, where the volumes of the backup go")
     kind = request.kind
     node = request.node or choose_node(client, request.needs(), cluster.nodes)
-    expected = _expected(client, request, backup, storage, node)
+    expected = _expected(client, request, backup, storage, unprivileged, node)
     form = {
         "ostemplate": backup,
         "restore": 1,
         "storage": storage,
         "unique": 1 if options.unique else None,
-        "unprivileged": None if request.unprivileged is None else flag(request.unprivileged),
+        "unprivileged": None if unprivileged is None else flag(unprivileged),
         "hostname": request.selector.name,
         "pool": request.pool or None,
     }
@@ -77,14 +80,16 @@ def plan_restore(
     )
 
 
-def _expected(client: PveClient, request: ContainerRequest, backup: str, storage: str, node: str) -> GuestState:
+def _expected(
+    client: PveClient, request: GuestRequest, backup: str, storage: str, unprivileged: bool | None, node: str
+) -> GuestState:
     """The container as it will be before it is configured; only its addresses and volumes cannot be foretold."""
     archived = read_archived(client, node, backup)
     values = {key: value for key, value in archived.values.items() if "." not in key}
     if archived.notes:
         values["description"] = archived.notes
-    if request.unprivileged is not None:
-        values["unprivileged"] = flag(request.unprivileged)
+    if unprivileged is not None:
+        values["unprivileged"] = flag(unprivileged)
     for key in filter(MOUNT_KEY.fullmatch, values):
         drive = parse_drive(values[key])
         if drive.storage is not None:

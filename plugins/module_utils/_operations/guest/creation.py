@@ -128,12 +128,21 @@ class Creation:
         return GuestHandle(client, self.expected.guest._replace(vmid=self.vmid or 0, node=self.node))
 
 
+@t.runtime_checkable
+class PlansCreation(t.Protocol):
+    """A request that knows a way of its own to make its guest, besides clones and settings alone."""
+
+    def own_creation(self, client: PveClient, cluster: Cluster) -> Creation | None:
+        """Plan how the guest is made, or None for the usual way; raises a PveError."""
+
+
 def plan_creation(client: PveClient, request: GuestRequest, cluster: Cluster) -> Creation:
     """Plan how the guest is made; reads what is needed for that, and raises a PveError when it cannot be."""
     if request.node is not None:
         cluster.check_node(request.node)
     if request.clone is None:
-        return request.own_creation(client, cluster) or plan_create(client, request, cluster)
+        own = request.own_creation(client, cluster) if isinstance(request, PlansCreation) else None
+        return own or plan_create(client, request, cluster)
     source = request.clone.source
     # Any user of the cluster can give the name of a template to a guest.
     source = source._replace(template=any(item.template and item.name == source.name for item in cluster.guests))

@@ -19,15 +19,11 @@ from ..selection import check_dns_name, check_vmid, selector_from
 from .config_changes import ConfigChanges
 from .desired import DesiredDevice, DesiredSetting
 from .kind import GuestKind
-from .placement import Cluster, Needs
+from .placement import Needs
 from .settings import check_config_key
 from .state import GuestState
 from .tags import DesiredTags, desired_tags
 from .volumes import VolumeChanges, VolumeProgress
-
-if t.TYPE_CHECKING:
-    from ..._pve.client import PveClient
-    from .creation import Creation
 
 STATES = ("present", "absent", "template")
 _CLONE_SPEC: dict[str, t.Any] = {
@@ -82,10 +78,6 @@ class GuestRequest:
 
     def complete(self, changes: ConfigChanges) -> None:
         """Add to a write of the configuration what only this kind has; raises InvalidRequest."""
-
-    def own_creation(self, client: PveClient, cluster: Cluster) -> Creation | None:
-        """How a new guest is made that is neither a clone nor one of settings alone; raises a PveError."""
-        return None
 
     def creation_options(self) -> t.Mapping[str, t.Any]:
         """What the call that makes the guest takes besides its settings."""
