@@ -93,6 +93,47 @@ def test_a_card_on_a_bridge_that_is_not_there_is_written_and_told_at_each_write(
     assert made.task("POST", f"{ONE}/status/start") == GONE
 
 
+def test_a_card_needs_a_bridge(made) -> None:
+    answer = made("PUT", CONFIG, net0="name=eth0")
+    assert (answer.status_code, answer.reason) == (500, "bridge '' does not exist")
+
+
+def test_without_an_architecture_each_write_is_an_error(made) -> None:
+    for form in ({"delete": "arch"}, {"memory": 600}):
+        assert "missing 'arch'" in made("PUT", CONFIG, **form).reason
+    assert config_of(made)["memory"] == 600
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("timezone", "Nope"), ("nameserver", "x"), ("entrypoint", ""), ("env", "A"), ("mp0", "local-lvm:1"), ("tty", 7)],
+)
+def test_values_that_are_refused_by_name(made, key: str, value: Any) -> None:
+    answer = made("PUT", CONFIG, **{key: value})
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, [key])
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "status"),
+    [
+        (
+            LXC,
+            {"vmid": 211, "ostemplate": TEMPLATE, "storage": "local-lvm"},
+            "unable to create CT 211 - received interrupt",
+        ),
+        (f"{ONE}/clone", {"newid": 211}, "clone failed: interrupted by signal"),
+        (f"{ONE}/move_volume", {"volume": "rootfs", "storage": "vmstore"}, "received interrupt"),
+    ],
+    ids=["create", "clone", "move"],
+)
+def test_a_task_that_is_stopped_cleans_up(pve, made, path: str, form: dict[str, Any], status: str) -> None:
+    pve.knobs.default_task_seconds = 60
+    upid = made.data("POST", path, **form)
+    made.data("DELETE", f"/nodes/pve1/tasks/{upid}")
+    assert made.finish(upid) == status
+    assert (pve.vmids().count(211), pve.guest(210).lock) == (0, None)
+
+
 def test_a_running_container_loses_a_card_whose_new_one_cannot_be_plugged(made) -> None:
     start(made)
     answer = made("PUT", CONFIG, net0="name=eth0,bridge=vmbr9")

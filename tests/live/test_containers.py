@@ -53,7 +53,10 @@ def need_snapshots(world: World, vmid: int) -> None:
 
 
 def card(world: World, **options: Any) -> dict[str, Any]:
+    """A card whose address the node sets where it can, since a small template may not look after its network."""
     world.need("bridge")
+    if tuple(int(part) for part in world.release().split(".")[:2]) >= (9, 1):
+        options["host_managed"] = True
     return {"networks": [{"slot": "net0", "bridge": world.settings.bridge, **options}]}
 
 

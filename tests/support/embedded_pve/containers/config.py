@@ -15,7 +15,7 @@ from ..base import missing_config, parameter_error
 from ..options import split_names
 from .pending import deletes_of
 from .rights import ContainerRights
-from .values import option_exists
+from .values import check_formats, option_exists
 
 HIGHEST_WEIGHT = 10000  # cpu.weight of the second version of control groups
 
@@ -81,6 +81,7 @@ class ContainerConfig(ContainerRights):
         deletes, reverts = split_names(values.pop("delete", "")), split_names(values.pop("revert", ""))
         if "cpuunits" in values:
             values["cpuunits"] = max(1, min(int(values["cpuunits"]), HIGHEST_WEIGHT))
+        check_formats(values)
         ct = self.find_container(given)
         self.refuse_lock_timeout(ct.vmid)
         await self.lock_container(ct)

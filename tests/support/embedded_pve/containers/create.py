@@ -27,6 +27,7 @@ from .values import (
     NET_KEY,
     NEW_VOLUME,
     UNUSED_KEY,
+    check_formats,
     mount_type,
     parse_mount,
     print_mount,
@@ -52,6 +53,7 @@ class ContainerCreate(ContainerConfig):
 
     async def _ct_create(self, values: dict[str, Any], user: str) -> str:
         node, vmid, restore = values["node"], int(values["vmid"]), is_true(values.get("restore", 0))
+        check_formats(values)
         self.need_quorum()
         there = self.ct(vmid)
         replaced = there if there is not None and there.node == node and restore and values.get("force") else None
@@ -81,6 +83,19 @@ class ContainerCreate(ContainerConfig):
             await self._after_creation(ct, values, user, log)
 
         return await self.task(node, "vzrestore" if restore else "vzcreate", vmid, user, body, vm=ct, log=log)
+
+    async def _interrupted(self, record: dict[str, Any], guest: Any) -> str:
+        """What was being done when the TERM came is in the words as well, as of a file system that was being made."""
+        status = await super()._interrupted(record, guest)
+        if status != "received interrupt":
+            return status
+        words = {
+            "vzcreate": f"unable to create CT {record['id']} - ",
+            "vzrestore": f"unable to restore CT {record['id']} - ",
+        }
+        if record["type"] == "vzclone":
+            return "clone failed: interrupted by signal"
+        return f"{words.get(record['type'], '')}{status}"
 
     def _abandon(self, record: dict[str, Any], guest: Any) -> None:
         """A restore over a container that is broken off before it began leaves that container."""

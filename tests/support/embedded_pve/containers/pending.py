@@ -144,9 +144,8 @@ class ContainerPending(Networks):
             raise PveError(500, f"{key}: SLAAC is not supported for host-managed network configuration.")
 
     def _check_mtu(self, ct: Any, key: str, net: dict[str, str]) -> None:
-        missing = self.missing_bridge(ct.node, print_properties(net))
-        if missing:
-            raise PveError(500, f"bridge '{missing}' does not exist")
+        if not net.get("bridge") or self.missing_bridge(ct.node, print_properties(net)):
+            raise PveError(500, f"bridge '{net.get('bridge', '')}' does not exist")
         mtu, most = int(net.get("mtu") or 0), self.bridge_mtu(str(net.get("bridge")))
         if mtu > most:
             raise PveError(500, f"{key}: MTU size '{mtu}' is bigger than bridge MTU '{most}'")
@@ -155,6 +154,8 @@ class ContainerPending(Networks):
         """update_lxc_config, which comes when the file is written already: a bridge that is not there is told then."""
         if ct.config.get("template"):
             return
+        if not ct.config.get("arch"):
+            raise PveError(500, "missing 'arch' - internal error at /usr/share/perl5/PVE/LXC.pm line 729.")
         for key in sorted(key for key in ct.config if NET_KEY.fullmatch(key)):
             self._check_mtu(ct, key, parse_net(ct.config[key]))
 

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import zoneinfo
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +16,8 @@ from fakepve import schema as pve_schema
 from fakepve.lxc import SIZE_UNITS, format_size, parse_size, random_mac
 from fakepve.model import PveError
 from fakepve.routing import split_list
+
+from ..base import parameter_error
 
 CONFIG = "/nodes/{node}/lxc/{vmid}/config"
 NEW_VOLUME = re.compile(r"([^:\s]+):(\d+(?:\.\d+)?)")
@@ -127,6 +131,32 @@ def stored(key: str, value: Any) -> Any:
     if key != "env" and re.search(r"\n", text.strip()):
         raise PveError(500, f"detected invalid newline inside property '{key}'")
     return text.strip() or " "
+
+
+# Perl's own expressions, which the published schema has in a form that fakepve does not read.
+PATTERNS = {
+    "entrypoint": r"[^\x00-\x08\x0a-\x1F\x7F]+",
+    "env": r"\w+=[^\x00-\x08\x0a-\x1F\x7F]*(\0\w+=[^\x00-\x08\x0a-\x1F\x7F]*)*",
+}
+
+
+def check_formats(values: Mapping[str, Any]) -> None:
+    """What fakepve's schema does not check: expressions, and verify_ip_with_ll_iface."""
+    wrong = [key for key, pattern in PATTERNS.items() if key in values and not re.fullmatch(pattern, str(values[key]))]
+    if wrong:
+        raise parameter_error(**dict.fromkeys(wrong, "value does not match the regex pattern"))
+    for server in split_list(values.get("nameserver")):
+        address, _percent, interface = server.partition("%")
+        try:
+            ipaddress.ip_address(address)
+            fits = not interface or address.lower().startswith("fe80:")
+        except ValueError:
+            fits = False
+        if not fits:
+            raise parameter_error(nameserver="invalid format - value does not look like a valid IP address\n")
+    zone, zones = values.get("timezone", "host"), zoneinfo.available_timezones()
+    if zone != "host" and zones and zone not in zones:
+        raise parameter_error(timezone=f"invalid format - invalid time zone '{zone}'\n")
 
 
 def given(key: str, value: Any) -> Any:

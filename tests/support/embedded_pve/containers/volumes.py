@@ -207,8 +207,9 @@ class ContainerVolumes(ContainerCreate):
     def _rename_volume(self, volume: str, vmid: int) -> str:
         storage, name = volume_ref(volume)
         volumes = self.storages[str(storage)]["volumes"]
-        known = volumes.pop(name)
+        known = volumes[name]
         new = self.allocate_root(str(storage), vmid, int(known["size"]), self.guest(vmid).node)
+        del volumes[name]
         volumes[volume_ref(new)[1]].update({key: value for key, value in known.items() if key != "vmid"})
         return new
 
