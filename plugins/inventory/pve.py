@@ -288,7 +288,11 @@ from ansible.module_utils.basic import missing_required_lib
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.vars import combine_vars
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import (
+    connection_from,
+    connection_spec,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.environment import without_empty_variables
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.inventory.hosts import (
     default_name,
     free_name,
@@ -312,7 +316,6 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.in
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.client import PATIENCE_SECONDS, PveClient
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import (
     ConnectionOptions,
-    connection_options,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import MissingLibrary, PveError
@@ -357,7 +360,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if direct:
             self.templar.available_variables = var_options or {}
             direct = template_options(self.templar, direct)
-        t.cast(t.Any, super()).set_options(task_keys=task_keys, var_options=var_options, direct=direct)
+        with without_empty_variables(connection_spec()):
+            t.cast(t.Any, super()).set_options(task_keys=task_keys, var_options=var_options, direct=direct)
 
     def parse(self, inventory: t.Any, loader: t.Any, path: str, cache: bool = True) -> None:
         """Add the guests to the inventory; raises AnsibleParserError."""
@@ -392,7 +396,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._option("strict"),
             self.templar,
         )
-        connection = connection_options({name: self._option(name) for name in connection_spec()})
+        connection = connection_from({name: self._option(name) for name in connection_spec()})
         source = f"{connection!r} {request.nodes} {request.node_address}"
         memory, fresh = self._remembered(path, cache, source), False
         if memory is None:

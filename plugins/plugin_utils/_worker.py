@@ -18,6 +18,7 @@ import typing as t
 from pathlib import Path
 
 from ansible import constants
+from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
@@ -34,12 +35,14 @@ except ImportError:
 
 from ..module_utils._ansible.argument_spec import differing_aliases
 from ..module_utils._ansible.description import ModuleDescription
+from ..module_utils._ansible.environment import wrong_variable
 from ..module_utils._ansible.runner import HIDDEN_OPTIONS, ModuleOutcome, carry_out
 from ..module_utils._pve.tls import preload, tls_policy
 
 # Seen in the process that forks the workers: these have no terminal of their own from ansible-core 2.19 on.
 ON_A_TERMINAL = sys.stderr is not None and sys.stderr.isatty()
 SWITCH = "cloudbridge_proxmox_run_in_worker"
+VARIABLE = SWITCH.upper()
 Variables = dict[str, t.Any]
 Result = dict[str, t.Any]
 
@@ -108,8 +111,19 @@ class WorkerAction(ActionBase):
         return None
 
     def _is_switched_on(self, variables: Variables) -> bool:
-        value = variables.get(SWITCH, os.environ.get(SWITCH.upper(), "true"))
-        return bool(boolean(self._templar.template(value)))
+        # One that is empty is not set, as with the variables of the connection.
+        places = {
+            f"variable {SWITCH}": variables.get(SWITCH),
+            f"environment variable {VARIABLE}": os.environ.get(VARIABLE),
+        }
+        for place, text in places.items():
+            value = self._templar.template(text)
+            if value not in (None, ""):
+                try:
+                    return bool(boolean(value))
+                except TypeError as error:
+                    raise AnsibleActionFail(f"the {place} is {value!r}, and must be true or false") from error
+        return True
 
     def _interpreter(self, variables: Variables) -> str | None:
         """The interpreter that the task names; None when Ansible would look for one."""
@@ -130,7 +144,8 @@ class WorkerAction(ActionBase):
             # A fallback to a variable of the environment is looked up while the options are checked.
             spec = self.description.argument_spec
             checked = ArgumentSpecValidator(spec).validate(dict(self._task.args))
-            if checked.error_messages or differing_aliases(spec, self._task.args):
+            given = self._task.args
+            if checked.error_messages or differing_aliases(spec, given) or wrong_variable(spec, given):
                 return None, "its options are refused"
             if checked._warnings or checked._deprecations:
                 # Said by AnsibleModule alone, as of an option that is given together with its alias.

@@ -288,6 +288,45 @@ def test_a_bundle_in_the_environment_makes_nobody_trusted(pve, run_module):
     bad(run_module(NAME, {"vmid": 101}, env=env), "certificate", "is not trusted")
 
 
+def test_authorities_are_checked_although_the_fingerprint_is_right(pve, run_module, tmp_path):
+    path, _key = make_certificate(tmp_path, "another.example.com")
+    options = {"vmid": 101, "ca_path": str(path)}
+    result = run_module(NAME, {**options, "api_fingerprint": pve.fingerprint})
+    what = f"is not trusted by the authorities in ca_path {path} (self-signed certificate)"
+    bad(result, "certificate", f"{what}, which are checked before api_fingerprint: correct ca_path, or leave it out")
+    bad(run_module(NAME, options), "certificate", f"{what}: set ca_path to the cluster's CA")
+
+
+# ---- variables of the environment
+
+
+NUMBERS = {"PROXMOX_PORT": "", "PROXMOX_API_TIMEOUT": "", "PROXMOX_VALIDATE_CERTS": "", "PROXMOX_CA_PATH": ""}
+
+
+def test_variables_that_are_empty_are_not_set(pve, run_module):
+    options = {"vmid": 101, "api_port": pve.port, "ca_path": pve.cafile}
+    good(run_module(NAME, options, env={**NUMBERS, "PROXMOX_OTP": "", "PROXMOX_FINGERPRINT": ""}))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("PROXMOX_PORT", "http", "the environment variable PROXMOX_PORT, for api_port, is 'http', and must be a whole"),
+        ("PROXMOX_API_TIMEOUT", "soon", "PROXMOX_API_TIMEOUT, for api_timeout, is 'soon', and must be a number"),
+        (
+            "PROXMOX_VALIDATE_CERTS",
+            "perhaps",
+            "PROXMOX_VALIDATE_CERTS, for validate_certs, is 'perhaps', and must be true",
+        ),
+        ("PROXMOX_PORT", "99999", "is not a port number (from the environment variable PROXMOX_PORT)"),
+        ("PROXMOX_USER", "nobody", "no realm: write it as in root@pam (from the environment variable PROXMOX_USER)"),
+    ],
+)
+def test_a_wrong_value_names_its_variable(pve, run_module, variable, value, says):
+    bad(run_module(NAME, {"vmid": 101}, env={variable: value}), "invalid_request", says)
+    assert pve.exchanges == []
+
+
 # ---- half a server
 
 

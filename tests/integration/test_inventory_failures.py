@@ -58,6 +58,17 @@ def test_an_api_that_nobody_reaches(pve, inventory):
     assert f"cannot connect to https://{pve.host}:1: " in message
 
 
+def test_variables_that_are_empty_are_not_set(pve, inventory):
+    empty = dict.fromkeys(("PROXMOX_PORT", "PROXMOX_API_TIMEOUT", "PROXMOX_VALIDATE_CERTS", "PROXMOX_OTP"), "")
+    assert set(inventory(f"api_port: {pve.port}", env=empty).hosts) == {"web", "db", "ct"}
+
+
+def test_a_wrong_value_names_its_variable(inventory):
+    assert "PROXMOX_PORT" in failure(inventory(env={"PROXMOX_PORT": "http"}))
+    message = failure(inventory(env={"PROXMOX_PORT": "99999"}))
+    assert "99999 is not a port number (from the environment variable PROXMOX_PORT)" in message
+
+
 def test_the_next_host_is_tried(pve, inventory):
     assert set(inventory(f"api_host: {pve.host}:1,{pve.host}:{pve.port}").hosts) == {"web", "db", "ct"}
 

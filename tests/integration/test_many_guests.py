@@ -83,7 +83,6 @@ class TestSelection:
             ({"names": ["app*"], "status": "stopped"}, [110, 112]),
             ({"names": ["*"], "guest_type": "lxc"}, [200]),
             ({"node": "pve1", "tags": ["test"]}, [112]),
-            ({"node": "pve9"}, []),
             ({"pool": "apps"}, [112]),
         ],
     )
@@ -112,6 +111,10 @@ class TestSelection:
         result = run_module("pve_vms_power", arguments)
         assert result.msg == msg
         assert pve.summary() == []
+
+    def test_a_node_that_is_not_there(self, run_module) -> None:
+        result = run_module("pve_vms_power", {"select": {"node": "pve9"}})
+        assert (result.msg, result["error"]["kind"]) == ("there is no node pve9: the cluster has pve1", "not_found")
 
 
 class TestSnapshots:

@@ -78,6 +78,23 @@ def test_an_option_and_its_alias_that_differ_change_nothing(pve, run_module, arg
     assert (result.failed, result["error"]["kind"], pve.summary()) == (True, "invalid_request", [])
 
 
+def test_it_is_named_by_its_place_in_a_list(pve, run_module):
+    guests = [{"vmid": 300}, {"vmid": 301, "disks": [{"slot": "scsi0", "disk": "scsi1", "size": "1G"}]}]
+    for module, arguments, place in (
+        ("pve_vms", {"guests": guests}, "guests[1].disks[0]"),
+        ("pve_vm", guests[1], "disks[0]"),
+        (
+            "pve_vms",
+            {"guests": guests[:1], "defaults": {"clone": {"snapshot": "a", "snapname": "b"}}},
+            "defaults.clone",
+        ),
+    ):
+        result = run_module(module, arguments)
+        named = "snapshot and snapname" if "clone" in place else "slot and disk"
+        assert result.msg == f"{place}: {named} are one option, and were given different values: give one"
+    assert pve.summary() == []
+
+
 def test_an_option_and_its_alias_that_say_the_same_are_taken(pve, run_module):
     result = run_module(MODULE, {"name": "web", "hostname": "web", "snapshot": "clean"})
     assert (result.failed, list(pve.snapshots(100))) == (False, ["clean"])

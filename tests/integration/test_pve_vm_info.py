@@ -47,6 +47,16 @@ def test_check_mode_looks_too(look):
     assert vmids(look(check=True)) == [100, 101, 200, 9000]
 
 
+@pytest.mark.parametrize("conditions", [{}, {"status": "running"}, {"vmid": 101}])
+def test_a_node_that_is_not_there(run_module, conditions):
+    result = run_module("pve_vm_info", {"node": "pve9", **conditions})
+    assert (result.msg, result["error"]["kind"]) == ("there is no node pve9: the cluster has pve1", "not_found")
+
+
+def test_a_node_without_guests_that_fit(pve_cluster, run_module):
+    assert run_module("pve_vm_info", {"node": "pve3", "tags": ["nobody"]})["guests"] == []
+
+
 @pytest.mark.parametrize("selection", [{"vmid": 101}, {"name": "db"}, {"vmid": 101, "name": "db"}])
 def test_one_guest_takes_two_requests_and_is_fresh(pve, look, selection):
     pve.call(lambda: setattr(pve.server.guest(101), "qmpstatus", "paused"))
@@ -108,7 +118,6 @@ def test_a_name_that_has_gone_to_another_guest_is_found_there(pve, look):
         ({"pool": "lab"}, [100]),
         ({"pool": "none"}, []),
         ({"node": "pve1"}, [100, 101, 200, 9000]),
-        ({"node": "pve2"}, []),
         ({"tags": ["prod"]}, [100, 101]),
         ({"tags": ["Prod", "web"]}, [100]),
         ({"tags": ["prod"], "status": "running"}, [101]),

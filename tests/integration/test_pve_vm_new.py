@@ -33,9 +33,18 @@ def check_and_run(run_module, arguments: dict[str, Any]):
     assert not run.failed, run.msg
     assert (check.changed, run.changed) == (True, True)
     assert check["diff"] == run["diff"]
+    assert run["diff"]["before"] == {}
+    assert run["diff"]["after"]
     again = run_module("pve_vm", {**arguments, "vmid": run["vmid"]})
     assert not again.changed, again.result
     return check, run
+
+
+@pytest.mark.parametrize("more", [{}, {"clone": {"source": "debian-template"}, "cores": 3}], ids=["alone", "clone"])
+def test_the_diff_of_a_new_guest_has_its_number(pve, run_module, more) -> None:
+    _check, run = check_and_run(run_module, {"vmid": 300, **more})
+    cloned = {"clone": "9000 (debian-template)", "name": "Copy-of-VM-debian-template", "cores": "3"}
+    assert run["diff"] == {"before": {}, "after": {"vmid": 300, **(cloned if more else {})}}
 
 
 @pytest.mark.parametrize(

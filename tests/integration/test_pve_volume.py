@@ -79,6 +79,10 @@ class TestDownloads:
         assert not run_module("pve_volume", arguments).changed
         assert len(pve.exchanges) <= 4, pve.summary()
 
+    def test_a_scheme_in_capital_letters_is_the_same(self, pve, run_module, debian):
+        _check, run, _again = check_and_run(run_module, {**debian, "url": debian["url"].replace("http", "HTTP")})
+        assert run["diff"]["after"] == {"local:import/debian.qcow2": f"url {debian['url']}"}
+
     def test_what_is_unpacked_is_known_by_its_name(self, pve, run_module, web):
         url = web.add("debian.iso.gz", gzip.compress(ISO))
         packed = f"sha256:{sha256(web.files['debian.iso.gz'])}"
@@ -197,7 +201,7 @@ class TestFailures:
             ({"file_name": "debian.img"}, "file_name 'debian.img' must end in .qcow2, .raw, .vmdk or .ova"),
             ({"storage": "local-lvm"}, "storage local-lvm does not take the content import, but images, rootdir"),
             ({"storage": "nowhere"}, "there is no storage nowhere on any node of the cluster"),
-            ({"nodes": ["pve7"]}, "node pve7 has no storage local: pve1 have it"),
+            ({"nodes": ["pve7"]}, "node pve7 has no storage local: it is on pve1"),
             ({"checksum": "xyz"}, "checksum 'xyz' is none"),
             ({"checksum": "md5:" + "0" * 64}, "has 64 digits, which makes it sha256, not md5"),
             ({"src": "/etc/hostname"}, "not by url and src"),
@@ -349,6 +353,14 @@ class TestOtherSources:
         result = run_module("pve_volume", {"storage": "local", "template": "alpine-3.21_1_amd64.tar.xz"})
         assert result.msg.endswith("of node pve1: it has alpine-3.22_1_amd64.tar.xz")
 
+    def test_a_template_without_the_end_of_its_name(self, pve, run_module, web):
+        name = "debian-13-standard_13.1-2_amd64"
+        pve.add_appliance(f"{name}.tar.zst", web.url("debian.iso"), ISO)
+        for check in (True, False):
+            result = run_module("pve_volume", {"storage": "local", "template": name}, check=check)
+            says = f"template {name} lacks the end of its name: the list of node pve1 has {name}.tar.zst"
+            assert (result.msg, result["error"]["kind"]) == (says, "not_found")
+
     def test_an_image_of_a_registry(self, pve, run_module):
         pve.server.oci_images["docker.io/library/alpine:3.22"] = b"an archive"
         arguments = {"storage": "local", "oci_reference": "docker.io/library/alpine:3.22"}
@@ -471,8 +483,9 @@ class TestLists:
         disks = run_module("pve_volume_info", {"vmid": 100})["volumes"]
         assert {row["vmid"] for row in disks} == {100}
         nowhere = run_module("pve_volume_info", {"node": "pve9"})
-        assert nowhere.msg == "node pve9 has no storage: there is no such node, or no right to see it"
-        assert run_module("pve_volume_info", {"storage": "nope"}).failed
+        assert nowhere.msg == "there is no node pve9: the cluster has pve1, pve2, pve3"
+        elsewhere = run_module("pve_volume_info", {"node": "pve3", "storage": "nope"})
+        assert elsewhere.msg == "there is no storage nope, or no right to see it (Datastore.Audit)"
 
     def test_storages(self, pve_cluster, run_module):
         pve_cluster.set_storage_usage("pve1", "local", 1000, 400)
@@ -489,6 +502,11 @@ class TestLists:
         }
         named = run_module("pve_storage_info", {"content": "import", "node": "pve2"})["storages"]
         assert [row["storage"] for row in named] == ["local", "vmstore"]
+        nowhere = run_module("pve_storage_info", {"node": "pve9"})
+        assert (nowhere.msg, nowhere["error"]["kind"]) == (
+            "there is no node pve9: the cluster has pve1, pve2, pve3",
+            "not_found",
+        )
 
 
 def test_a_list_takes_one_request_for_each_storage(pve, run_module):

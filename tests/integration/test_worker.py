@@ -185,6 +185,24 @@ def test_where_the_worker_is_not_the_place_it_says_why(pve, tmp_path):
         assert (found and found[1].startswith(reason or "?")) or (found is reason is None), (words, after[:3000])
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("", None),
+        (
+            "perhaps",
+            "the environment variable CLOUDBRIDGE_PROXMOX_RUN_IN_WORKER is 'perhaps', and must be true or false",
+        ),
+    ],
+)
+def test_what_the_environment_says_is_named_when_it_is_wrong(pve, tmp_path, value, says):
+    task = "- cloudbridge.proxmox.pve_vm_info: {vmid: 100}"
+    done = playbooks.play(task, "-vvv", home=tmp_path, connection=pve.environment, env=dict.fromkeys(OFF, value))
+    assert "runs in a process of its own" not in done.stdout
+    assert says is None or says in done.stdout
+    assert ("failed=1" in done.stdout) == (says is not None)
+
+
 def test_the_environment_turns_it_off(pve, tmp_path):
     task = "- cloudbridge.proxmox.pve_vm_info: {vmid: 100}"
     done = playbooks.play(task, "-vvv", home=tmp_path, connection=pve.environment, env=OFF)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from .._operations.many.running import GuestOutcome, ManyOutcome
 from .._operations.plan import Applier, Change, Outcome
 from .._pve.client import PveClient
-from .._pve.connection import connection_options
 from .._pve.deadline import Deadline
 from .._pve.errors import InvalidRequest, MissingLibrary, PveError, TimedOut, TransportError
-from .argument_spec import check_lock_option, differing_aliases
+from .argument_spec import check_lock_option, connection_from, differing_aliases
 from .description import ModuleDescription, Parameters
+from .environment import wrong_variable
 
 # ansible-core up to 2.20 puts the options into each result, later ones when inject_invocation is set.
 HIDDEN_OPTIONS: dict[str, dict[str, t.Any]] = {"module_args": {}}
@@ -47,7 +47,7 @@ def carry_out(
             raise InvalidRequest(f"timeout must be more than 0 seconds, not {parameters['timeout']}")
         check_lock_option(parameters)
         request = description.request_from(parameters)
-        client = PveClient(connection_options(parameters), Deadline(parameters["timeout"]))
+        client = PveClient(connection_from(parameters), Deadline(parameters["timeout"]))
         client.wait_for_lock = parameters.get("wait_for_lock") or 0
         applier = Applier(client, check_mode=check_mode, progress=progress)
         outcome = description.operation(applier, request)
@@ -79,7 +79,8 @@ def run_module(description: ModuleDescription) -> t.NoReturn:
                 super()._log_invocation()  # type: ignore[no-untyped-call]
 
     module = Module(argument_spec=dict(description.argument_spec), supports_check_mode=True)  # type: ignore[no-untyped-call]
-    refused = differing_aliases(description.argument_spec, module.given)
+    spec = description.argument_spec
+    refused = differing_aliases(spec, module.given) or wrong_variable(spec, module.given)
     if refused:
         answer = _failure(InvalidRequest(refused), None)
     else:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from .._pve.client import PveClient, offline_in
 from .._pve.errors import AnswerLost, InvalidRequest, PermissionDenied, PveError, Refused, TransportError
 from .._pve.guests import Guest, GuestHandle, Selector, find_guest, is_absent, parse_guests, unless_absent
+from .._pve.nodes import look_for_node
 from .addresses import Interface, addresses_of, macs_of, own_interfaces
 from .facts import (
     HIBERNATED,
@@ -95,7 +96,8 @@ def guests_request(parameters: t.Mapping[str, t.Any]) -> GuestsRequest:
 def look_at_guests(applier: Applier, request: GuestsRequest) -> Outcome:
     """Return the guests that fit, by vmid; raises a PveError.
 
-    One request for a list, two for one guest that is selected, and one more for each guest and thing to gather.
+    One request for a list, two for one guest that is selected, one more for each guest and thing to gather, and one
+    when a node has none.
     """
     client = applier.client
     guests: list[GuestFacts] = []
@@ -111,6 +113,8 @@ def look_at_guests(applier: Applier, request: GuestsRequest) -> Outcome:
             gatherer.leave_out(handle.guest, unknown)
         elif request.fits(facts):
             guests += gatherer.gather_of(handle, facts)
+    if request.node is not None and not guests:
+        look_for_node(client, request.node)
     return Outcome(changed=False, warnings=tuple(gatherer.all_warnings()), facts={"guests": guests})
 
 

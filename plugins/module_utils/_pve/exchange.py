@@ -60,10 +60,21 @@ def certificate_rejected(
     """Say what is wrong with the certificate, and what to do."""
     if options.fingerprint and not isinstance(root, ssl.SSLCertVerificationError):
         return CertificateRejected(f"the certificate of {url} is not the one that api_fingerprint names: {root}", cause)
-    why = getattr(root, "verify_message", None) or str(root)
-    cure = "call it by a name that the certificate holds" if "mismatch" in why else "set ca_path to the cluster's CA"
+    why = (getattr(root, "verify_message", None) or str(root)).rstrip(".")
+    authorities = f"by the authorities in ca_path {options.ca_path}"
+    if options.fingerprint:
+        return CertificateRejected(
+            f"the certificate of {url} is not trusted {authorities} ({why}), which are checked before api_fingerprint: "
+            f"correct ca_path, or leave it out, as the fingerprint alone is enough",
+            cause,
+        )
+    if "mismatch" in why:
+        what, cure = "is not trusted", "call it by a name that the certificate holds"
+    else:
+        what = f"is not trusted {authorities}" if options.ca_path else "is not trusted"
+        cure = "set ca_path to the cluster's CA"
     return CertificateRejected(
-        f"the certificate of {url} is not trusted ({why.rstrip('.')}): {cure}, "
+        f"the certificate of {url} {what} ({why}): {cure}, "
         f"or set api_fingerprint to the certificate's SHA-256 fingerprint",
         cause,
     )

@@ -58,9 +58,8 @@ def read_settings(environment: t.Mapping[str, str], file: str | None, cluster: s
     path = Path(file).expanduser() if file else default_file(environment)
     if file is None and cluster is None and (environment.get("PROXMOX_HOST") or not path.exists()):
         found = {option: environment[name] for name, option in ENVIRONMENT.items() if environment.get(name)}
-    else:
-        found = _section(path, cluster)
-    return _typed(found)
+        return _typed(found, {option: name for name, option in ENVIRONMENT.items()})
+    return _typed(_section(path, cluster), {})
 
 
 def _section(path: Path, cluster: str | None) -> dict[str, str]:
@@ -96,18 +95,22 @@ def _section(path: Path, cluster: str | None) -> dict[str, str]:
     return {option: value for option, value in values.items() if value}
 
 
-def _typed(found: t.Mapping[str, str]) -> Settings:
+def _typed(found: t.Mapping[str, str], names: t.Mapping[str, str]) -> Settings:
+    """The settings with their types; names is what the user calls them, where that is not the option's name."""
     settings: dict[str, t.Any] = {"api_timeout": _TIMEOUT_SECONDS, **found}
     for option, kind in (("api_port", int), ("api_timeout", float)):
         if option in found:
             try:
                 settings[option] = kind(found[option])
             except ValueError as error:
-                raise Ending(ExitCode.CONFIGURATION, f"{option} is {found[option]!r}, which is no number") from error
+                raise Ending(
+                    ExitCode.CONFIGURATION, f"{names.get(option, option)} is {found[option]!r}, not a number"
+                ) from error
     if "validate_certs" in found:
         truth = _TRUTHS.get(found["validate_certs"].lower())
         if truth is None:
-            raise Ending(ExitCode.CONFIGURATION, f"validate_certs is {found['validate_certs']!r}: true or false")
+            name = names.get("validate_certs", "validate_certs")
+            raise Ending(ExitCode.CONFIGURATION, f"{name} is {found['validate_certs']!r}: true or false")
         settings["validate_certs"] = truth
     return settings
 

@@ -186,7 +186,8 @@ def plan_create(client: PveClient, request: GuestRequest, cluster: Cluster = NO_
             done=lambda: is_own(read_new_config(client, kind, node, vmid)),
         )
 
-    changes = (*config.changes, *([Change("pool", None, request.pool)] if request.pool else []))
+    pool_changes = [Change("pool", None, request.pool)] if request.pool else []
+    changes = (*_number_changes(request), *config.changes, *pool_changes)
     guest = Guest(request.selector.vmid or 0, node, kind.path, name or "", pool=request.pool or "")
     return Creation(
         kind=request.kind,
@@ -280,7 +281,7 @@ def plan_clone(request: GuestRequest, source_guest: Source, cluster: Cluster | N
     return Creation(
         kind=request.kind,
         title=f"clone guest {original} to {label_of(request)} on node {node}",
-        changes=(Change("clone", None, original), Change(name_key, None, name)),
+        changes=(*_number_changes(request), Change("clone", None, original), Change(name_key, None, name)),
         node=node,
         expected=expected,
         command=command,
@@ -362,6 +363,12 @@ def _next_number(client: PveClient) -> int:
 
 def _has_notes(found: t.Mapping[str, str], notes: str | None) -> bool:
     return notes is None or str(found.get("description") or "").rstrip() == notes.rstrip()
+
+
+def _number_changes(request: GuestRequest) -> list[Change]:
+    """The number of a new guest in the diff: that which PVE gives is not known in check mode."""
+    vmid = request.selector.vmid
+    return [] if vmid is None else [Change("vmid", None, vmid)]
 
 
 def label_of(request: GuestRequest) -> str:

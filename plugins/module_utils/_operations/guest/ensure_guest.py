@@ -42,20 +42,31 @@ def ensure_guest(applier: Applier, request: GuestRequest) -> Outcome:
     found = _find(applier, request, cluster)
     if request.state == "absent":
         return _ensure_absent(applier, request, found)
-    if found:
-        handle, state = found
-        values = {**state.in_effect, **state.values}
-        request = request.provided(applier, handle.guest.node, values)
+    if not found:
+        return _ensure_new(applier, request, cluster)
+    handle, state = found
+    request = request.provided(applier, handle.guest.node, {**state.in_effect, **state.values})
+    return _result(applier, _converge_all(applier, request, handle, state))
+
+
+def _ensure_new(applier: Applier, request: GuestRequest, cluster: Cluster) -> Outcome:
+    creation = plan_creation(applier.client, request, cluster)
+    values = {} if creation.expected.origin is Origin.WRITTEN else creation.expected.values
+    request, known = request.provided(applier, creation.node, values), len(applier.changes)
+    if applier.check_mode:
+        state = create_guest(applier, request, creation)[1]
     else:
-        creation = plan_creation(applier.client, request, cluster)
-        before = {} if creation.expected.origin is Origin.WRITTEN else creation.expected.values
-        request = request.provided(applier, creation.node, before)
-        if applier.check_mode:
-            return _result(applier, create_guest(applier, request, creation)[1])
         handle, state = _create_and_read(applier, request, cluster, creation)
+        state = _converge_all(applier, request, handle, state)
+    # What a clone has from its source was never there before.
+    applier.changes[known:] = [replace(change, before=None) for change in applier.changes[known:]]
+    return _result(applier, state)
+
+
+def _converge_all(applier: Applier, request: GuestRequest, handle: GuestHandle, state: GuestState) -> GuestState:
     known = len(applier.changes)
     state = converge(applier, request, handle, see_pool(handle, request.pool, state))
-    return _result(applier, bring_about(applier, request, handle, state, applier.changes[known:]))
+    return bring_about(applier, request, handle, state, applier.changes[known:])
 
 
 def create_guest(applier: Applier, request: GuestRequest, creation: Creation) -> tuple[GuestHandle, GuestState]:

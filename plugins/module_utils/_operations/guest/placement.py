@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ..._pve.client import PveClient, offline_in
 from ..._pve.errors import Cause, InvalidRequest, NotFound, PermissionDenied, Refused, Unreachable
 from ..._pve.guests import Guest, parse_guests
+from ..._pve.nodes import check_node, node_names
 from ..._pve.storages import NodeStorage, Volume, parse_storages, read_volumes, storage_of
 from ..._pve.vm_config import VOLUME_KEY
 from .volumes import parse_drive
@@ -74,8 +75,7 @@ class Cluster:
 
     def check_known(self, name: str) -> None:
         """Raise NotFound for a node that the cluster does not have."""
-        if self.node_names and name not in self.node_names:
-            raise NotFound(f"there is no node {name}: the cluster has {', '.join(sorted(self.node_names))}")
+        check_node(name, self.node_names)
 
 
 NO_CLUSTER = Cluster((), ())
@@ -88,7 +88,7 @@ def read_cluster(client: PveClient) -> Cluster:
         tuple(parse_guests(resources)),
         tuple(parse_nodes(resources)),
         offline_in(resources),
-        frozenset(str(entry["node"]) for entry in resources if entry.get("type") == "node"),
+        node_names(resources),
     )
 
 

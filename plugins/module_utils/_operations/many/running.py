@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ..._pve.client import PveClient
 from ..._pve.errors import PveError, TimedOut
 from ..._pve.guests import Guest
+from ..._pve.nodes import check_node
 from ..guest.placement import Cluster, read_cluster
 from ..plan import Applier, Outcome
 from .many_request import Entry, ManyRequest, check_distinct
@@ -62,6 +63,9 @@ def ensure_many(applier: Applier, request: ManyRequest) -> ManyOutcome:
     cluster = listing.cluster
     entries = request.entries
     if request.selection is not None and request.entry_of is not None:
+        node = request.selection.conditions.node
+        if node is not None:
+            check_node(node, cluster.node_names)
         chosen = filter(request.selection.selects, sorted(cluster.guests, key=lambda guest: guest.vmid))
         entries = tuple(map(request.entry_of, chosen))
     check_distinct(entries, cluster.guests)

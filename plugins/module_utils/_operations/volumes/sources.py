@@ -129,6 +129,9 @@ def _check_template(client: PveClient, name: str, node: str) -> None:
     known = [str(entry["template"]) for entry in client.read("nodes", node, "aplinfo")]
     if name in known:
         return
+    whole = [item for item in known if item.startswith(f"{name}.")]
+    if whole:
+        raise NotFound(f"template {name} lacks the end of its name: the list of node {node} has {', '.join(whole)}")
     stem = re.split(r"[-_]", name)[0]
     close = sorted(item for item in known if item.startswith(stem))[:5]
     hint = f"it has {', '.join(close)}" if close else "pveam update on the node fetches the newest list"

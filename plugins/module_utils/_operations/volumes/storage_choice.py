@@ -45,7 +45,7 @@ def _named(request: VolumeRequest, storages: t.Sequence[NodeStorage]) -> tuple[N
         unknown = sorted(set(request.nodes) - {item.node for item in storages})
         if unknown:
             having = ", ".join(item.node for item in storages)
-            raise NotFound(f"node {unknown[0]} has no storage {request.storage}: {having} have it")
+            raise NotFound(f"node {unknown[0]} has no storage {request.storage}: it is on {having}")
         chosen = [item for item in storages if item.node in request.nodes]
     if chosen[0].shared:
         return (next((item for item in chosen if item.active), chosen[0]),)

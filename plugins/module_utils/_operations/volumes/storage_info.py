@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import NotFound, PermissionDenied
+from ..._pve.nodes import look_for_node
 from ..._pve.storages import NodeStorage, read_storages
 from ..plan import Applier, Outcome
 from .volume_info import LISTED_CONTENTS
@@ -42,11 +43,13 @@ def storages_request(parameters: t.Mapping[str, t.Any]) -> StoragesRequest:
 
 
 def list_storages(applier: Applier, request: StoragesRequest) -> Outcome:
-    """Return the storages; two requests."""
+    """Return the storages; two requests. Raises NotFound for a storage or a node that does not exist."""
     storages = read_storages(applier.client)
     known = {storage.name for storage in storages}
     if request.storage is not None and request.storage not in known:
         raise NotFound(f"there is no storage {request.storage}, or no right to see it (Datastore.Audit)")
+    if request.node is not None and all(storage.node != request.node for storage in storages):
+        look_for_node(applier.client, request.node)
     configurations = _configurations(applier)
     fitting = [storage for storage in storages if request.fits(storage)]
     results = [

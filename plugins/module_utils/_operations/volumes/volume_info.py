@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 
 from ..._pve.client import PveClient
 from ..._pve.errors import NotFound, Refused
+from ..._pve.nodes import look_for_node
 from ..._pve.storages import NodeStorage, Volume, read_storages, read_volumes
 from ..plan import Applier, Outcome
 from ..selection import check_vmid
@@ -46,11 +47,14 @@ def volumes_request(parameters: t.Mapping[str, t.Any]) -> VolumesRequest:
 
 def list_volumes(applier: Applier, request: VolumesRequest) -> Outcome:
     """Return the volumes; one request for the storages, and one for each storage of each node."""
-    storages = storages_to_list(read_storages(applier.client), request)
+    found = read_storages(applier.client)
+    if request.node is not None and all(storage.node != request.node for storage in found):
+        look_for_node(applier.client, request.node)
+    storages = storages_to_list(found, request)
     volumes, warnings = [], []
     for storage in storages:
-        found, warning = _volumes_of(applier.client, storage, request)
-        volumes += [volume for volume in found if request.fits(volume)]
+        listed, warning = _volumes_of(applier.client, storage, request)
+        volumes += [volume for volume in listed if request.fits(volume)]
         warnings += warning
     volumes.sort(key=lambda volume: (volume.volid, volume.node))
     results = [{**volume.as_result(), "shared": _is_shared(volume, storages)} for volume in volumes]
@@ -65,7 +69,7 @@ def storages_to_list(storages: t.Iterable[NodeStorage], request: VolumesRequest)
     here = [storage for storage in named if request.node in (None, storage.node)]
     if request.node is not None and not here:
         what = f"storage {request.storage}" if request.storage else "storage"
-        raise NotFound(f"node {request.node} has no {what}: there is no such node, or no right to see it")
+        raise NotFound(f"node {request.node} has no {what}, or there is no right to see it (Datastore.Audit)")
     chosen: dict[tuple[str, str], NodeStorage] = {}
     for storage in sorted(here, key=lambda storage: not storage.active):
         if request.content is None or request.content in storage.contents:

@@ -157,6 +157,8 @@ def _source(parameters: t.Mapping[str, t.Any], state: str) -> Source | None:
         return Source(kind, value["volume"], value.get("node"))
     if kind == "url":
         _check_url(value)
+        # PVE knows the scheme in small letters only (PVE::API2::Storage::Status, download-url).
+        value = re.sub("^[^:]+", lambda scheme: scheme[0].lower(), value)
     return Source(kind, value)
 
 
@@ -189,7 +191,9 @@ def _file_name(name: str | None, content: str, source: Source | None, decompress
         name = _derived_name(source, decompress)
     elif source is not None and source.kind == "template" and name != source.value:
         raise InvalidRequest(f"file_name does not go with template: PVE calls the file {source.value}")
-    check_file_name(name, content)
+    if source is None or source.kind != "template":
+        # What a template is called is in PVE's list, which the node is asked for.
+        check_file_name(name, content)
     return name
 
 
