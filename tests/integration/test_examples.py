@@ -153,7 +153,7 @@ STAGES: Mapping[str, tuple[Callable[[PveHandle], None], ...]] = {
 }
 # Modules whose examples are about several nodes.
 THREE = ("pve1", "pve2", "pve3")
-NODES = {"pve_migrate": THREE, "pve_migrations": THREE}
+NODES = dict.fromkeys(("pve_migrate", "pve_migrations", "pve_node_maintenance"), THREE)
 # What a node finds at cloud.example.com, by the names of the files.
 IMAGES = "https://cloud.example.com/images/"
 FILES = {

@@ -409,6 +409,12 @@ class TestBreakOff:
 
 
 class TestLocks:
+    def test_a_busy_lock_is_waited_for_although_the_task_only_says_that_it_was_aborted(self, pve_cluster, run_module):
+        pve_cluster.lock_timeouts(100, 2)
+        run = run_module("pve_migrate", {"vmid": 100, "node": "pve2"})
+        assert not run.failed, run.msg
+        assert (run["node"], len(moves(pve_cluster))) == ("pve2", 3)
+
     def test_the_lock_of_a_backup_is_waited_for(self, pve_cluster, run_module):
         pve_cluster.lock_guest(100, "backup")
         pve_cluster.before("GET", "/100/status/current$", lambda: pve_cluster.lock_guest(100, None), after=2)

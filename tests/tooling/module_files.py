@@ -44,6 +44,7 @@ OWN_WORDS = {
     "pve_guests_exec": {"error", "results"},
     "pve_containers": {"error", "results"},
     "pve_migrations": {"error", "results"},
+    "pve_node_maintenance": {"error", "results"},
     "pve_snapshot": {"guest", "guest.status"},
     "pve_snapshot_info": {"guest", "guest.status", "snapshots"},
     "pve_snapshots": {"error", "results"},

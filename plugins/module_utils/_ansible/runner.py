@@ -132,6 +132,7 @@ def _outcome_of_many(outcome: ManyOutcome) -> ModuleOutcome:
     number = len(outcome.guests)
     result = {
         "changed": outcome.changed,
+        **outcome.facts,
         "results": [_result_of_one(guest) for guest in outcome.guests],
         "diff": [_section(guest) for guest in outcome.guests if guest.outcome and guest.outcome.changes],
         "summary": f"{number} guest{'' if number == 1 else 's'}: {', '.join(parts)}",

@@ -37,6 +37,15 @@ STOP_PAUSE_SECONDS = 6.0
 EMPTY_LOG = "no content"  # PVE::Tools::dump_logfile
 LOG_TAIL = 10
 
+# A move that fails says in its log why, and as its end only that it was aborted (PVE::AbstractMigrate, migrate).
+MOVE_ABORTED = "migration aborted"
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
+_MOVE_REASONS = (
+    re.compile(r"(can't migrate local (?:disk|volume) '.*)"),
+    re.compile(r"ERROR: migration aborted \(duration [\d:]+\): (?!Problem found|can't migrate CT)(.*)"),
+    re.compile(r"ERROR: (?!migration aborted|Problem found|migration finished)(.*)"),
+)
+
 # PVE::Tools::upid_decode
 _UPID = re.compile(
     r"UPID:(?P<node>[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?):(?P<pid>[0-9A-Fa-f]{8}):(?P<pstart>[0-9A-Fa-f]{8,9}):"
@@ -172,14 +181,27 @@ def ended_task(client: PveClient, upid: Upid, task: Task) -> Task:
         warnings = tuple(line for line in log if line.startswith("WARN"))
         return Task(**{**task.__dict__, "warnings": warnings or (task.exit_status,)})
     tail = tuple(line for line in log if line.strip() and not line.startswith("TASK ERROR"))[-LOG_TAIL:]
-    words = one_line(task.exit_status) or "PVE does not say why"
+    reason = reason_of_end(task.exit_status, log)
+    words = one_line(reason) or "PVE does not say why"
     last = f" (log: {one_line(' | '.join(tail[-3:]))})" if tail else ""
     what = f"task {upid.type} of {upid.id or upid.node} on node {upid.node}"
-    cause = with_denial(Cause(pve_message=task.exit_status, upid=upid.text, log_tail=tail))
+    cause = with_denial(Cause(pve_message=reason, upid=upid.text, log_tail=tail))
     denial = denial_of(upid.user, what, cause)
     if denial:
         raise TaskDenied(denial, cause)
-    raise TaskFailed(with_advice(f"{what} failed: {words}{last}", task.exit_status), cause)
+    raise TaskFailed(with_advice(f"{what} failed: {words}{last}", reason), cause)
+
+
+def reason_of_end(exit_status: str, log: t.Sequence[str]) -> str:
+    """Why a task has failed: its end says it, but for moves, of which the log does."""
+    if exit_status != MOVE_ABORTED:
+        return exit_status
+    lines = [_STAMP.sub("", line) for line in log]
+    for pattern in _MOVE_REASONS:
+        found = dict.fromkeys(match[1].strip() for match in map(pattern.match, lines) if match)
+        if found:
+            return "; ".join(found)
+    return exit_status
 
 
 def stop_task(client: PveClient, upid: Upid, asked_before: bool = False) -> Task:

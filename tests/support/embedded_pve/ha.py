@@ -34,6 +34,7 @@ class HighAvailability(Power):
             ("POST", "/cluster/ha/resources", self._ha_resource_create),
             ("GET", "/cluster/ha/resources/{sid}", self._ha_resource),
             ("PUT", "/cluster/ha/resources/{sid}", self._ha_resource_update),
+            ("DELETE", "/cluster/ha/resources/{sid}", self._ha_resource_delete),
             ("GET", "/cluster/ha/groups", self._ha_groups),
             ("GET", "/cluster/ha/status/current", self._ha_status),
             ("GET", "/cluster/ha/rules", self._ha_rules),
@@ -59,6 +60,8 @@ class HighAvailability(Power):
             self._act_later(guest)
         else:
             guest.ha_state = guest.ha_request
+            if guest.ha_state == "started" and guest in self.vms and guest.status != "running":
+                self.run_guest(guest)
 
     # ---- what the CRM does in its rounds (PVE::HA::Manager next_state_*; 96d-ha-stop-during-start.json)
 
@@ -167,6 +170,14 @@ class HighAvailability(Power):
         guest.ha_state = guest.ha_request
         if guest.ha_request == "stopped":
             self.halt_guest(guest)
+
+    async def _ha_resource_delete(self, values: dict[str, Any], user: str) -> None:
+        guest = self._service(values["sid"])
+        if guest is None:
+            raise PveError(500, f"no such resource '{values['sid']}'")
+        guest.ha_state = guest.ha_request = None
+        for rule in self.ha_rules.values():
+            rule["resources"] = [sid for sid in rule["resources"] if sid != values["sid"]]
 
     async def _ha_status(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
         """The manager's entry has the time of its last round, which is a number that grows here."""

@@ -17,10 +17,10 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.gu
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.ha import HaHome
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.migration.after_a_failure import (
     advice_for,
-    reason_of,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.migration.migration_request import (
     MigrationOptions,
+    MigrationRequest,
     migration_request,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.migration.moving import (
@@ -34,8 +34,9 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.mi
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.migration.spreading import Move, spread
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.once import Once
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import Cause, InvalidRequest, TaskFailed
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import Guest, GuestHandle
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import Guest, GuestHandle, Selector
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.tasks import reason_of_end
 
 GUEST = Guest(105, "pve1", "qemu", name="web")
 CONTAINER = Guest(205, "pve1", "lxc", name="ct")
@@ -55,9 +56,13 @@ def preconditions(condition="running", **changes):
     return dataclasses.replace(FREE, **{"status": RUNNING._replace(condition=condition), **changes})
 
 
+def request(**options):
+    return MigrationRequest(Selector(105), ("pve2",), MigrationOptions(**options))
+
+
 def step(found, **options):
     handle = GuestHandle(NO_CLIENT, found.guest)
-    (only,) = plan_migration("pve2", MigrationOptions(**options), found, handle).steps
+    (only,) = plan_migration("pve2", request(**options), found, handle).steps
     return only
 
 
@@ -99,9 +104,7 @@ def test_storages_are_named_as_pve_takes_them(storages, text):
 
 def test_the_plan_says_where_the_volumes_go():
     found = preconditions("stopped", local_volumes=(DISK,))
-    plan = plan_migration(
-        "pve2", MigrationOptions(target_storage={"": "shared"}), found, GuestHandle(NO_CLIENT, found.guest)
-    )
+    plan = plan_migration("pve2", request(target_storage={"": "shared"}), found, GuestHandle(NO_CLIENT, found.guest))
     assert [(change.key, change.before, change.after) for change in plan.changes] == [
         ("node", "pve1", "pve2"),
         ("scsi0.storage", "local-lvm", "shared"),
@@ -193,8 +196,8 @@ LOGS = [
 
 @pytest.mark.parametrize(("log", "why", "advice"), LOGS)
 def test_the_reason_in_the_log_is_found(log, why, advice):
-    error = TaskFailed("failed", Cause(pve_message="migration aborted", log_tail=tuple(log)))
-    assert reason_of(error) == why
+    assert reason_of_end("migration aborted", log) == why
+    assert reason_of_end("unexpected status", log) == "unexpected status"
     assert advice in advice_for(why)
 
 

@@ -9,18 +9,11 @@ from __future__ import annotations
 import re
 
 from ..._pve.deadline import Deadline
-from ..._pve.errors import PermissionDenied, PveError, TaskFailed, TimedOut, TransportError
+from ..._pve.errors import PermissionDenied, PveError, TimedOut, TransportError, one_line
 from ..._pve.guests import LXC, Guest, GuestHandle
 from ..facts import Status, read_status
 
 LOOK_SECONDS = 3.0
-# What PVE's log puts before the reason: the time, and how long it took (PVE::AbstractMigrate).
-_STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
-_REASONS = (
-    re.compile(r"^(?:WARN: )?(can't migrate local (?:disk|volume) '.*)"),
-    re.compile(r"^ERROR: migration aborted \(duration [\d:]+\): (?!Problem found|can't migrate CT)(.*)"),
-    re.compile(r"^ERROR: (?!migration aborted|Problem found|migration finished)(.*)"),
-)
 # The task's end when the guest was moved and something else went wrong (PVE::AbstractMigrate, phase3_cleanup).
 _MOVED_WITH_PROBLEMS = "migration problems"
 # PVE's words, and what to do about them (PVE::QemuMigrate, PVE::LXC::Migrate, PVE::API2::Qemu migrate_vm).
@@ -72,7 +65,7 @@ def explained(error: PveError, handle: GuestHandle, source: Guest, target: str) 
         where += _about_lock(error, handle)
     if isinstance(error, (TimedOut, TransportError)):
         return type(error)(f"{error}; {where}", error.cause)
-    why = reason_of(error)
+    why = one_line(error.cause.pve_message)
     if not why:
         return type(error)(f"{error}; {where}", error.cause)
     advice = advice_for(why)
@@ -81,18 +74,6 @@ def explained(error: PveError, handle: GuestHandle, source: Guest, target: str) 
         f"{f' ({advice})' if advice else ''}; {where}",
         error.cause,
     )
-
-
-def reason_of(error: PveError) -> str:
-    """PVE's reason, without what its log has around it; empty when PVE gives none."""
-    if not isinstance(error, TaskFailed):
-        return error.cause.pve_message.strip()
-    lines = [_STAMP.sub("", line) for line in error.cause.log_tail]
-    for pattern in _REASONS:
-        found = list(dict.fromkeys(match[1].strip() for match in map(pattern.match, lines) if match))
-        if found:
-            return "; ".join(found)
-    return error.cause.pve_message.strip()
 
 
 def advice_for(why: str) -> str:

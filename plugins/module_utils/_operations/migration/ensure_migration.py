@@ -9,21 +9,20 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ..._pve.errors import InvalidRequest, Locked, Refused
+from ..._pve.errors import ErrorReason, InvalidRequest, Locked, PveError, Refused
 from ..._pve.guests import GuestHandle
 from ..._pve.locks import wait_until_unlocked
-from ..facts import PAUSED, RUNNING, Status, guest_result, read_status
+from ..facts import PAUSED, RUNNING, STOPPED, Status, guest_result, read_status
 from ..guest.placement import read_cluster
 from ..plan import Applier, Outcome, outcome
 from ..selection import select_guest
 from .migration_request import MigrationRequest
-from .moving import apply_migration, cannot_be_moved, plan_migration, was_interrupted
+from .moving import MIGRATE_LOCK, apply_migration, cannot_be_moved, plan_migration
 from .obstacles import obstacles
 from .preconditions import Preconditions, read_preconditions
 from .spreading import Move, gigabytes, spread
 
 _HIBERNATED_LOCK = "suspended"
-_MIGRATE_LOCK = "migrate"
 
 
 @dataclass(frozen=True)
@@ -58,25 +57,35 @@ def ensure_migration(applier: Applier, request: MigrationRequest) -> Outcome:
     handle, status = look.handle, look.status
     if look.preconditions is None:
         return outcome(applier, guest_result(handle.guest, status))
-    target = _target(look, request, look.free if request.free is None else request.free)
-    plan = plan_migration(target, request.options, look.preconditions, handle)
+    target = target_of(look, request)
+    plan = plan_migration(target, request, look.preconditions, handle)
     apply_migration(applier, handle, plan, target)
     if not applier.check_mode:
-        status = _after_the_move(handle, status)
-    warnings = [] if handle.guest.node == target or applier.check_mode else [f"{handle.guest.label} has moved on"]
-    return outcome(applier, guest_result(handle.guest, status), warnings)
+        before, status = status, read_status(handle)
+        check_it_runs(handle, before, status)
+    return outcome(applier, guest_result(handle.guest, status))
 
 
 def look_at_move(applier: Applier, request: MigrationRequest) -> Look:
     """Read the guest, and what stands in the way of each node; neither when it is on one of them. Raises a PveError."""
     handle, status = select_guest(applier.client, request.selector, applier.guests)
-    status = _unlocked(handle, status)
-    if handle.guest.node in request.nodes:
-        return Look(handle, status)
-    cluster = applier.cluster or read_cluster(applier.client)
-    for node in request.nodes:
-        cluster.check_known(node)
-    preconditions = read_preconditions(handle, status, cluster)
+    tries = applier.client.deadline.tries(applier.client.deadline.remaining)
+    while True:
+        status = _unlocked(handle, status)
+        if handle.guest.node in request.nodes:
+            return Look(handle, status)
+        cluster = applier.cluster or read_cluster(applier.client)
+        for node in request.nodes:
+            cluster.check_known(node)
+        try:
+            preconditions = read_preconditions(handle, status, cluster)
+        except PveError as error:
+            # Somebody has begun something with it a moment ago.
+            if error.pve_reason is not ErrorReason.LOCKED or not tries.again():
+                raise
+            status = read_status(handle)
+        else:
+            break
     against = {
         node: obstacles(preconditions, node, request.options, applier.client, applier.once) for node in request.nodes
     }
@@ -88,10 +97,10 @@ def _unlocked(handle: GuestHandle, status: Status) -> Status:
     client = handle.client
     if status.lock in ("", _HIBERNATED_LOCK):
         return status
-    seconds = client.deadline.remaining if status.lock == _MIGRATE_LOCK else client.wait_for_lock
+    seconds = client.deadline.remaining if status.lock == MIGRATE_LOCK else client.wait_for_lock
     if not wait_until_unlocked(handle.read_lock, client.deadline, seconds):
         hint = "wait until that has ended, or set wait_for_lock"
-        if status.lock == _MIGRATE_LOCK:
+        if status.lock == MIGRATE_LOCK:
             hint = "when no task moves it, an administrator has to unlock it with qm unlock or pct unlock"
         raise Locked(
             f"{handle.guest.label} on node {handle.guest.node} is locked ({status.lock}), and was not moved: {hint}"
@@ -100,16 +109,17 @@ def _unlocked(handle: GuestHandle, status: Status) -> Status:
     return read_status(handle)
 
 
-def _target(look: Look, request: MigrationRequest, free: t.Mapping[str, int]) -> str:
+def target_of(look: Look, request: MigrationRequest) -> str:
     """The node to move to: of several that with the most free memory; raises InvalidRequest when there is none."""
     guest, against = look.handle.guest, look.obstacles or {}
-    if len(request.nodes) == 1:
+    if len(request.nodes) == 1 and not request.looks_at_memory:
         (node,) = request.nodes
         if against[node]:
             raise cannot_be_moved(guest, node, against[node])
         return node
     if request.planned in look.suitable:
         return str(request.planned)
+    free = look.free if request.free is None else request.free
     move = Move(guest.vmid, look.memory, look.suitable)
     target = spread([move], free, overcommit=request.overcommit_memory)[guest.vmid]
     if target is None:
@@ -128,12 +138,10 @@ def no_node(look: Look, free: t.Mapping[str, int]) -> InvalidRequest:
     return InvalidRequest(f"{guest.label} cannot be moved from node {guest.node} {', '.join(words)}")
 
 
-def _after_the_move(handle: GuestHandle, before: Status) -> Status:
-    """Read the guest where it is now; raises Refused when it does not run any more although it did."""
-    status = read_status(handle)
-    if was_interrupted(before, status):
+def check_it_runs(handle: GuestHandle, before: Status, after: Status) -> None:
+    """Raise Refused when a guest that ran before it was moved does not any more."""
+    if before.condition in (RUNNING, PAUSED) and after.condition == STOPPED:
         raise Refused(
             f"{handle.guest.label} was moved to node {handle.guest.node} and does not run there: "
             f"start it, and look at the node's log if it does not start"
         )
-    return status

@@ -11,7 +11,7 @@ import typing as t
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
 from ..._pve.deadline import Tries
-from ..._pve.errors import PermissionDenied, Refused, TimedOut
+from ..._pve.errors import ErrorReason, PermissionDenied, Refused, TaskFailed, TimedOut
 from ..._pve.guests import LXC, GuestHandle, unless_absent
 from ..._pve.numbers import in_full
 from ..._pve.tasks import Task, ended_task, parse_upid, read_task
@@ -25,8 +25,10 @@ HEEDED_SECONDS = 35.0
 _MOVING = ("migrate", "relocate")
 
 
-def move_through_ha(handle: GuestHandle, command: Command, target: str) -> Task | None:
+def move_through_ha(handle: GuestHandle, command: Command, target: str, nodes: t.Collection[str]) -> Task | None:
     """Ask HA for the move, and ask again when it was lost, until the guest is there and settled.
+
+    HA may have been moving it to another of the nodes already.
 
     Raises Refused or TaskFailed when HA gave it up, TimedOut at the deadline.
     """
@@ -34,12 +36,16 @@ def move_through_ha(handle: GuestHandle, command: Command, target: str) -> Task 
     tries, task = deadline.tries(deadline.remaining), None
     while True:
         _await_settled(handle, target, tries)
-        if handle.guest.node == target:
+        if handle.guest.node in nodes:
             return task
         since = handle.client.server_time
         task = run_command(handle.client, command, handle)
-        if _arrives(handle, target, tries, since):
-            return task
+        try:
+            if _arrives(handle, target, tries, since):
+                return task
+        except TaskFailed as error:
+            if error.pve_reason is not ErrorReason.LOCK_TIMEOUT or not tries.again():
+                raise
 
 
 def _await_settled(handle: GuestHandle, target: str, tries: Tries) -> None:

@@ -56,6 +56,8 @@ class MigrationRequest:
     overcommit_memory: bool = False
     planned: str | None = None
     free: t.Mapping[str, int] | None = None
+    # Of several nodes one with enough memory is chosen; of one that is asked only here.
+    looks_at_memory: bool = False
 
 
 def migration_spec() -> dict[str, t.Any]:

@@ -11,17 +11,20 @@ from dataclasses import dataclass
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
-from ..._pve.errors import InvalidRequest, PveError
-from ..._pve.guests import LXC, Guest, GuestHandle
+from ..._pve.errors import ErrorReason, InvalidRequest, PveError
+from ..._pve.guests import LXC, Guest, GuestHandle, Selector
+from ..._pve.locks import wait_until_unlocked
 from ..._pve.tasks import Task
-from ..facts import PAUSED, RUNNING, STOPPED, Status
+from ..facts import Status
 from ..guest.placement import read_cluster
 from ..plan import Applier, Change, Plan, PlanStep
 from .after_a_failure import explained
 from .ha_moves import move_through_ha
-from .migration_request import MigrationOptions
+from .migration_request import MigrationOptions, MigrationRequest
 from .obstacles import obstacles
 from .preconditions import Preconditions, read_preconditions
+
+MIGRATE_LOCK = "migrate"
 
 
 @dataclass(frozen=True)
@@ -30,20 +33,36 @@ class MigrationStep(PlanStep):
 
     target: str = ""
     through_ha: bool = False
+    # Where it may be as well, when HA moves it somewhere else meanwhile.
+    nodes: tuple[str, ...] = ()
 
     def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:
         if handle is None:
             raise TypeError("a migration is about a guest")
         source = handle.guest
         try:
-            if self.through_ha:
-                return move_through_ha(handle, self.command, self.target)
-            return run_command(client, self.command, handle)
+            return self._move(client, handle)
         except PveError as error:
             problem = explained(error, handle, source, self.target)
             if problem is None:
                 return None
             raise problem from error
+
+    def _move(self, client: PveClient, handle: GuestHandle) -> Task | None:
+        if self.through_ha:
+            return move_through_ha(handle, self.command, self.target, self.nodes)
+        while True:
+            try:
+                return run_command(client, self.command, handle)
+            except PveError as error:
+                # Somebody else was faster; where that takes the guest shows when it has ended.
+                if error.pve_reason is not ErrorReason.LOCKED or MIGRATE_LOCK not in error.cause.pve_message:
+                    raise
+                if not wait_until_unlocked(handle.read_lock, client.deadline, client.deadline.remaining):
+                    raise
+                handle.follow()
+                if handle.guest.node in self.nodes:
+                    return None
 
 
 def migrate_guest(
@@ -58,7 +77,8 @@ def migrate_guest(
     reasons = obstacles(preconditions, target, options, applier.client, applier.once)
     if reasons:
         raise cannot_be_moved(handle.guest, target, reasons)
-    apply_migration(applier, handle, plan_migration(target, options, preconditions, handle), target)
+    request = MigrationRequest(Selector(handle.guest.vmid), (target,), options)
+    apply_migration(applier, handle, plan_migration(target, request, preconditions, handle), target)
 
 
 def cannot_be_moved(guest: Guest, target: str, reasons: t.Sequence[str]) -> InvalidRequest:
@@ -68,13 +88,14 @@ def cannot_be_moved(guest: Guest, target: str, reasons: t.Sequence[str]) -> Inva
 
 def apply_migration(applier: Applier, handle: GuestHandle, plan: Plan, target: str) -> None:
     """Carry the plan out, or in check mode note it; raises a PveError that says where the guest is."""
-    if applier.apply(plan, handle):
+    source = handle.guest.node
+    if applier.apply(plan, handle) and handle.guest.node == source:
         handle.guest = handle.guest._replace(node=target)
 
 
-def plan_migration(target: str, options: MigrationOptions, preconditions: Preconditions, handle: GuestHandle) -> Plan:
+def plan_migration(target: str, request: MigrationRequest, preconditions: Preconditions, handle: GuestHandle) -> Plan:
     """Say what has to be sent; nothing may stand in the way any more."""
-    guest, through_ha = preconditions.guest, preconditions.through_ha
+    guest, through_ha, options = preconditions.guest, preconditions.through_ha, request.options
     move = "vzmigrate" if guest.kind == LXC else "qmigrate"
     command = Command(
         "POST",
@@ -85,7 +106,8 @@ def plan_migration(target: str, options: MigrationOptions, preconditions: Precon
         task_id=str(guest.vmid),
         done=lambda: _node_of(handle) == target,
     )
-    step = MigrationStep(f"move {guest.label} to node {target}", command, target=target, through_ha=through_ha)
+    title = f"move {guest.label} to node {target}"
+    step = MigrationStep(title, command, target=target, through_ha=through_ha, nodes=request.nodes)
     return Plan((step,), (Change("node", guest.node, target), *_storage_changes(options, preconditions)))
 
 
@@ -111,11 +133,6 @@ def _storage_changes(options: MigrationOptions, preconditions: Preconditions) ->
         wanted = options.storage_for(volume.storage)
         if volume.key and wanted != volume.storage and volume.storage not in shared:
             yield Change(f"{volume.key}.storage", volume.storage, wanted)
-
-
-def was_interrupted(before: Status, after: Status) -> bool:
-    """The guest ran before it was moved, and does not now."""
-    return before.condition in (RUNNING, PAUSED) and after.condition == STOPPED
 
 
 def _node_of(handle: GuestHandle) -> str:

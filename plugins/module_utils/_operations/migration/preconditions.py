@@ -55,6 +55,7 @@ class Preconditions:
     bridges: frozenset[str] = frozenset()
     host_cpu: bool = False
     home: HaHome | None = None
+    startup_order: int | None = None
 
     @property
     def online(self) -> bool:
@@ -83,6 +84,7 @@ def read_preconditions(handle: GuestHandle, status: Status, cluster: Cluster) ->
         cluster=cluster,
         not_allowed=data.get("not_allowed_nodes") or data.get("not-allowed-nodes") or {},
         bridges=frozenset(_bridges(config)),
+        startup_order=_startup_order(config),
         home=read_home(handle, online_nodes) if is_through_ha(status) else None,
     )
     if guest.kind == LXC:
@@ -138,6 +140,11 @@ def _of_container(config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 def _is_set(entry: t.Mapping[str, t.Any], key: str) -> bool:
     return bool(int(entry.get(key) or 0))
+
+
+def _startup_order(config: t.Mapping[str, t.Any]) -> int | None:
+    found = re.search(r"(?:^|,)(?:order=)?(\d+)(?:,|$)", str(config.get("startup") or ""))
+    return int(found[1]) if found else None
 
 
 def _bridges(config: t.Mapping[str, t.Any]) -> t.Iterator[str]:

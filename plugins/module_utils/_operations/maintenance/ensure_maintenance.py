@@ -1,0 +1,170 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A node whose guests are elsewhere, or back: one plan over one read of the cluster, and then guest after guest."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, replace
+
+from ..._pve.errors import InvalidRequest
+from ..._pve.guests import LXC, Guest, Selector
+from ..facts import split_tags
+from ..guest.placement import Cluster, read_cluster
+from ..many.many_request import Entry, ManyRequest
+from ..many.running import GuestOutcome, ManyOutcome, ensure_many
+from ..migration.ensure_migration import Look, no_node
+from ..migration.ensure_migrations import look_at_moves, look_of, planned
+from ..migration.migration_request import MigrationRequest
+from ..plan import Applier
+from .maintenance_request import MaintenanceRequest
+from .relocation import AWAY, BACK, FORGET, START, STAY, STOP, Relocation, relocate
+from .remembering import has_tag, moved_tag, stopped_tag
+from .table import table_of
+
+_LAST = 10**9
+
+
+@dataclass(frozen=True)
+class PlannedGuest:
+    """A line of the plan: what is done with a guest, where it goes, and why it stays."""
+
+    entry: Entry
+    guest: Guest
+    action: str
+    look: Look | None = None
+    target: str | None = None
+    reason: str = ""
+
+    def as_result(self) -> dict[str, t.Any]:
+        return {
+            "vmid": self.guest.vmid,
+            "name": self.guest.name or None,
+            "type": self.guest.kind,
+            "status": self._condition,
+            "action": self.action,
+            "from": self.guest.node,
+            "to": self.target or self.guest.node,
+            "how": self._how,
+            "reason": self.reason or None,
+        }
+
+    @property
+    def _condition(self) -> str:
+        return self.look.status.condition if self.look else self.guest.status
+
+    @property
+    def _how(self) -> str | None:
+        found = self.look.preconditions if self.look else None
+        if self.action not in (AWAY, BACK) or found is None:
+            return None
+        how = ("restart" if self.guest.kind == LXC else "live") if found.online else "offline"
+        return f"{how}, by HA" if found.through_ha else how
+
+
+def ensure_maintenance(applier: Applier, request: MaintenanceRequest) -> ManyOutcome:
+    """Have the guests of a node elsewhere, or back; raises a PveError only before anything has been changed."""
+    cluster = read_cluster(applier.client)
+    cluster.check_known(request.node)
+    plan = (
+        _evacuation(applier, request, cluster) if request.state == "evacuated" else _return(applier, request, cluster)
+    )
+    plan.sort(key=lambda line: _order(line, request))
+    entries = tuple(
+        replace(line.entry, request=Relocation(line.action, request.node, line.entry.request))
+        for line in plan
+        if line.action != STAY
+    )
+    done = ManyOutcome(changed=False)
+    if entries:
+        done = ensure_many(applier, ManyRequest(entries, relocate, parallel=request.parallel))
+    rows = [line.as_result() for line in plan]
+    return replace(done, facts={"plan": rows, "table": table_of(rows)})
+
+
+def _evacuation(applier: Applier, request: MaintenanceRequest, cluster: Cluster) -> list[PlannedGuest]:
+    """What is done with each guest on the node."""
+    nodes = request.nodes or tuple(sorted(node.name for node in cluster.nodes if node.name != request.node))
+    for node in nodes:
+        cluster.check_known(node)
+    here = [guest for guest in cluster.guests if guest.node == request.node]
+    moving = [guest for guest in here if not guest.template]
+    if not nodes and moving:
+        raise InvalidRequest(f"no node beside {request.node} is online, so its guests can go nowhere")
+    looks = _looks(applier, request, moving, nodes)
+    lines = [_leaving(request, guest, entry, look) for guest, (entry, look) in zip(moving, looks)]
+    templates = [guest for guest in here if guest.template]
+    return lines + [
+        PlannedGuest(_entry(request, guest, nodes), guest, STAY, reason="it is a template") for guest in templates
+    ]
+
+
+def _leaving(request: MaintenanceRequest, guest: Guest, entry: Entry, seen: GuestOutcome) -> PlannedGuest:
+    look = look_of(seen)
+    if look is None:
+        # Why it cannot be looked at, its own turn says.
+        action = STAY if request.unmovable == "leave" else AWAY
+        return PlannedGuest(entry, guest, action, reason=str(seen.error))
+    line = PlannedGuest(entry, guest, AWAY, look, entry.request.planned)
+    if look.preconditions is None:
+        return replace(line, target=look.handle.guest.node, reason="it is leaving already")
+    if not look.preconditions.online and not request.move_stopped:
+        return replace(line, action=STAY, target=None, reason=f"it is {look.status.condition}")
+    if line.target is not None:
+        return line
+    reason = str(no_node(look, entry.request.free or {}))
+    if request.unmovable == "fail":
+        return replace(line, reason=reason)
+    stops = request.unmovable == "stop" and look.preconditions.online
+    return replace(line, action=STOP if stops else STAY, reason=reason)
+
+
+def _return(applier: Applier, request: MaintenanceRequest, cluster: Cluster) -> list[PlannedGuest]:
+    """What is done with each guest that belongs to the node."""
+    cluster.check_node(request.node)
+    moved, stopped = moved_tag(request.node), stopped_tag(request.node)
+    tagged = [guest for guest in cluster.guests if has_tag(guest, moved) or has_tag(guest, stopped)]
+    away = [guest for guest in tagged if guest.node != request.node and not has_tag(guest, stopped)]
+    looks = _looks(applier, request, away, (request.node,))
+    lines = []
+    for guest, (entry, seen) in zip(away, looks):
+        look = look_of(seen)
+        reason = str(seen.error) if look is None else ""
+        if look is not None and look.preconditions is not None and entry.request.planned is None:
+            reason = str(no_node(look, entry.request.free or {}))
+        lines.append(PlannedGuest(entry, guest, BACK, look, request.node, reason))
+    for guest in tagged:
+        if guest not in away:
+            action = START if has_tag(guest, stopped) else FORGET
+            lines.append(PlannedGuest(_entry(request, guest, (request.node,)), guest, action))
+    return lines
+
+
+def _looks(
+    applier: Applier, request: MaintenanceRequest, guests: t.Sequence[Guest], nodes: tuple[str, ...]
+) -> list[tuple[Entry, GuestOutcome]]:
+    """Each guest as it was seen, and its entry with the node that the plan has for it."""
+    entries = tuple(_entry(request, guest, nodes) for guest in guests)
+    if not entries:
+        return []
+    seen = look_at_moves(applier, ManyRequest(entries, relocate, parallel=request.parallel))
+    return list(zip(planned(seen), seen))
+
+
+def _entry(request: MaintenanceRequest, guest: Guest, nodes: tuple[str, ...]) -> Entry:
+    selector = Selector(guest.vmid, guest.name or None)
+    # What ran on a node before has its memory there again.
+    overcommits = request.overcommit_memory or request.state == "returned"
+    move = MigrationRequest(selector, nodes, request.options, overcommits, looks_at_memory=True)
+    return Entry(f"node {request.node}", selector, move, request.seconds, request.wait_for_lock)
+
+
+def _order(line: PlannedGuest, request: MaintenanceRequest) -> tuple[int, int, int]:
+    """By the tags that go first, by the order in which they start with a node, and by number."""
+    tags = {tag.lower() for tag in split_tags(line.guest.tags)}
+    first = next((number for number, tag in enumerate(request.first) if tag.lower() in tags), len(request.first))
+    found = line.look.preconditions if line.look else None
+    order = _LAST if found is None or found.startup_order is None else found.startup_order
+    return first, order, line.guest.vmid

@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a guest belongs while its node is in maintenance: a tag, which lists of guests show and moves keep."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ..._pve.client import PveClient
+from ..._pve.commands import Command, run_command
+from ..._pve.errors import ErrorReason, PveError
+from ..._pve.guests import Guest, GuestHandle
+from ..._pve.tasks import Task
+from ..facts import split_tags
+from ..plan import Change
+
+# The node that a guest was moved away from, and the one on which it was stopped because it could not be.
+_MOVED = "evacuated-{}"
+_STOPPED = "halted-{}"
+
+
+def moved_tag(node: str) -> str:
+    """The tag of a guest that was moved away from this node; PVE lower-cases tags, unless the datacenter does not."""
+    return _MOVED.format(node).lower()
+
+
+def stopped_tag(node: str) -> str:
+    """The tag of a guest that was stopped on this node."""
+    return _STOPPED.format(node).lower()
+
+
+def has_tag(guest: Guest, tag: str) -> bool:
+    return tag in _folded(guest.tags)
+
+
+def remembered_home(tags: t.Any) -> bool:
+    """The guest has a node to return to already, and keeps that one."""
+    return any(tag.startswith(_MOVED.format("")) for tag in _folded(tags))
+
+
+def _folded(tags: t.Any) -> list[str]:
+    return [tag.lower() for tag in split_tags(tags)]
+
+
+@dataclass(frozen=True)
+class TagStep:
+    """A tag more, or tags less, whatever else is written to the guest at the same time."""
+
+    title: str
+    add: str | None = None
+    remove: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return (Change("tags", list(self.before) or None, self._after(self.before) or None),)
+
+    def _after(self, tags: t.Sequence[str]) -> list[str]:
+        kept = [tag for tag in tags if tag.lower() not in self.remove]
+        return kept if self.add is None or self.add in map(str.lower, kept) else [*kept, self.add]
+
+    def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:
+        """Write the tags that the guest has now, and this one; raises a PveError."""
+        if handle is None:
+            raise TypeError("tags are about a guest")
+        tries = client.deadline.tries(client.deadline.remaining)
+        while True:
+            config = handle.read("config")
+            tags = split_tags(config.get("tags"))
+            wanted = self._after(tags)
+            if wanted == list(tags):
+                return None
+            form = {"tags": ";".join(wanted)} if wanted else {"delete": "tags"}
+            guest = handle.guest
+            command = Command(
+                "PUT", (guest.kind, guest.vmid, "config"), {**form, "digest": config.get("digest")}, node=guest.node
+            )
+            try:
+                return run_command(client, command, handle)
+            except PveError as error:
+                if error.pve_reason is not ErrorReason.CONFLICT or not tries.again():
+                    raise

@@ -1,0 +1,262 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A node whose guests go elsewhere for its maintenance, and come back: none lost, none stopped that is to run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.support import playbooks
+from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, seed
+
+GIB = 1024**3
+NODES = ("pve1", "pve2", "pve3")
+STOPPED = (103, 107, 111)
+CONTAINERS = (117, 118)
+BY_HA = 119
+GUESTS = range(100, 120)
+AT_MOST = 4
+
+
+def twenty_guests(server: EmbeddedPve) -> None:
+    """20 guests and a template on pve1: live, stopped, containers, local disks, and one of HA."""
+    for vmid in GUESTS:
+        if vmid in CONTAINERS:
+            seed.add_container(server, vmid, f"app{vmid}", status="running")
+            continue
+        options: dict[str, Any] = {"status": "stopped" if vmid in STOPPED else "running"}
+        options["config"] = {"memory": str(1024 * (1 + vmid % 3)), "tags": "db;prod" if vmid % 5 == 0 else "prod"}
+        options["storage"] = "local-lvm" if vmid % 4 == 0 else "shared"
+        seed.add_guest(server, vmid, f"app{vmid}", **options)
+    server.guest(BY_HA).ha_state = "started"
+    seed.add_template(server, 9000, "debian-template")
+    seed.add_guest(server, 200, "elsewhere", node="pve2", status="running", storage="shared")
+
+
+@pytest.fixture
+def cluster():
+    with running_embedded_pve(twenty_guests, nodes=NODES) as pve:
+        pve.set_node_facts("pve2", mem=4 * GIB)
+        pve.set_node_facts("pve3", mem=14 * GIB)
+        yield pve
+
+
+@pytest.fixture
+def run(cluster, run_module):
+    def run(state: str = "evacuated", check: bool = False, **options: Any):
+        arguments = {"node": "pve1", "state": state, "parallel": AT_MOST, "with_local_disks": True, **options}
+        return run_module("pve_node_maintenance", arguments, check=check, diff=True, on=cluster)
+
+    return run
+
+
+def places(pve: PveHandle) -> dict[int, str]:
+    return {vmid: str(pve.guest(vmid).node) for vmid in pve.vmids()}
+
+
+def statuses(pve: PveHandle) -> dict[int, str]:
+    return {vmid: pve.status(vmid) for vmid in pve.vmids()}
+
+
+def tags(pve: PveHandle) -> set[str]:
+    return {tag for vmid in GUESTS for tag in str(pve.config(vmid).get("tags", "")).split(";")} - {"db", "prod", ""}
+
+
+def test_twenty_guests_leave_and_come_back(cluster, run):
+    before = statuses(cluster)
+    check = run(check=True)
+    assert not check.failed, check.msg
+    assert places(cluster) == {**dict.fromkeys(GUESTS, "pve1"), 200: "pve2", 9000: "pve1"}
+    assert not tags(cluster)
+    gone = run()
+    assert not gone.failed, gone.msg
+    assert (check["plan"], check["table"], check["diff"]) == (gone["plan"], gone["table"], gone["diff"])
+    assert gone["summary"] == "20 guests: 20 changed, 0 unchanged"
+    assert statuses(cluster) == before
+    where = places(cluster)
+    assert where[9000] == "pve1"
+    assert Counter(where[vmid] for vmid in GUESTS).keys() == {"pve2", "pve3"}
+    assert {line["vmid"]: line["to"] for line in gone["plan"]} == {vmid: where[vmid] for vmid in (*GUESTS, 9000)}
+    assert tags(cluster) == {"evacuated-pve1"}
+
+    again = run()
+    assert (again.failed, again.changed, again["results"]) == (False, False, [])
+    assert [line["action"] for line in again["plan"]] == ["stay"]
+
+    foretold = run("returned", check=True)
+    back = run("returned")
+    assert not back.failed, back.msg
+    assert (foretold["plan"], foretold["diff"]) == (back["plan"], back["diff"])
+    assert places(cluster) == {**dict.fromkeys(GUESTS, "pve1"), 200: "pve2", 9000: "pve1"}
+    assert statuses(cluster) == before
+    assert not tags(cluster)
+    last = run("returned")
+    assert (last.failed, last.changed, last["plan"]) == (False, False, [])
+
+
+def test_the_plan_has_an_order_and_says_how(cluster, run):
+    cluster.call(lambda: cluster.server.guest(114).config.update(startup="order=1"))
+    found = run(check=True, first=["db"])
+    lines = {line["vmid"]: line for line in found["plan"]}
+    assert [line["vmid"] for line in found["plan"]][:5] == [100, 105, 110, 115, 114]
+    assert [lines[vmid]["how"] for vmid in (100, 103, 117, BY_HA, 9000)] == [
+        "live",
+        "offline",
+        "restart",
+        "live, by HA",
+        None,
+    ]
+    assert lines[9000]["reason"] == "it is a template"
+    heading, first, *_others = found["table"]
+    assert heading.split() == ["guest", "status", "action", "from", "to", "how", "reason"]
+    assert first.split()[:4] == ["100", "(app100)", "running", "move"]
+
+
+def test_no_more_than_so_many_at_a_time(cluster, run):
+    cluster.knobs.task_seconds.update(qmigrate=0.2, vzmigrate=0.2)
+    found = []
+
+    def note():
+        found.append(1 + sum(":qmigrate:" in upid or ":vzmigrate:" in upid for upid in cluster.server.running_tasks))
+
+    cluster.before("POST", "/migrate$", note, times=None)
+    assert not run().failed
+    assert len(found) == len(GUESTS)
+    assert 1 < max(found) <= AT_MOST
+
+
+@pytest.mark.parametrize("state", ["evacuated", "returned"])
+def test_killed_in_the_middle_and_run_again_it_comes_to_the_same_end(cluster, run, tmp_path, state):
+    before = statuses(cluster)
+    if state == "returned":
+        assert not run().failed
+    cluster.knobs.task_seconds.update(qmigrate=0.3, vzmigrate=0.3)
+    processes: list[subprocess.Popen[str]] = []
+    cluster.before("POST", "/migrate$", lambda: os.killpg(processes[0].pid, signal.SIGKILL), after=7)
+    options = f"{{node: pve1, state: {state}, parallel: {AT_MOST}, with_local_disks: true}}"
+    processes.append(
+        subprocess.Popen(
+            playbooks.command_line(f"- cloudbridge.proxmox.pve_node_maintenance: {options}", home=tmp_path),
+            env=playbooks.play_environment(tmp_path, cluster.environment),
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+    )
+    assert processes[0].wait() == -signal.SIGKILL
+    assert len({place for vmid, place in places(cluster).items() if vmid in GUESTS}) > 1
+    again = run(state)
+    assert not again.failed, again.msg
+    assert statuses(cluster) == before
+    at_home = [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"]
+    assert at_home == ([] if state == "evacuated" else list(GUESTS))
+    assert tags(cluster) == ({"evacuated-pve1"} if state == "evacuated" else set())
+    assert {cluster.guest(vmid).lock for vmid in GUESTS} == {None}
+    assert not run(state).changed
+
+
+class TestUnmovable:
+    @pytest.fixture(autouse=True)
+    def _devices(self, cluster):
+        cluster.call(lambda: cluster.server.guest(101).config.update(hostpci0="0000:01:00"))
+        cluster.call(lambda: cluster.server.guest(103).config.update(hostpci0="0000:02:00"))
+
+    def test_they_fail_and_the_others_go(self, cluster, run):
+        result = run()
+        assert result.failed
+        assert result.msg.startswith("2 of 20 guests failed: guest 101: guest 101 (app101) cannot be moved from node")
+        assert "it uses devices of this node (hostpci0)" in result.msg
+        assert [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"] == [101, 103]
+        assert "evacuated" not in str(cluster.config(101)["tags"])
+
+    def test_they_are_stopped_only_when_that_is_asked_for_and_started_again(self, cluster, run):
+        before = statuses(cluster)
+        result = run(unmovable="stop")
+        assert not result.failed, result.msg
+        assert {line["vmid"]: line["action"] for line in result["plan"] if line["from"] == line["to"]} == {
+            101: "stop",
+            103: "stay",
+            9000: "stay",
+        }
+        assert (cluster.status(101), cluster.status(103)) == ("stopped", "stopped")
+        assert "halted-pve1" in str(cluster.config(101)["tags"])
+        assert not run(unmovable="stop").changed
+        assert not run("returned").failed
+        assert statuses(cluster) == before
+        assert not tags(cluster)
+
+    def test_they_are_left(self, cluster, run):
+        result = run(unmovable="leave")
+        assert not result.failed, result.msg
+        assert (cluster.status(101), places(cluster)[101]) == ("running", "pve1")
+        reasons = {line["vmid"]: line["reason"] for line in result["plan"] if line["action"] == "stay"}
+        assert "it uses devices of this node (hostpci0)" in reasons[101]
+
+
+def test_what_fits_nowhere_stays(cluster, run):
+    for node in ("pve2", "pve3"):
+        cluster.set_node_facts(node, mem=31 * GIB)
+    result = run()
+    assert result.failed
+    assert "of memory is free, and it needs" in result.msg
+    assert set(statuses(cluster).values()) == {"running", "stopped"}
+    assert not run(overcommit_memory=True).failed
+
+
+def test_stopped_guests_may_stay(cluster, run):
+    assert not run(move_stopped=False).failed
+    assert [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"] == list(STOPPED)
+
+
+def test_a_guest_returns_to_the_node_that_it_came_from_first(cluster, run):
+    cluster.call(lambda: cluster.server.guest(101).config.update(tags="evacuated-pve2"))
+    assert not run().failed
+    assert "evacuated-pve1" not in str(cluster.config(101)["tags"])
+    assert not run("returned").failed
+    assert places(cluster)[101] != "pve1"
+    assert not run("returned", node="pve2").failed
+    assert places(cluster)[101] == "pve2"
+
+
+def test_a_move_that_fails_leaves_no_tag(cluster, run):
+    cluster.next_task_fails("qmigrate", "migration aborted", ["ERROR: the other side has gone"], vmid=102)
+    result = run()
+    assert "1 of 20 guests failed: guest 102: guest 102 (app102) could not be moved" in result.msg
+    assert "evacuated" not in str(cluster.config(102)["tags"])
+    assert not run().failed
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options", "words"),
+    [
+        (lambda _pve: None, {"node": "pve9"}, "there is no node pve9"),
+        (lambda _pve: None, {"nodes": ["pve1"]}, "nodes has pve1, which is the node that the guests leave"),
+        (lambda _pve: None, {"parallel": 0}, "parallel must be at least 1, not 0"),
+        (lambda _pve: None, {"state": "returned", "nodes": ["pve2"]}, "nodes is for state=evacuated"),
+        (
+            lambda pve: [pve.set_node_offline(node) for node in ("pve2", "pve3")],
+            {},
+            "no node beside pve1 is online, so its guests can go nowhere",
+        ),
+        (lambda pve: pve.set_node_offline("pve1"), {"state": "returned"}, "node pve1 is offline: nothing was changed"),
+        (lambda pve: pve.lose_quorum(), {}, "the cluster has no quorum, so nothing can be changed"),
+    ],
+)
+def test_what_is_refused(cluster, run, prepare, options, words):
+    prepare(cluster)
+    result = run(**options)
+    assert result.failed
+    assert words in result.msg
+    assert not result.changed
+    assert not tags(cluster)
