@@ -155,7 +155,8 @@ plan:
     action:
       description:
         - V(move) and V(stop) are for the state V(evacuated), V(return), V(start) and V(forget) for V(returned).
-        - V(forget) only takes the tag from a guest that is back. V(stay) does nothing.
+        - V(forget) only takes the tag from a guest that is back.
+        - V(stay) does nothing. V(fail) is for what cannot be moved, so that the task fails.
       type: str
     from:
       description: The node that the guest is on.

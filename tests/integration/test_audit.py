@@ -27,8 +27,9 @@ ARGUMENTS = {
     "pve_backup": {"vmid": 101, **DAILY},
     "pve_backups": {**GUESTS, "defaults": DAILY},
 }
-# These are about tasks, consoles, backups, and storages, which are no managed nodes.
+# These are about tasks, consoles, backups, storages and machines that guests run on, which are no managed nodes.
 NOT_COUNTED = {
+    "pve_node_maintenance",
     "pve_backup_info",
     "pve_task_info",
     "pve_console_info",

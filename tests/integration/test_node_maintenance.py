@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support import playbooks
+from tests.support.collection_tree import REPOSITORY
 from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, seed
 
 GIB = 1024**3
@@ -166,6 +167,33 @@ def test_killed_in_the_middle_and_run_again_it_comes_to_the_same_end(cluster, ru
     assert not run(state).changed
 
 
+def test_the_playbooks_show_the_plan_and_carry_it_out(cluster, tmp_path):
+    """All variables come from the command line, and are texts."""
+    before = places(cluster)
+    given = {"node": "pve1", "parallel": "4", "first": "db,web", "with_local_disks": "true"}
+
+    def play(name, *, check=False, **variables):
+        words = [word for key, value in {**given, **variables}.items() for word in ("-e", f"{key}={value}")]
+        path = REPOSITORY / "playbooks" / f"{name}.yml"
+        done = playbooks.play(path, *words, home=tmp_path, connection=cluster.environment, check=check)
+        assert not done.failed, done.stdout
+        return done
+
+    checked = play("evacuate_node", check=True, nodes="pve2,pve3")
+    table = checked.task("cloudbridge.proxmox.node_maintenance : Show the plan").result["msg"]
+    assert table[0].split() == ["guest", "status", "action", "from", "to", "how", "reason"]
+    assert len(table) == 1 + len(GUESTS) + 1
+    assert places(cluster) == before
+    moves = "cloudbridge.proxmox.node_maintenance : Move the guests"
+    assert checked.task(moves).changed
+    play("evacuate_node", nodes="pve2,pve3")
+    assert not [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"]
+    assert not play("evacuate_node").task(moves).changed
+    play("return_guests")
+    assert places(cluster) == before
+    assert not play("return_guests", check=True).task(moves).changed
+
+
 class TestUnmovable:
     @pytest.fixture(autouse=True)
     def _devices(self, cluster):
@@ -177,6 +205,11 @@ class TestUnmovable:
         assert result.failed
         assert result.msg.startswith("2 of 20 guests failed: guest 101: guest 101 (app101) cannot be moved from node")
         assert "it uses devices of this node (hostpci0)" in result.msg
+        assert {line["vmid"]: line["action"] for line in result["plan"] if line["reason"]} == {
+            101: "fail",
+            103: "fail",
+            9000: "stay",
+        }
         assert [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"] == [101, 103]
         assert "evacuated" not in str(cluster.config(101)["tags"])
 

@@ -16,7 +16,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.re
 from tests.support.collection_tree import REPOSITORY
 
 CODE = REPOSITORY / "plugins" / "module_utils" / "_cloudstack"
-ROLES = ("cloud_template", "cloudstack_extension", "console_client", "python_environment")
+ROLES = ("cloud_template", "cloudstack_extension", "console_client", "node_maintenance", "python_environment")
 
 
 def read(role, path):

@@ -20,7 +20,7 @@ from ..migration.ensure_migrations import look_at_moves, look_of, planned
 from ..migration.migration_request import MigrationRequest
 from ..plan import Applier
 from .maintenance_request import MaintenanceRequest
-from .relocation import AWAY, BACK, FORGET, START, STAY, STOP, Relocation, relocate
+from .relocation import AWAY, BACK, FAIL, FORGET, START, STAY, STOP, Relocation, relocate
 from .remembering import has_tag, moved_tag, stopped_tag
 from .table import table_of
 
@@ -38,13 +38,19 @@ class PlannedGuest:
     target: str | None = None
     reason: str = ""
 
+    @property
+    def fails(self) -> bool:
+        """It is to go somewhere, and cannot."""
+        return self.action in (AWAY, BACK) and bool(self.reason)
+
     def as_result(self) -> dict[str, t.Any]:
+        """The line as the plan of the result has it."""
         return {
             "vmid": self.guest.vmid,
             "name": self.guest.name or None,
             "type": self.guest.kind,
             "status": self._condition,
-            "action": self.action,
+            "action": FAIL if self.fails else self.action,
             "from": self.guest.node,
             "to": self.target or self.guest.node,
             "how": self._how,
@@ -58,7 +64,7 @@ class PlannedGuest:
     @property
     def _how(self) -> str | None:
         found = self.look.preconditions if self.look else None
-        if self.action not in (AWAY, BACK) or found is None:
+        if self.action not in (AWAY, BACK) or self.fails or found is None:
             return None
         how = ("restart" if self.guest.kind == LXC else "live") if found.online else "offline"
         return f"{how}, by HA" if found.through_ha else how
@@ -109,7 +115,7 @@ def _leaving(request: MaintenanceRequest, guest: Guest, entry: Entry, seen: Gues
         return PlannedGuest(entry, guest, action, reason=str(seen.error))
     line = PlannedGuest(entry, guest, AWAY, look, entry.request.planned)
     if look.preconditions is None:
-        return replace(line, target=look.handle.guest.node, reason="it is leaving already")
+        return replace(line, target=look.handle.guest.node)
     if not look.preconditions.online and not request.move_stopped:
         return replace(line, action=STAY, target=None, reason=f"it is {look.status.condition}")
     if line.target is not None:

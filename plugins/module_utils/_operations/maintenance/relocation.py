@@ -21,7 +21,9 @@ from ..power import PowerRequest, bring_into_state
 from ..selection import select_guest
 from .remembering import TagStep, moved_tag, remembered_home, stopped_tag
 
-AWAY, STOP, BACK, START, FORGET, STAY = "move", "stop", "return", "start", "forget", "stay"
+AWAY, STOP, BACK, START, FORGET = "move", "stop", "return", "start", "forget"
+# What a plan says of those that nothing is done with.
+STAY, FAIL = "stay", "fail"
 
 
 @dataclass(frozen=True)
