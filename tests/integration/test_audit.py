@@ -26,6 +26,8 @@ ARGUMENTS = {
     "pve_snapshots": {**GUESTS, "defaults": {"snapshot": "one"}},
     "pve_backup": {"vmid": 101, **DAILY},
     "pve_backups": {**GUESTS, "defaults": DAILY},
+    "pve_backup_verify": {"vmid": 101, "boot": "none"},
+    "pve_backups_verify": {**GUESTS, "defaults": {"boot": "none"}},
 }
 # These are about tasks, consoles, backups, storages and machines that guests run on, which are no managed nodes.
 NOT_COUNTED = {

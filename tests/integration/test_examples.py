@@ -38,6 +38,7 @@ FOR_ONE = {
     "pve_vms_power": "pve_vm_power",
     "pve_snapshots": "pve_snapshot",
     "pve_backups": "pve_backup",
+    "pve_backups_verify": "pve_backup_verify",
 }
 MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob("*.py"))
 
@@ -79,6 +80,11 @@ def add_snapshots(pve: PveHandle) -> None:
 def add_backups(pve: PveHandle) -> None:
     for days in range(2, 7):
         pve.add_backup(100, age=days * 86400)
+
+
+def add_young_backups(pve: PveHandle) -> None:
+    for vmid in (100, 101):
+        pve.add_backup(vmid, age=3600)
 
 
 def begin_a_task(pve: PveHandle) -> None:
@@ -141,6 +147,8 @@ STAGES: Mapping[str, tuple[Callable[[PveHandle], None], ...]] = {
     "pve_backup": (add_backups,),
     "pve_backup_info": (add_backups,),
     "pve_restore": (add_backups,),
+    "pve_backup_verify": (add_young_backups,),
+    "pve_backups_verify": (add_young_backups,),
     "pve_guest_exec": (start_web, run_agents),
     "pve_guests_exec": (start_web, run_agents),
     "pve_guest_file": (run_agents,),
@@ -249,7 +257,7 @@ def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module,
         before, first, second = (result.task(name) for name in (foretold(task)["name"], name, again(task)))
         assert before.outcome == first.outcome == second.outcome == "ok", f"{module}: {name}"
         # An example that changes nothing here is one that the world above was not prepared for.
-        only_looks = action.endswith("_info") or task[action].get("state") == "read"
+        only_looks = action.endswith(("_info", "_verify")) or task[action].get("state") == "read"
         assert before.changed is first.changed is not only_looks, f"{module}: {name}"
         assert second.changed is is_repeated(task[action]), f"{module}: {name}, again"
 

@@ -346,3 +346,47 @@ def test_console_says_why_there_is_none(pve, run, tmp_path):
     told = run("console", vm_name="web")
     assert said(told)[0] == "consoles of web (100) on pve1, stopped: none"
     assert said(told)[3:] == [refused.tasks[-1].msg]
+
+
+TABLE = "Show the table"
+MADE = "Made to verify a backup, and deleted by the next run of pve_backup_verify with the same tag."
+
+
+def table(result):
+    """The lines of the table, the first one apart, by the number of the guest."""
+    lines = result.task(TABLE).result["msg"]
+    assert lines[0].split() == ["GUEST", "AGE", "SIZE", "BOOT", "RESULT"]
+    return {int(line.split()[0]): line.split(None, 1)[1] for line in lines[1:]}
+
+
+def test_verify_backups(answering, run, tmp_path):
+    pve = answering
+    pve.guest(100).config.update(agent="1", tags="prod")
+    pve.guest(101).config.update(tags="prod")
+    good = pve.add_backup(100, age=7200)
+    bad = pve.add_backup(101, age=3600, damaged="body")
+    pve.add_guest(300, "left", status="running", config={"tags": "verify-backup", "description": MADE})
+    before = {vmid: pve.config(vmid) for vmid in (100, 101)}
+    only = {"guest_tags": "prod", "parallel": "2", "report_file": tmp_path / "report.json"}
+    foretold = run("verify_backups", check=True, **only)
+    assert (foretold.failed, 300 in pve.vmids()) == (False, True), foretold.stdout
+    assert table(foretold)[100].split() == ["web", "2.0", "h", "35.79", "KB", "-", "not", "run"]
+    result = run("verify_backups", **only)
+    assert (result.failed, result.returncode) == (True, 2), result.stdout
+    rows = table(result)
+    assert rows[100].split()[:5] == ["web", "2.0", "h", "35.79", "KB"]
+    assert rows[100].split()[6:] == ["s", "good"]
+    assert rows[101].split()[:7] == ["db", "1.0", "h", "35.79", "KB", "-", "bad:"]
+    assert "the backup is damaged: restore an older one" in rows[101]
+    reports = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert [(one["backup"], one["result"]) for one in reports] == [(good, "good"), (bad, "bad")]
+    # What was left of a run that was killed is gone, and so is what this one has made.
+    assert pve.vmids() == [100, 101, 200, 9000]
+    assert {vmid: pve.config(vmid) for vmid in (100, 101)} == before
+    assert pve.status(101) == "running"
+
+
+def test_verify_backups_of_nobody(run):
+    result = run("verify_backups")
+    assert result.failed
+    assert "Say whose backups are meant" in result.stdout

@@ -33,6 +33,7 @@ MANY = {
     "pve_backups": ("pve_backup", False),
     "pve_guests_exec": ("pve_guest_exec", False),
     "pve_containers": ("pve_container", True),
+    "pve_backups_verify": ("pve_backup_verify", False),
     "pve_migrations": ("pve_migrate", False),
     "pve_snapshots": ("pve_snapshot", False),
     "pve_vms": ("pve_vm", True),

@@ -38,6 +38,8 @@ OWN_WORDS = {
     "pve_backup": {"backup"},
     "pve_backup_info": {"backups"},
     "pve_backups": {"error", "results"},
+    "pve_backup_verify": {"guest"},
+    "pve_backups_verify": {"error", "results"},
     "pve_restore": {"guest"},
     "pve_console_info": {"error", "node", "vmid"},
     "pve_console_script": {"error", "node", "steps", "vmid"},

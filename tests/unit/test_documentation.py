@@ -238,7 +238,7 @@ def test_every_variable_of_a_playbook_is_in_its_first_lines(path):
 
 def variables_of(plays: list[dict[str, Any]]) -> set[str]:
     """The variables that a user can set: used, and not set by the playbook itself."""
-    texts, own = list[str](), {"omit", "lookup", "now"}
+    texts, own = list[str](), {"omit", "lookup", "now", "item"}
     collect(plays, "", texts, own)
     environment = jinja2.Environment(autoescape=True)
     # Ansible's own, which only have to be known here.

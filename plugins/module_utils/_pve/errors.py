@@ -266,6 +266,19 @@ class GuestFileError(PveError):
         self.is_absent = is_absent
 
 
+class BadBackup(PveError):
+    """A backup was restored to see whether that works, and it does not; report is what was found."""
+
+    kind = "bad_backup"
+
+    def __init__(self, message: str, cause: Cause | None = None, report: t.Mapping[str, t.Any] | None = None) -> None:
+        super().__init__(message, cause)
+        self.report = dict(report or {})
+
+    def details(self) -> dict[str, t.Any]:
+        return {**super().details(), "report": self.report}
+
+
 class TransportError(PveError):
     """The connection to PVE failed, or what answered was not PVE."""
 

@@ -49,10 +49,15 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 )
 
 
+def advice_for(error: PveError) -> str | None:
+    """What to do about an error, where that is known."""
+    words = " ".join((error.cause.pve_message, *error.cause.log_tail))
+    return next((text for pattern, text in _ADVICE if re.search(pattern, words)), None)
+
+
 def advised(error: PveError) -> PveError:
     """The error with what to do about it, where that is known."""
-    words = " ".join((error.cause.pve_message, *error.cause.log_tail))
-    advice = next((text for pattern, text in _ADVICE if re.search(pattern, words)), None)
+    advice = advice_for(error)
     return error if advice is None else type(error)(f"{error}: {advice}", error.cause)
 
 

@@ -108,7 +108,7 @@ def restore_request(parameters: t.Mapping[str, t.Any]) -> RestoreRequest:
         name=name,
         networks=tuple(_network(options) for options in parameters.get("networks") or ()),
         tags=tuple(parameters.get("tags") or ()),
-        config=_config(parameters.get("config") or {}),
+        config=restored_settings(parameters.get("config") or {}),
         force=parameters["force"],
         node=parameters.get("node"),
         storage=storage,
@@ -136,7 +136,7 @@ def _network(options: t.Mapping[str, t.Any]) -> NetworkOverride:
     return NetworkOverride(slot, options.get("bridge"), options.get("vlan"), options.get("link_down"))
 
 
-def _config(config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def restored_settings(config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     for key in config:
         if VOLUME_KEY.fullmatch(key):
             raise InvalidRequest(f"config: {key} is a disk, which PVE restores as it was: change it afterwards")

@@ -117,6 +117,8 @@ class RestoreStep:
     vmid: int | None = None
     force: bool = False
     changes: tuple[Change, ...] = ()
+    # Says which number is free, where that is not for PVE to say; raises a PveError when none is.
+    free_number: t.Callable[[PveClient], int] | None = None
     vmid_is_given: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,6 +146,8 @@ class RestoreStep:
         raise AlreadyExists(f"each of {MOST_TRIES} free numbers was taken by somebody else before it could be used")
 
     def _next_number(self, client: PveClient) -> int:
+        if self.free_number is not None:
+            return self.free_number(client)
         return client.turns.next_number(lambda: int(client.read("cluster", "nextid")), client.deadline)
 
     def _command(self, client: PveClient, vmid: int) -> Command:

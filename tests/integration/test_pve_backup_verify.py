@@ -1,0 +1,280 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""pve_backup_verify and pve_backups_verify against the embedded PVE: good and bad backups, and what is left of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.real_shell import RealShell
+
+DAY = 86400
+GUESTS = [100, 101, 200, 9000]
+MADE = "Made to verify a backup, and deleted by the next run of pve_backup_verify with the same tag."
+
+
+@pytest.fixture
+def verify(pve, run_module):
+    def run(check=False, **arguments):
+        return run_module("pve_backup_verify", arguments, check=check)
+
+    return run
+
+
+@pytest.fixture
+def agents(pve):
+    """The agent of each guest that is started answers."""
+
+    def answer():
+        for vm in pve.server.vms:
+            vm.agent = {}
+
+    pve.before("POST", "/status/start$", answer, times=None)
+
+
+def restored(pve):
+    """What the last restore was asked for."""
+    return pve.forms("POST", "/(qemu|lxc)$")[-1]
+
+
+class TestGood:
+    def test_with_an_agent(self, pve, verify, agents):
+        pve.guest(100).config.update(agent="1", onboot=1, protection=1, tags="prod", description="secret notes")
+        pve.add_backup(100, age=2 * DAY)
+        volid = pve.add_backup(100, age=DAY)
+        predicted = verify(check=True, vmid=100)
+        assert (predicted.failed, predicted["report"]["result"], predicted["report"]["backup"]) == (
+            False,
+            "not run",
+            volid,
+        )
+        result = verify(vmid=100)
+        assert (result.failed, result.changed, predicted.changed) == (False, False, False), result
+        report = result["report"]
+        assert (report["guest"], report["vmid"], report["backup"], report["size"]) == ("web", 100, volid, 36653)
+        assert (report["result"], report["booted_by"], report["why"]) == ("good", "the guest agent", None)
+        assert DAY <= report["age"] < DAY + 3600
+        assert (report["restore_seconds"] >= 0, report["boot_seconds"] >= 0) == (True, True)
+        assert pve.vmids() == GUESTS
+        form = restored(pve)
+        assert (form["onboot"], form["protection"], form["unique"], form["tags"]) == ("0", "0", "1", "verify-backup")
+        assert ("link_down=1" in form["net0"], "macaddr" in form["net0"], "=BC" in form["net0"]) == (True, False, False)
+        assert form["description"] == f"{MADE}\nRestored from {volid}"
+
+    def test_with_a_login_on_the_console_and_checks_there(self, pve, verify):
+        pve.guest(100).config["serial0"] = "socket"
+        pve.add_backup(100)
+        pve.before("POST", "/status/start$", lambda: pve.console(102).run(RealShell({"root": "correct horse"})))
+        steps = [{"run": "true"}, {"run": "test -d /"}]
+        login = {"user": "root", "password": "correct horse"}
+        result = verify(vmid=100, login=login, console_steps=steps)
+        assert not result.failed, result
+        assert (result["report"]["booted_by"], result["report"]["checks"]) == ("a login prompt", 2)
+        assert pve.vmids() == GUESTS
+
+    def test_a_container(self, pve, verify):
+        pve.add_backup(200)
+        pve.before("POST", "/status/start$", lambda: pve.console(102).run(RealShell(None, "sh", "-i")))
+        result = verify(vmid=200)
+        assert (result.failed, result["report"]["booted_by"], pve.vmids()) == (False, "a shell", GUESTS), result
+
+    def test_without_booting(self, pve, verify):
+        pve.add_backup(100)
+        result = verify(name="web", boot="none")
+        assert (result["report"]["result"], result["report"]["boot_seconds"]) == ("good", None)
+        assert "start" not in str(pve.summary())
+
+    def test_a_guest_that_is_gone(self, pve, verify):
+        volid = pve.add_backup(100)
+        pve.remove_guest(100)
+        result = verify(backup=volid, boot="none")
+        assert (result.failed, result["report"]["vmid"], pve.vmids()) == (False, 100, GUESTS[1:])
+
+    def test_numbers_storage_and_pool_are_as_asked_for(self, pve, verify):
+        pve.add_pool("tests")
+        pve.add_guest(500, "taken")
+        pve.add_backup(100)
+        result = verify(
+            vmid=100, boot="none", vmids="500-509", restore_storage="vmstore", pool="tests", config={"cores": 1}
+        )
+        assert not result.failed, result
+        form = restored(pve)
+        assert (form["vmid"], form["storage"], form["pool"], form["cores"]) == ("501", "vmstore", "tests", "1")
+
+    def test_devices_of_the_node_are_taken_away_before_it_starts(self, pve, verify, agents):
+        pve.guest(100).config.update(agent="1", hostpci0="mapping=card", usb0="mapping=stick")
+        pve.add_backup(100)
+        seen = []
+        pve.before("POST", "/status/start$", lambda: seen.append(sorted(pve.config(102))))
+        assert not verify(vmid=100).failed
+        assert not {"hostpci0", "usb0"} & set(seen[0])
+        assert "hostpci0" in pve.config(100)
+
+
+class TestBad:
+    @pytest.mark.parametrize("damaged", ["body", "head"])
+    def test_one_whose_disk_is_damaged(self, pve, verify, damaged):
+        volid = pve.add_backup(100, damaged=damaged)
+        result = verify(vmid=100)
+        assert result.failed
+        assert result["error"]["kind"] == "bad_backup"
+        assert f"backup {volid} of guest 100 (web) is not proved: " in result.msg
+        assert "the backup is damaged: restore an older one, and look at its storage" in result.msg
+        report = result["error"]["report"]
+        assert (report["result"], report["backup"], report["size"]) == ("bad", volid, 36653)
+        assert pve.vmids() == GUESTS
+
+    def test_one_that_does_not_boot(self, pve, verify):
+        pve.guest(100).config["agent"] = "1"
+        pve.add_backup(100)
+        result = verify(vmid=100, boot_timeout=1)
+        assert "it was restored, and does not boot: an answer of the guest agent" in result.msg
+        assert pve.vmids() == GUESTS
+
+    def test_one_that_fails_to_start(self, pve, verify):
+        pve.guest(100).config["agent"] = "1"
+        pve.add_backup(100)
+        pve.next_task_fails("qmstart", "start failed: QEMU exited with code 1")
+        assert "does not boot: task qmstart of 102 on node pve1 failed: start failed" in verify(vmid=100).msg
+        assert pve.vmids() == GUESTS
+
+    def test_one_whose_console_stays_silent_shows_what_was_seen(self, pve, verify):
+        pve.guest(100).config["serial0"] = "socket"
+        pve.add_backup(100)
+
+        async def panic(terminal):
+            while await terminal.read():
+                await terminal.write("Kernel panic - not syncing: VFS: Unable to mount root fs\r\n")
+
+        pve.before("POST", "/status/start$", lambda: pve.console(102).run(panic))
+        result = verify(vmid=100, boot_timeout=4)
+        assert "it was restored, and does not boot" in result.msg
+        assert "Kernel panic - not syncing: VFS: Unable to mount root fs" in result["error"]["report"]["evidence"]
+
+    def test_one_that_fails_a_check(self, pve, verify):
+        pve.guest(100).config["serial0"] = "socket"
+        pve.add_backup(100)
+        pve.before("POST", "/status/start$", lambda: pve.console(102).run(RealShell(None, "sh", "-i")))
+        result = verify(vmid=100, console_steps=[{"run": "false", "name": "the database runs"}])
+        assert "it boots, and a check fails: " in result.msg
+        assert pve.vmids() == GUESTS
+
+    def test_one_that_is_too_old_or_not_there(self, pve, verify):
+        assert verify(vmid=101).msg.startswith("the backup of guest 101 (db) is not proved: guest 101 has no backup")
+        pve.add_backup(100, age=3 * DAY)
+        result = verify(vmid=100, max_age="2d")
+        assert "seconds old, and max_age allows 172800: make a new one" in result.msg
+        assert "POST" not in str(pve.summary())
+
+    def test_one_that_a_verification_has_found_damaged(self, pve, verify):
+        pve.add_backup(100, verification={"state": "failed", "upid": "UPID:x"})
+        assert "its verification by Proxmox Backup Server has failed" in verify(vmid=100).msg
+
+    def test_one_that_nobody_can_tell_of(self, pve, verify):
+        pve.add_backup(100)
+        assert (
+            "it has neither a guest agent nor a serial line by which to see that it has booted" in verify(vmid=100).msg
+        )
+        assert pve.vmids() == GUESTS
+
+    def test_one_with_a_hook_script_is_not_even_restored(self, pve, verify):
+        pve.guest(100).config["hookscript"] = "local:snippets/hook.pl"
+        pve.add_backup(100)
+        assert "it has a hookscript, which would run on the node" in verify(vmid=100).msg
+        assert "POST" not in str(pve.summary())
+
+    def test_a_full_storage(self, pve, verify):
+        pve.add_backup(100)
+        pve.fill_storage("local-lvm")
+        result = verify(vmid=100)
+        assert "a storage is full" in result.msg
+        assert result["error"]["report"]["result"] == "not proved"
+        assert pve.vmids() == GUESTS
+
+    def test_the_evidence_is_kept_when_that_is_asked_for_and_no_run_deletes_it(self, pve, verify):
+        pve.guest(100).config["agent"] = "1"
+        pve.add_backup(100)
+        result = verify(vmid=100, boot_timeout=1, keep_failed=True)
+        assert result["error"]["report"]["kept"] == 102
+        assert (pve.status(102), pve.config(102)["tags"]) == ("running", "verify-backup-kept")
+        assert not verify(vmid=100, boot="none").failed
+        assert pve.vmids() == [100, 101, 102, 200, 9000]
+
+    def test_what_cannot_be_deleted_is_named(self, pve, verify):
+        pve.add_backup(100)
+        pve.next_task_fails("qmdestroy", "disk is busy")
+        result = verify(vmid=100, boot="none")
+        assert "guest 102, which was made to verify it, could not be deleted" in result.msg
+        assert "delete it, or run this again" in result.msg
+        again = verify(vmid=100, boot="none")
+        assert (again.failed, again.changed, pve.vmids()) == (False, True, GUESTS)
+        assert again["steps"] == ["delete guest 102 (web-verify), which a run that was broken off has left"]
+
+
+class TestLeftOvers:
+    def test_only_what_the_tag_and_the_notes_say_is_made_here_is_deleted(self, pve, verify):
+        for vmid, tags, description in (
+            (300, "verify-backup", f"{MADE}\nRestored from x"),
+            (301, "verify-backup", "somebody's own"),
+            (302, "other", MADE),
+        ):
+            pve.add_guest(vmid, f"g{vmid}", status="running", config={"tags": tags, "description": description})
+        pve.add_backup(100)
+        result = verify(vmid=100, boot="none")
+        assert (result.failed, result.changed) == (False, True), result
+        assert pve.vmids() == [100, 101, 200, 301, 302, 9000]
+
+    def test_a_restore_in_the_range_that_still_runs_is_stopped(self, pve, verify, api):
+        volid = pve.add_backup(100)
+        pve.task_seconds["qmrestore"] = 600
+        api.data("POST", "/nodes/pve1/qemu", vmid=500, archive=volid)
+        pve.task_seconds["qmrestore"] = 0
+        result = verify(vmid=100, boot="none", vmids="500-509")
+        assert (result.failed, result["steps"]) == (False, ["delete guest 500, which a restore that failed has left"])
+        assert pve.vmids() == GUESTS
+
+    def test_none_is_deleted_in_check_mode(self, pve, verify):
+        pve.add_guest(300, "left", config={"tags": "verify-backup", "description": MADE})
+        pve.add_backup(100)
+        assert verify(check=True, vmid=100).failed is False
+        assert 300 in pve.vmids()
+
+
+WRONG = (
+    ({}, "say which guest is meant by vmid or by name"),
+    ({"vmid": 100, "vmids": "1-2-3"}, "vmids '1-2-3' is no range of numbers as in 9000-9099"),
+    ({"vmid": 100, "vmids": "1-300"}, "vmids must be from 100"),
+    ({"vmid": 100, "tag": "A B"}, "tag 'A B' is none that PVE takes as it is"),
+    ({"vmid": 100, "boot": "console", "commands": ["true"]}, "commands are run by the guest agent"),
+    ({"vmid": 100, "boot": "none", "console_steps": [{"run": "true"}]}, "console_steps need a guest that runs"),
+    ({"vmid": 100, "login": {"user": "a", "password": "correct horse"}}, "login only goes with console_steps"),
+    ({"vmid": 100, "boot_timeout": 0}, "boot_timeout must be more than 0 seconds, not 0"),
+    (
+        {"vmid": 101, "backup": "local:backup/vzdump-qemu-100-2026_01_31-03_00_00.vma"},
+        "is one of guest 100, not of guest 101",
+    ),
+)
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG)
+def test_what_is_wrong_in_the_options_is_said_before_anything_is_sent(pve, verify, arguments, words):
+    result = verify(**arguments)
+    assert words in result.msg
+    assert (result["error"]["kind"], pve.summary()) == ("invalid_request", [])
+
+
+def test_many_guests(pve, run_module):
+    pve.add_backup(100)
+    bad = pve.add_backup(101, damaged="body")
+    pve.add_backup(200)
+    pve.add_guest(300, "left", config={"tags": "verify-backup", "description": MADE})
+    arguments = {"select": {"names": ["*"]}, "defaults": {"boot": "none"}, "parallel": 2}
+    result = run_module("pve_backups_verify", arguments)
+    assert result.failed
+    assert "1 of 4 guests failed" not in result.msg
+    assert f"backup {bad} of guest 101 (db) is not proved" in result.msg
+    reports = [one.get("report") or one["error"]["report"] for one in result["results"]]
+    assert [(one["vmid"], one["result"]) for one in reports][:3] == [(100, "good"), (101, "bad"), (200, "good")]
+    assert pve.vmids() == GUESTS
