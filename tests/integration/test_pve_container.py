@@ -164,26 +164,6 @@ def test_several_containers_are_made_at_the_same_time(pve, run_module) -> None:
     assert len(pve.summary()) == 1 + 2 * 3
 
 
-def test_a_template_is_made_once(pve, run_module) -> None:
-    result = checked_then_real(pve, run_module, {"vmid": 200, "state": "template"})
-    assert result["steps"] == ["make guest 200 (ct) a template"]
-    assert [task["type"] for task in result["tasks"]] == ["vztemplate"]
-
-
-def test_a_container_is_deleted_only_as_asked_for(pve, run_module) -> None:
-    pve.add_container(201, "runs", status="running")
-    for options, message in (
-        ({"vmid": 201}, "guest 201 (runs) on node pve1 is running: stop it first, or set force to power it off"),
-        ({"vmid": 201, "name": "ct"}, "named 'runs'"),
-        ({"vmid": 100}, "guest 100 is a virtual machine, not a container: nothing was changed"),
-    ):
-        refused = run_module("pve_container", {"state": "absent", **options})
-        assert message in refused.msg
-    assert pve.vmids() == [100, 101, 200, 201, 9000]
-    checked_then_real(pve, run_module, {"vmid": 201, "state": "absent", "force": True})
-    assert pve.vmids() == [100, 101, 200, 9000]
-
-
 def test_what_a_running_container_cannot_take_is_pending(pve, run_module) -> None:
     pve.add_container(201, "runs", status="running", config={"features": "fuse=1"})
     options = {
@@ -243,80 +223,6 @@ def test_a_mount_point_is_deleted_with_its_volume(pve, run_module) -> None:
         f"delete the disks unused0 of guest {vmid} (web1)",
     ]
     assert not {"mp0", "unused0"} & set(pve.config(vmid))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            {"template": "local:iso/x.iso"},
-            "template 'local:iso/x.iso' is no volume as in local:vztmpl/debian-13.tar.zst",
-        ),
-        (
-            {"template": TEMPLATE, "clone": {"source": "200"}},
-            "template and clone exclude each other: a container is made from one thing",
-        ),
-        ({"password": "abcd"}, "password must have 5 characters or more"),
-        (
-            {"password": "abcdef", "clone": {"source": "200"}},
-            "password is set only in a container that is made of a template",
-        ),
-        (
-            {"ssh_keys": ["ssh-ed25519 x"]},
-            "ssh_keys[0] is damaged: what follows ssh-ed25519 is not a whole key in base64",
-        ),
-        (
-            {"config": {"lxc.idmap": "u 0 100000 65536"}},
-            "config: lxc.idmap cannot be set: PVE's API does not write lxc.* lines, only root can, in /etc/pve/lxc/",
-        ),
-        ({"remove": ["memory"]}, "remove: PVE has no container without memory: give it another value"),
-        (
-            {"unprivileged": False},
-            "unprivileged: guest 200 (ct) is unprivileged, and PVE does not change that: back it up, and make a",
-        ),
-        (
-            {"hookscript": "local:snippets/x.sh"},
-            "a hookscript of guest 200 (ct) is for root@pam with its password alone",
-        ),
-        (
-            {"features": {"nesting": True, "keyctl": True}},
-            "the feature keyctl of guest 200 (ct) is for root@pam with its password alone",
-        ),
-        (
-            {"mount_points": [{"slot": "mp0", "path": "/srv", "host_path": "/tank/a:b"}]},
-            "the mount point mp0 of /tank/a:b of the node of guest 200 (ct) is for root@pam",
-        ),
-        ({"devices": [{"slot": "dev0", "path": "/dev/ttyS0"}]}, "the device dev0 of guest 200 (ct) is for root@pam"),
-        ({"devices": [{"slot": "dev0", "path": "/tmp/x"}]}, "devices: dev0: path '/tmp/x' is not a device of the node"),
-        ({"devices": [{"slot": "dev0"}]}, "devices: dev0 is not there yet: give its path"),
-        (
-            {"mount_points": [{"slot": "mp0", "path": "/srv"}]},
-            "mount_points: mp0 is not there yet: give path, and storage",
-        ),
-        ({"mount_points": [{"slot": "mp256"}]}, "mount_points: 'mp256' is not a slot: the slots are mp0 to mp255"),
-        ({"rootfs": {"size": "1G"}}, "rootfs: size 1G is less than the 8G that guest 200 (ct) has"),
-        ({"rootfs": {"volume": "local-lvm:vm-7-disk-0"}}, "rootfs of guest 200 (ct) is the volume"),
-        (
-            {"networks": [{"slot": "net0", "ip": "dhcp", "gateway": "192.0.2.1"}]},
-            "net0: gateway needs an address in ip",
-        ),
-        (
-            {"networks": [{"slot": "net0", "ip": "192.0.2.1"}]},
-            "networks: net0: ip '192.0.2.1' is neither dhcp nor manual",
-        ),
-        (
-            {"networks": [{"slot": "net0", "trunks": ["10-20"]}]},
-            "trunks '10-20' is a range, and a container takes single",
-        ),
-        ({"networks": [{"slot": "net0", "mtu": 20}]}, "networks: net0: mtu must be from 64 to 65535, not 20"),
-        ({"env": {"A B": "1"}}, "env: 'A B' is not the name of a variable"),
-        ({"nameservers": ["dns.example"]}, "nameservers: 'dns.example' is not an address"),
-    ],
-)
-def test_what_cannot_be_is_said_before_anything_is_sent(pve, run_module, options: dict[str, Any], message: str) -> None:
-    result = run_module("pve_container", {"vmid": 200, **options})
-    assert message in result.msg
-    assert writes(pve) == []
 
 
 def test_a_container_is_restored_and_configured_in_one_task(pve, run_module) -> None:
