@@ -34,6 +34,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.pr
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.run import Run
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Change, Outcome
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.cloud_init import CLOUD_INIT_SPEC
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve import errors
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.vm_config import DISK_BUSES
 from ansible_collections.cloudbridge.proxmox.plugins.plugin_utils._worker import SWITCH
@@ -221,6 +222,24 @@ def test_the_inventory_has_the_connection_of_the_modules():
     sentence = r"      - If not set, the environment variable E\((\w+)\) is used\.\n"
     plain = re.sub(sentence, r"    env:\n      - name: \1\n", fragment.DOCUMENTATION.partition("notes:")[0])
     assert plain == fragment.INVENTORY
+
+
+def test_the_role_cloud_template_knows_the_options_of_cloud_init():
+    """What the modules would refuse at the end of a build is refused at its start."""
+    text = (REPOSITORY / "roles/cloud_template/meta/argument_specs.yml").read_text(encoding="utf-8")
+    options = yaml.safe_load(text)["argument_specs"]["main"]["options"]
+    for name in ("cloud_template_cloud_init", "cloud_template_build_cloud_init"):
+        assert bare(options[name]["options"]) == bare(CLOUD_INIT_SPEC)
+
+
+def bare(options: dict[str, Any]) -> dict[str, Any]:
+    """Options without what roles cannot have, and without what only one of two says."""
+    found = {}
+    for name, row in options.items():
+        found[name] = {key: value for key, value in row.items() if key not in ("description", "aliases")}
+        if "options" in row:
+            found[name]["options"] = bare(row["options"])
+    return found
 
 
 # ---- playbooks

@@ -16,6 +16,7 @@ from tests.support.embedded_pve import PveHandle
 from tests.support.noting_systems import Systems
 from tests.support.web_server import qcow2, running_web_server, sha256
 
+OWN_WAY = {"login": False, **dict.fromkeys(("ready", "refresh", "install", "agent_package", "agent_service"), "true")}
 IMAGE = {"volume": "local:import/debian-13.qcow2"}
 
 
@@ -160,11 +161,21 @@ def test_distributions_have_their_ways(pve, systems, build, distribution, instal
     [
         ({"cloud_template_image": {}}, "cloud_template_image must have either url or volume"),
         ({"cloud_template_keep": 0}, "cloud_template_keep must be at least 1, not 0"),
+        ({"cloud_template_step_timeout": 0}, "cloud_template_step_timeout must be more than 0 seconds"),
+        (
+            {"cloud_template_cloud_init": {"usr": "admin"}},
+            "cloud_template_cloud_init.usr. Supported parameters include",
+        ),
+        ({"cloud_template_build_cloud_init": {"ipconfig": [{"ip": "dhcp"}]}}, "missing required arguments: slot"),
         ({"cloud_template_distribution": "suse"}, "cloud_template_distribution 'suse' is none of alpine, debian,"),
         ({"cloud_template_name": "größe"}, "cloud_template_name 'größe' must be of letters, digits and hyphens"),
         (
             {"cloud_template_distribution": "x", "cloud_template_distributions": {"x": {"login": False}}},
             "cloud_template_distributions.x must have the keys agent_package,",
+        ),
+        (
+            {"cloud_template_distribution": "x", "cloud_template_distributions": {"x": {**OWN_WAY, "clean": "sync"}}},
+            "cloud_template_distributions.x.clean must be a list of commands",
         ),
     ],
 )
@@ -173,3 +184,10 @@ def test_wrong_variables_are_named_before_anything_is_asked(pve, build, variable
     assert result.returncode != 0
     assert says in result.stdout
     assert pve.exchanges == []
+
+
+def test_defaults_of_clones_that_are_wrong_are_named_before_anything_is_made(pve, systems, build):
+    result = build(cloud_template_cloud_init={"ipconfig": [{"slot": "net0", "ip": "192.0.2.300/24"}]})
+    assert result.returncode != 0
+    assert "cloud_init: ipconfig: net0: ip '192.0.2.300/24' is neither dhcp nor an address" in result.stdout
+    assert writes(pve) == []
