@@ -225,6 +225,22 @@ def test_a_mount_point_is_deleted_with_its_volume(pve, run_module) -> None:
     assert not {"mp0", "unused0"} & set(pve.config(vmid))
 
 
+def test_a_running_container_does_not_lose_a_device_to_a_bridge_that_is_not_there(pve, run_module) -> None:
+    """PVE takes the old device out before it looks for the new bridge."""
+    network = {"slot": "net0", "bridge": "vmbr0"}
+    run_module("pve_container", {"vmid": 200, "networks": [network]})
+    run_module("pve_vm_power", {"vmid": 200})
+    device = pve.config(200)["net0"]
+    options = {"vmid": 200, "networks": [{**network, "bridge": "vmbr9", "mac": "BC:24:11:00:00:02"}]}
+    for check in (True, False):
+        assert "has no bridge vmbr9" in run_module("pve_container", options, check=check).msg
+    assert pve.config(200)["net0"] == device
+    pve.reset_record()
+    # What keeps its bridge is not looked up.
+    run_module("pve_container", {"vmid": 200, "networks": [{**network, "mac": "BC:24:11:00:00:02"}]})
+    assert [line for line in pve.summary() if line.endswith("/network")] == []
+
+
 def test_a_container_is_restored_and_configured_in_one_task(pve, run_module) -> None:
     made = run_module("pve_container", NEW)
     before = pve.config(made["vmid"])

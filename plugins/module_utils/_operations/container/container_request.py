@@ -37,7 +37,7 @@ from .mount_points import (
     holds,
     mount_changes,
 )
-from .networks import NETWORK_SPEC, DesiredContainerNetwork, desired_networks
+from .networks import NETWORK_SPEC, DesiredContainerNetwork, check_bridges, desired_networks
 from .restoring import plan_restore
 from .settings import SETTINGS, environment
 from .sources import SOURCE_SPEC, ContainerSource, desired_source
@@ -121,6 +121,8 @@ class ContainerRequest(GuestRequest):
         for point in self.mount_points:
             if point.source is not None and ":" in point.source and not holds(values.get(point.slot), point.source):
                 existing_size(applier, point.label, point.source, node)
+        if values:
+            check_bridges(applier.client, node, self.networks, values)
         if self.source is None or values:
             return self
         if self.source.image is None:

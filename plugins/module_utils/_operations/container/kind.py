@@ -23,7 +23,8 @@ CONTAINER = GuestKind(
     move=("move_volume", "volume", "move_volume"),
     identity=("hostname", "net0"),
     not_cloned=frozenset({"template", "lock", "parent", "snaptime"}),
-    required_keys=frozenset({"memory", "ostype", "rootfs", "unprivileged"}),
+    # Without arch PVE calls each write of the configuration an error (PVE::LXC, update_lxc_config).
+    required_keys=frozenset({"arch", "memory", "ostype", "rootfs", "unprivileged"}),
     deletes_pending=False,
     moves_running=False,
     names_template_task=False,

@@ -10,7 +10,8 @@ import re
 import typing as t
 from dataclasses import replace
 
-from ..._pve.errors import InvalidRequest
+from ..._pve.client import PveClient
+from ..._pve.errors import InvalidRequest, NotFound
 from ..guest import networks
 from ..guest.desired import DesiredSetting, flag
 from ..guest.ip_addresses import IPV4, IPV6, IpFamily, check_address, check_interface
@@ -33,6 +34,9 @@ class DesiredContainerNetwork(DesiredNetwork):
         """The setting of the device, given the one that is there; a new one has a name and no address yet."""
         parts = dict(self.parts)
         if current is None:
+            if self.present and self.bridge is None:
+                # PVE writes the device, and calls each write of the configuration an error from then on.
+                raise InvalidRequest(f"networks: {self.slot} is not there yet: give its bridge")
             parts.setdefault("name", f"eth{self.slot.removeprefix('net')}")
         return DesiredSetting(self.slot, parts=parts)
 
@@ -48,6 +52,30 @@ def desired_networks(entries: t.Sequence[t.Mapping[str, t.Any]] | None) -> tuple
         if name is not None:
             names[name] = network.slot
     return desired
+
+
+def check_bridges(
+    client: PveClient, node: str, desired: t.Iterable[DesiredNetwork], values: t.Mapping[str, str]
+) -> None:
+    """Raise NotFound for a bridge that a device of an existing container is to get, and that its node does not have.
+
+    PVE writes the device before it looks for the bridge (PVE::LXC, update_lxc_config), and a container that runs loses
+    its device when that gets another address at the same time (update_net).
+    """
+    wanted = {
+        network.slot: network.bridge
+        for network in desired
+        if network.bridge and f"bridge={network.bridge}" not in values.get(network.slot, "").split(",")
+    }
+    if not wanted:
+        return
+    there = {entry["iface"] for entry in client.read("nodes", node, "network", type="any_bridge")}
+    for slot, bridge in wanted.items():
+        if bridge not in there:
+            raise NotFound(
+                f"networks: {slot}: node {node} has no bridge {bridge}, or it is hidden from {client.identity}, who "
+                "needs SDN.Use on it"
+            )
 
 
 def _parts(slot: str, options: t.Mapping[str, t.Any]) -> Parts:
