@@ -39,10 +39,18 @@ options:
     type: str
   node:
     description:
-      - The node to make a new container on. A container that exists stays where it is, since HA may have moved it.
+      - The node to make a new container on.
+      - A container that exists elsewhere stays there, since HA may have moved it, and a warning says so, unless
+        O(migrate) is set.
       - If not set, a new container goes to the online node with the most free memory that has the storages, the
         bridges and the template that it needs, and a clone goes to the node of its source.
     type: str
+  migrate:
+    description:
+      - Whether to move a container that exists to O(node) before anything else is changed. One that runs is restarted.
+      - M(cloudbridge.proxmox.pve_migrate) has the options for moves that need more than that.
+    type: bool
+    default: false
   template:
     description:
       - The template that a new container is made from, as in V(local:vztmpl/debian-13-standard_13.0-1_amd64.tar.zst).

@@ -25,10 +25,19 @@ extends_documentation_fragment:
 options:
   node:
     description:
-      - The node to make a new guest on. A guest that exists stays where it is, since HA may have moved it.
+      - The node to make a new guest on.
+      - A guest that exists elsewhere stays there, since HA may have moved it, and a warning says so, unless O(migrate)
+        is set.
       - If not set, a new guest goes to the online node with the most free memory that has the storages, the bridges,
         and the images that its disks name, and a clone goes to the node of its source.
     type: str
+  migrate:
+    description:
+      - Whether to move a guest that exists to O(node), live when it runs, before anything else is changed.
+      - M(cloudbridge.proxmox.pve_migrate) has the options for moves that need more than that.
+    type: bool
+    default: false
+    version_added: 1.1.0
   clone:
     description:
       - Make a new guest from another one, and configure it with the other options in the same task.

@@ -459,3 +459,42 @@ def test_each_module_that_changes_guests_waits_for_a_lock(pve_cluster, run_modul
         {**arguments, "guests": [{"vmid": 100, "wait_for_lock": -1}]} if many else {**arguments, "wait_for_lock": -1},
     )
     assert "wait_for_lock must be at least 0 seconds, not -1" in refused.msg
+
+
+# ---- pve_vm and pve_container with another node than the guest's
+
+
+class TestNodeOfAnotherModule:
+    def test_it_stays_and_a_warning_points_here(self, pve_cluster, run_module):
+        run = run_module("pve_vm", {"vmid": 100, "node": "pve2", "cores": 3})
+        assert (run.failed, run["node"], run["config"]["cores"]) == (False, "pve1", "3")
+        words = "guest 100 (web) is on node pve1, not on pve2, and stays there: move it with pve_migrate"
+        assert words in str(run["warnings"])
+        assert "warnings" not in run_module("pve_vm", {"vmid": 100, "node": "pve1"}).result
+
+    @pytest.mark.parametrize(
+        ("module", "arguments", "status"),
+        [
+            ("pve_vm", {"vmid": 110, "cores": 3}, "running"),
+            ("pve_vm", {"vmid": 100, "cores": 3}, "stopped"),
+            ("pve_container", {"vmid": 210, "cores": 3}, "running"),
+        ],
+    )
+    def test_it_is_moved_when_that_is_asked_for(self, pve_cluster, run_module, module, arguments, status):
+        pve_cluster.add_guest(110, "app", storage="shared", status="running")
+        pve_cluster.add_container(210, "box", status="running")
+        arguments = {**arguments, "node": "pve2", "migrate": True}
+        check = run_module(module, arguments, check=True, diff=True)
+        run = run_module(module, arguments, diff=True)
+        assert not run.failed, run.msg
+        assert (check.changed, check["diff"], check["steps"]) == (run.changed, run["diff"], run["steps"])
+        assert (run["node"], run["guest"]["status"]) == ("pve2", status)
+        assert run["diff"]["after"]["node"] == "pve2"
+        assert not run_module(module, arguments).changed
+
+    def test_what_stands_in_the_way_is_said(self, pve_cluster, run_module):
+        pve_cluster.add_guest(110, "app", status="running")
+        result = run_module("pve_vm", {"vmid": 110, "node": "pve2", "migrate": True, "cores": 3}, check=True)
+        assert "let them be copied by with_local_disks" in result.msg
+        assert result.msg.endswith("pve_migrate has further options for this")
+        assert "node" in run_module("pve_vm", {"vmid": 110, "migrate": True}).msg

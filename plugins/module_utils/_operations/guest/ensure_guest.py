@@ -28,6 +28,7 @@ from .state import GuestState, Origin, config_reader, new_guest_status, read_sta
 from .tags import with_tag_style
 from .unfinished import find_rival, wait_for_unfinished
 from .volumes import VolumeProgress
+from .whereabouts import bring_to_node
 
 # At least so long a run waits for the names of guests that others began before it took a number for its own.
 RIVAL_SECONDS = 10.0
@@ -45,8 +46,9 @@ def ensure_guest(applier: Applier, request: GuestRequest) -> Outcome:
     if not found:
         return _ensure_new(applier, request, cluster)
     handle, state = found
-    request = request.provided(applier, handle.guest.node, {**state.in_effect, **state.values})
-    return _result(applier, _converge_all(applier, request, handle, state))
+    node, state, warnings = bring_to_node(applier, request, handle, state)
+    request = request.provided(applier, node, {**state.in_effect, **state.values})
+    return _result(applier, _converge_all(applier, request, handle, state), warnings)
 
 
 def _ensure_new(applier: Applier, request: GuestRequest, cluster: Cluster) -> Outcome:
@@ -89,9 +91,9 @@ def _with_tag_style(applier: Applier, request: GuestRequest, state: GuestState) 
     return request if tags is request.tags else replace(request, tags=tags)
 
 
-def _result(applier: Applier, state: GuestState) -> Outcome:
+def _result(applier: Applier, state: GuestState, warnings: t.Sequence[str] = ()) -> Outcome:
     guest, facts = state_result(state)
-    return outcome(applier, guest, **facts)
+    return outcome(applier, guest, warnings, **facts)
 
 
 def _find(applier: Applier, request: GuestRequest, cluster: Cluster) -> tuple[GuestHandle, GuestState] | None:

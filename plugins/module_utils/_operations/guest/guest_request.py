@@ -58,6 +58,7 @@ class GuestRequest:
     selector: Selector
     state: str = "present"
     node: str | None = None
+    migrate: bool = False
     rename: bool = False
     clone: CloneOptions | None = None
     settings: tuple[DesiredSetting, ...] = ()
@@ -117,6 +118,7 @@ def guest_request_spec() -> dict[str, t.Any]:
         "state": {"type": "str", "choices": list(STATES), "default": "present"},
         "rename": {"type": "bool", "default": False},
         "node": {"type": "str"},
+        "migrate": {"type": "bool", "default": False},
         "clone": suboptions(_CLONE_SPEC),
         "tags": {"type": "list", "elements": "str"},
         "tags_mode": {"type": "str", "choices": ["set", "add"], "default": "set"},
@@ -148,11 +150,16 @@ def shared_options(kind: GuestKind, parameters: t.Mapping[str, t.Any]) -> dict[s
     selector = selector_from(parameters, kind.path)
     if parameters["rename"] and (selector.vmid is None or name is None):
         raise InvalidRequest("rename needs both vmid, the guest that is meant, and name, its new name")
-    as_they_are = "state rename pool apply_pending force purge destroy_unreferenced_disks shutdown_timeout".split()
+    if parameters.get("migrate") and not parameters.get("node"):
+        raise InvalidRequest("migrate needs node, which the guest is moved to")
+    as_they_are = (
+        "state rename migrate pool apply_pending force purge destroy_unreferenced_disks shutdown_timeout".split()
+    )
     return {
         **{option: parameters.get(option) for option in as_they_are},
         "selector": selector,
         "node": _node(parameters),
+        "migrate": bool(parameters.get("migrate")),
         "clone": _clone(kind, parameters.get("clone")),
         "tags": desired_tags(parameters.get("tags"), parameters["tags_mode"]),
         "remove": tuple(parameters.get("remove") or ()),
