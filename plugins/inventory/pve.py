@@ -130,7 +130,8 @@ options:
       - What else to read of each guest, with one more request for each.
       - V(config) sets C(pve_config) to the configuration, including pending changes. Passwords are
         masked. It sets C(pve_networks) to its network devices, in the words of the option C(networks) of
-        M(cloudbridge.proxmox.pve_vm), each with the C(ip) and the C(gateway) that it is configured with.
+        M(cloudbridge.proxmox.pve_vm) or M(cloudbridge.proxmox.pve_container), each with the C(ip) and the C(gateway)
+        that it is configured with.
       - V(status) sets C(pve_status) of a running virtual machine to V(paused) or V(prelaunch) when it is that, and
         C(pve_qmpstatus) to what QEMU says. The list calls them running.
       - V(snapshots) sets C(pve_snapshots) to the snapshots, as M(cloudbridge.proxmox.pve_snapshot_info) returns them.

@@ -73,6 +73,16 @@ def test_a_container_is_made_of_a_template_and_deleted(world, run, new_container
     assert world.node_of(vmid) is None
 
 
+def test_two_containers_are_made_and_deleted_at_the_same_time(world, run, new_container):
+    vmids = world.free_vmids(2)
+    shared = {key: value for key, value in new_container.items() if key not in ("vmid", "name")}
+    guests = [{"vmid": vmid, "name": f"{NAME_PREFIX}{vmid}"} for vmid in vmids]
+    run.changes("pve_containers", {"defaults": shared, "guests": guests})
+    assert [world.config(vmid)["memory"] for vmid in vmids] == [64, 64]
+    run.changes("pve_containers", {"defaults": {"state": "absent"}, "guests": guests})
+    assert [world.node_of(vmid) for vmid in vmids] == [None, None]
+
+
 def test_a_running_container_is_deleted_only_by_force(world, run, running):
     run.refused("pve_container", {"vmid": running, "state": "absent"}, str(running), "force")
     run.changes("pve_container", {"vmid": running, "state": "absent", "force": True})

@@ -14,15 +14,14 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from .._pve.container_config import CONTAINER_NIC
 from .._pve.errors import Cause, InvalidRequest, Refused, one_line
 from .._pve.guests import LXC
-from .._pve.properties import PropertyFormat
 from .._pve.vm_config import NIC, NIC_KEY
 
 Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 _MAC = re.compile(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")
-_LXC_NIC = PropertyFormat()
 _MOST_WORDS = 200
 
 
@@ -154,7 +153,7 @@ def sorted_addresses(
 
 def macs_of(kind: str, config: t.Mapping[str, t.Any]) -> frozenset[str]:
     """The MAC addresses of a guest's own network devices, by its configuration."""
-    form, part = (_LXC_NIC, "hwaddr") if kind == LXC else (NIC, "macaddr")
+    form, part = (CONTAINER_NIC, "hwaddr") if kind == LXC else (NIC, "macaddr")
     parsed = (form.parse(str(value)) for key, value in config.items() if NIC_KEY.fullmatch(key))
     return frozenset(values[part].upper() for values in parsed if values.get(part))
 

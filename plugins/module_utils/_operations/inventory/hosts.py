@@ -10,12 +10,13 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ..._pve.container_config import CONTAINER_NIC
 from ..._pve.guests import LXC, Guest
 from ..._pve.vm_config import IPCONFIG
 from ..addresses import Addresses, Interface, addresses_of, macs_of, own_interfaces, sorted_addresses, usable_address
 from ..facts import listed_result, split_tags
 from .inventory_request import UNKNOWN, InventoryRequest, status_of
-from .networks import LXC_NIC, network_devices, slots
+from .networks import network_devices, slots
 
 # What the list says of a guest besides, in PVE's words: cpu is used of maxcpu, and mem and disk are bytes.
 USAGE = ("cpu", "maxcpu", "mem", "maxmem", "disk", "maxdisk")
@@ -220,7 +221,7 @@ def _fqdn(name: str | None, config: Config) -> str | None:
 
 def configured_addresses(kind: str, config: Config) -> Addresses:
     """Return the fixed addresses of cloud-init's network configuration, or of a container's network devices."""
-    family, form = ("net", LXC_NIC) if kind == LXC else ("ipconfig", IPCONFIG)
+    family, form = ("net", CONTAINER_NIC) if kind == LXC else ("ipconfig", IPCONFIG)
     found: dict[str, list[str]] = {"ip": [], "ip6": []}
     for key in slots(config, family):
         values = form.parse(str(config[key]))

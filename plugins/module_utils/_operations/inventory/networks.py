@@ -2,21 +2,28 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The network devices of a configuration as data, in the words of pve_vm's own options."""
+"""The network devices of a configuration as data, in the words of the options of pve_vm and pve_container."""
 
 from __future__ import annotations
 
 import re
 import typing as t
 
+from ..._pve.container_config import CONTAINER_NIC
 from ..._pve.guests import LXC
-from ..._pve.properties import PropertyFormat, truth
+from ..._pve.properties import truth
 from ..._pve.vm_config import IPCONFIG, NIC, NIC_KEY
 
-LXC_NIC = PropertyFormat()
-_NAMES = {"macaddr": "mac", "hwaddr": "mac", "tag": "vlan", "gw": "gateway", "gw6": "gateway6"}
+_NAMES = {
+    "macaddr": "mac",
+    "hwaddr": "mac",
+    "tag": "vlan",
+    "gw": "gateway",
+    "gw6": "gateway6",
+    "host-managed": "host_managed",
+}
 _NUMBERS = frozenset({"vlan", "mtu", "queues"})
-_FLAGS = frozenset({"firewall", "link_down"})
+_FLAGS = frozenset({"firewall", "link_down", "host_managed"})
 
 Config = t.Mapping[str, t.Any]
 
@@ -31,8 +38,11 @@ def network_devices(kind: str, config: Config) -> list[dict[str, t.Any]]:
     """Return the network devices; those of a virtual machine have the addresses that cloud-init gives them."""
     found = []
     for slot in slots(config, "net"):
-        parts = (LXC_NIC if kind == LXC else NIC).parse(str(config[slot]))
-        if kind != LXC:
+        parts = (CONTAINER_NIC if kind == LXC else NIC).parse(str(config[slot]))
+        if kind == LXC:
+            # The only type that PVE makes (PVE::LXC::Config, parse_lxc_network).
+            parts.pop("type", None)
+        else:
             number = NIC_KEY.sub(r"\1", slot)
             parts.update(IPCONFIG.parse(str(config.get(f"ipconfig{number}") or "")))
         named = {_NAMES.get(name, name): value for name, value in parts.items()}

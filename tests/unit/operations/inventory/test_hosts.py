@@ -356,7 +356,7 @@ def test_network_devices_are_data():
         },
         {"slot": "net10", "model": "e1000", "mac": "BC:24:11:00:00:0A", "bridge": "vmbr1", "link_down": True},
     ]
-    container = {"net0": "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:02,ip=dhcp,tag=7,type=veth"}
+    container = {"net0": "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:02,ip=dhcp,host-managed=1,tag=7,type=veth"}
     assert network_devices("lxc", container) == [
         {
             "slot": "net0",
@@ -364,8 +364,8 @@ def test_network_devices_are_data():
             "bridge": "vmbr0",
             "mac": "BC:24:11:00:00:02",
             "ip": "dhcp",
+            "host_managed": True,
             "vlan": 7,
-            "type": "veth",
         }
     ]
 
