@@ -214,6 +214,13 @@ EXAMPLES = r"""
       - send_secret: "{{ lookup('env', 'GUEST_PASSWORD') }}"
         expect: updated (?P<how>\w+)
         fail_on: do not match
+
+- name: Run a command in a container, with cmode shell and so without a login
+  cloudbridge.proxmox.pve_console_script:
+    vmid: 200
+    unless: systemctl is-active --quiet sshd
+    steps:
+      - run: systemctl enable --now sshd
 """
 
 RETURN = r"""

@@ -127,7 +127,7 @@ def test_values_that_are_refused_by_name(made, key: str, value: Any) -> None:
     ids=["create", "clone", "move"],
 )
 def test_a_task_that_is_stopped_cleans_up(pve, made, path: str, form: dict[str, Any], status: str) -> None:
-    pve.knobs.default_task_seconds = 60
+    pve.knobs.default_task_seconds, pve.knobs.clean_up_seconds = 60, 0.0
     upid = made.data("POST", path, **form)
     made.data("DELETE", f"/nodes/pve1/tasks/{upid}")
     assert made.finish(upid) == status

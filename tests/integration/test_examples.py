@@ -95,8 +95,10 @@ def begin_a_task(pve: PveHandle) -> None:
 
 
 def run_a_shell(pve: PveHandle) -> None:
-    """There is a login on the serial line of db, and a shell behind it."""
+    """There is a login on the serial line of db, and a shell behind it; the console of the container is a shell."""
     pve.console(101).run(RealShell({"root": SECRET}))
+    ApiClient(pve).task("POST", "/nodes/pve1/lxc/200/status/start")
+    pve.console(200).run(RealShell(None))
 
 
 def run_a_shell_in_the_container(pve: PveHandle) -> None:

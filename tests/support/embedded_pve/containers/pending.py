@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import re
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,6 +102,8 @@ class ContainerPending(Networks):
 
     def write_container(self, ct: Any, draft: Draft) -> None:
         """write_pct_config: a volume that is in use is not unused."""
+        if self.knobs.resources_lag and ct.config.get("hostname") not in (None, draft.config.get("hostname")):
+            ct.former_name = (ct.name, time.monotonic() + self.knobs.resources_lag)
         used = names_of(draft.config)
         config = {key: value for key, value in draft.config.items() if not (key[:6] == "unused" and value in used)}
         ct.config = _from_file(config)
