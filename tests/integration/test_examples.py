@@ -301,7 +301,7 @@ def nothing_yet(server: EmbeddedPve) -> None:
 )
 def test_every_block_of_a_document_works(document, tmp_path, web, in_worker):
     (tmp_path / "appliance.qcow2").write_bytes(qcow2())
-    nodes = THREE if document.stem == "maintenance" else ("pve1",)
+    nodes = THREE if document.stem in ("maintenance", "from-community-proxmox") else ("pve1",)
     with running_embedded_pve(nothing_yet if document.stem == "first-vm" else familiar_guests, nodes=nodes) as pve:
         agents_answer(pve)
         have_images(pve)

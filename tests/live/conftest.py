@@ -111,6 +111,24 @@ def new_vm(world: World) -> dict[str, Any]:
 
 
 @pytest.fixture
+def new_container(world: World) -> dict[str, Any]:
+    """The options of a small new container, whose console is a shell."""
+    world.need("container_template")
+    vmid = world.free_vmid()
+    return {
+        "vmid": vmid,
+        "name": f"{NAME_PREFIX}{vmid}",
+        "node": world.settings.node,
+        "pool": world.settings.pool,
+        "template": world.settings.container_template,
+        "rootfs": {"storage": world.container_storage, "size": "128M"},
+        "memory": 64,
+        "swap": 0,
+        "cmode": "shell",
+    }
+
+
+@pytest.fixture
 def disk(world: World) -> dict[str, Any]:
     """The options of a small new disk on scsi0, on a storage that takes snapshots."""
     image_format = {"format": world.settings.image_format} if world.settings.image_format else {}

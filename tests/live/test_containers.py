@@ -17,24 +17,6 @@ from .world import NAME_PREFIX, World
 
 
 @pytest.fixture
-def new_container(world: World) -> dict[str, Any]:
-    """The options of a small new container, whose console is a shell."""
-    world.need("container_template")
-    vmid = world.free_vmid()
-    return {
-        "vmid": vmid,
-        "name": f"{NAME_PREFIX}{vmid}",
-        "node": world.settings.node,
-        "pool": world.settings.pool,
-        "template": world.settings.container_template,
-        "rootfs": {"storage": world.container_storage, "size": "128M"},
-        "memory": 64,
-        "swap": 0,
-        "cmode": "shell",
-    }
-
-
-@pytest.fixture
 def vmid(run, new_container) -> int:
     run.once("pve_container", new_container)
     return int(new_container["vmid"])

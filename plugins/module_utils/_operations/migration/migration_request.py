@@ -30,6 +30,8 @@ class MigrationOptions:
     bandwidth: int | None = None
     shutdown_timeout: int = 180
     check_cpu: bool = True
+    # How the caller's own option is called that lets local disks be copied.
+    local_disks_option: str = "with_local_disks"
 
     def storage_for(self, storage: str) -> str:
         """The storage of the other node for what is on this one, unless both nodes share it."""

@@ -36,7 +36,10 @@ def _of_node(preconditions: Preconditions, target: str, options: MigrationOption
     lacking = [name for name in storages if options.storage_for(name) == name]
     lacking += [name for name in _missing_storages(preconditions, target, options) if name not in lacking]
     if lacking:
-        yield f"its storage {', '.join(lacking)} is not there: say by target_storage where its volumes go"
+        yield (
+            f"its storage {', '.join(lacking)} is not there: make it available there, or say by target_storage where "
+            f"its volumes go"
+        )
     devices = ", ".join(map(str, barred.pop("unavailable-resources", ())))
     if devices:
         yield f"the mapping of its devices ({devices}) has none of node {target}: add that node to it"
@@ -89,8 +92,8 @@ def _of_guest(preconditions: Preconditions, options: MigrationOptions) -> t.Iter
     if online and attached and not options.with_local_disks:
         disks = ", ".join(volume.volume for volume in attached)
         yield (
-            f"it runs, and its disks are on this node only ({disks}): let them be copied by with_local_disks, "
-            f"or stop it first"
+            f"it runs, and its disks are on this node only ({disks}): let them be copied by "
+            f"{options.local_disks_option}, or stop it first"
         )
     snapshots = sorted({name for volume in preconditions.local_volumes for name in volume.snapshots})
     if online and snapshots:
