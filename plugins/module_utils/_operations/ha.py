@@ -97,18 +97,23 @@ class HaHome:
     nodes: frozenset[str]
 
 
-def read_home(handle: GuestHandle, online: t.Collection[str]) -> HaHome | None:
-    """Read where HA keeps a resource; None when that is anywhere, or when the caller may not know."""
+def read_home(handle: GuestHandle) -> HaHome | None:
+    """Read where HA keeps a resource; None when that is anywhere, or when the caller may not know.
+
+    A node in HA's maintenance mode keeps none (PVE::HA::NodeStatus).
+    """
     client, sid = handle.client, sid_of(handle.guest)
     try:
         rules, group = _read_rules(client), None
         resource = client.read("cluster", "ha", "resources", sid)
         if rules is None and resource.get("group"):
             group = client.read("cluster", "ha", "groups", str(resource["group"]))
+        manager = client.read("cluster", "ha", "status", "manager_status").get("manager_status") or {}
     except PveError as error:
         if isinstance(error, (PermissionDenied, Refused)):
             return None
         raise
+    online = {node for node, status in (manager.get("node_status") or {}).items() if status == "online"}
     if group is not None:
         fails_back = not int(group.get("nofailback") or 0)
         return _home(f"the HA group {resource['group']}", group, fails_back, "restricted", online)

@@ -28,6 +28,8 @@ class HighAvailability(Power):
         super().__init__(host, port, knobs)
         self.ha_rules: dict[str, dict[str, Any]] = {}
         self.ha_groups: dict[str, str] = {}
+        # Nodes in HA's maintenance mode, which only ha-manager on a node sets.
+        self.ha_maintenance: set[str] = set()
 
     def _routes_embedded_ha(self) -> list[tuple[str, str, Any]]:
         return [
@@ -37,6 +39,7 @@ class HighAvailability(Power):
             ("DELETE", "/cluster/ha/resources/{sid}", self._ha_resource_delete),
             ("GET", "/cluster/ha/groups", self._ha_groups),
             ("GET", "/cluster/ha/status/current", self._ha_status),
+            ("GET", "/cluster/ha/status/manager_status", self._ha_manager_status),
             ("GET", "/cluster/ha/rules", self._ha_rules),
             ("GET", "/cluster/ha/rules/{rule}", self._ha_rule),
             ("PUT", "/cluster/ha/rules/{rule}", self._ha_rule_update),
@@ -119,8 +122,9 @@ class HighAvailability(Power):
             if command == "stop":
                 guest.ha_request = "stopped"
                 return "request_stop"
-            if command:
-                guest.ha_target = command
+            if command or guest.node in self.ha_maintenance:
+                others = sorted(set(self.nodes) - self.ha_maintenance)
+                guest.ha_target = command or others[0]
                 return "migrate"
         elif state == "stopped" and command not in (None, "stop", guest.node):
             guest.ha_target = command
@@ -199,6 +203,24 @@ class HighAvailability(Power):
                 for sid, guest in self._services()
             ),
         ]
+
+    async def _ha_manager_status(self, values: dict[str, Any], user: str) -> dict[str, Any]:
+        states = {name: "online" if facts.get("online", True) else "unknown" for name, facts in self.nodes.items()}
+        states.update(dict.fromkeys(self.ha_maintenance, "maintenance"))
+        node = sorted(self.nodes)[0]
+        services = {sid: {"node": guest.node, "state": guest.ha_state} for sid, guest in self._services()}
+        return {
+            "quorum": {"node": node, "quorate": "1" if self.quorate else "0"},
+            "manager_status": {"master_node": node, "node_status": states, "service_status": services},
+            "lrm_status": {},
+        }
+
+    def enable_ha_maintenance(self, node: str) -> None:
+        """ha-manager crm-command node-maintenance enable: HA moves what it runs there to other nodes by itself."""
+        self.ha_maintenance.add(node)
+        for _sid, guest in self._services():
+            if guest.node == node:
+                self._act_later(guest)
 
     def _services(self) -> list[tuple[str, Any]]:
         return [

@@ -350,6 +350,10 @@ class PveHandle:
         """A node affinity rule of PVE 9."""
         self.call(lambda: self.server.ha_rules.__setitem__(name, {"nodes": nodes, "resources": list(resources)}))
 
+    def enable_ha_maintenance(self, node: str) -> None:
+        """HA's maintenance mode of a node, which is not set by the API."""
+        self.call(lambda: self.server.enable_ha_maintenance(node))
+
     def ha_rule(self, name: str) -> list[str]:
         """The resources of a rule."""
         return self.call(lambda: list(self.server.ha_rules[name]["resources"]))

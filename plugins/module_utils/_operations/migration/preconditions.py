@@ -68,7 +68,7 @@ class Preconditions:
 
 
 def read_preconditions(handle: GuestHandle, status: Status, cluster: Cluster) -> Preconditions:
-    """Ask what stands in the way of moving the guest: two requests, and two more about a guest of HA."""
+    """Ask what stands in the way of moving the guest: two requests, and three more about a guest of HA."""
     guest = handle.guest
     if status.condition == HIBERNATED:
         # PVE itself only says that it is locked.
@@ -77,7 +77,6 @@ def read_preconditions(handle: GuestHandle, status: Status, cluster: Cluster) ->
             f"to wake it: resume it first"
         )
     data, config = handle.read("migrate"), handle.read("config", current=1)
-    online_nodes = {node.name for node in cluster.nodes}
     known = Preconditions(
         guest=guest,
         status=status,
@@ -85,7 +84,7 @@ def read_preconditions(handle: GuestHandle, status: Status, cluster: Cluster) ->
         not_allowed=data.get("not_allowed_nodes") or data.get("not-allowed-nodes") or {},
         bridges=frozenset(_bridges(config)),
         startup_order=_startup_order(config),
-        home=read_home(handle, online_nodes) if is_through_ha(status) else None,
+        home=read_home(handle) if is_through_ha(status) else None,
     )
     if guest.kind == LXC:
         return replace(known, **_of_container(config))
