@@ -194,7 +194,16 @@ def test_a_template_is_made_by_a_task_that_is_not_named(pve, made) -> None:
     assert config_of(made)["rootfs"] == "local-lvm:base-210-disk-0,size=1G"
 
 
-def test_a_linked_clone_holds_its_template(pve, made) -> None:
+def test_a_linked_clone_on_lvm_is_called_as_every_volume(pve, made) -> None:
+    """Its template can be deleted (PVE::Storage::LvmThinPlugin, clone_image)."""
+    made.data("POST", f"{ONE}/template")
+    assert made.task("POST", f"{ONE}/clone", newid=212, hostname="copy") == "OK"
+    assert pve.config(212)["rootfs"] == "local-lvm:vm-212-disk-0,size=1G"
+    assert made.task("DELETE", ONE) == "OK"
+
+
+def test_a_linked_clone_on_zfs_holds_its_template(pve, made) -> None:
+    pve.call(lambda: pve.server.storages["local-lvm"].update(type="zfspool"))
     made.data("POST", f"{ONE}/template")
     assert made.task("POST", f"{ONE}/clone", newid=212, hostname="copy") == "OK"
     assert pve.config(212)["rootfs"] == "local-lvm:base-210-disk-0/vm-212-disk-0,size=1G"

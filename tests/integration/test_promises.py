@@ -80,7 +80,11 @@ CONTAINER = Kind(
     there=200,
     name="ct",
     other=100,
-    new={"template": TEMPLATE, "rootfs": {"storage": "local-lvm", "size": "1G"}, "networks": [{"slot": "net0"}]},
+    new={
+        "template": TEMPLATE,
+        "rootfs": {"storage": "local-lvm", "size": "1G"},
+        "networks": [{"slot": "net0", "bridge": "vmbr0"}],
+    },
     live={"memory": 256},
     waits={"timezone": "UTC"},
     grown=lambda size: {"rootfs": {"size": size}},

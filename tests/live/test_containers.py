@@ -196,7 +196,7 @@ def test_a_linked_clone_of_a_template(world, run, vmid):
     run.once("pve_container", {"vmid": vmid, "state": "template"})
     clone = {"vmid": world.free_vmid(), "name": f"{NAME_PREFIX}linked", "pool": world.settings.pool}
     run.changes("pve_container", {**clone, "clone": {"source": str(vmid), "full": False}})
-    assert "base-" in world.config(clone["vmid"])["rootfs"]
+    assert f"vm-{clone['vmid']}-disk-0" in world.config(clone["vmid"])["rootfs"]
     run.once("pve_container", {"vmid": clone["vmid"], "state": "absent"})
 
 

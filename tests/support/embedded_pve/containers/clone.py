@@ -19,6 +19,7 @@ from .pending import Draft
 from .values import MOUNT_KEY, NET_KEY, UNUSED_KEY, mount_type, parse_mount, print_mount, with_new_mac
 from .volumes import ContainerVolumes
 
+NAMED_AFTER_BASE = ("zfspool", "rbd")
 NOT_CLONED = frozenset(("snapshots", "parent", "snaptime", "snapstate", "pending", "template", "lock", "description"))
 
 
@@ -144,10 +145,10 @@ class ContainerClone(ContainerVolumes):
             raise
 
     def _linked(self, new: Any, volume: str) -> str:
+        """LVM and btrfs name the volume alone; elsewhere the name of its base comes before it, and the base is held."""
         storage, name = volume_ref(volume)
-        return self.allocate_root(
-            str(storage), new.vmid, self.volume_size(volume), new.node, base=name.rpartition("/")[2]
-        )
+        base = name.rpartition("/")[2] if self.storages[str(storage)]["type"] in NAMED_AFTER_BASE else ""
+        return self.allocate_root(str(storage), new.vmid, self.volume_size(volume), new.node, base=base)
 
     async def _ct_template(self, values: dict[str, Any], user: str) -> None:
         """There is a task, and its UPID is not in the answer (PVE::API2::LXC template returns undef)."""

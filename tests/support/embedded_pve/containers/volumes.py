@@ -236,5 +236,6 @@ class ContainerVolumes(ContainerCreate):
         if feature == "snapshot":
             return able
         if feature == "clone":
-            return able and (snapshot is not None or "base-" in volume or "basevol-" in volume)
+            of_any = self.storages[storage].get("type") == "btrfs"
+            return able and (of_any or snapshot is not None or "base-" in volume or "basevol-" in volume)
         return True
