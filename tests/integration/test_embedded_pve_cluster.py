@@ -124,3 +124,96 @@ def test_an_unreachable_node(pve_cluster, api):
     answer = api("GET", "/nodes/pve2/qemu/101/status/current")
     assert (answer.status_code, answer.reason, answer.text) == (595, "No route to host", "")
     assert resource(api, 101)["status"] == "unknown"
+
+
+# ---- moves, as 96-ha-and-migrate.json has them
+
+DISK_KEYS = {"cdrom", "drivename", "is_attached", "is_cloudinit", "is_tpmstate", "is_unused", "is_vmstate", "volid"}
+MOVE = {"target": "pve2"}
+LIVE = {**MOVE, "online": 1}
+WITH_DISKS = {**LIVE, "with-local-disks": 1}
+
+
+def test_the_preconditions_of_a_move(pve_cluster, api):
+    pve_cluster.add_guest(110, "app")
+    answer = api.data("GET", "/nodes/pve1/qemu/110/migrate", target="pve1")
+    (disk,) = answer.pop("local_disks")
+    assert {*DISK_KEYS, "replicate", "shared", "size"} == disk.keys()
+    assert answer == {
+        "allowed_nodes": ["pve2", "pve3"],
+        "has-dbus-vmstate": 1,
+        "local_resources": [],
+        "mapped-resource-info": {},
+        "mapped-resources": [],
+        "not_allowed_nodes": {"pve2": {}, "pve3": {}},
+        "running": 0,
+    }
+    pve_cluster.set_ha_state(110, "stopped")
+    assert api.data("GET", "/nodes/pve1/qemu/110/migrate")["dependent-ha-resources"] == []
+    assert api.data("GET", "/nodes/pve3/lxc/200/migrate") == {
+        "allowed-nodes": ["pve1", "pve2"],
+        "not-allowed-nodes": {},
+        "running": 0,
+    }
+    pve_cluster.lock_guest(100, "backup")
+    assert api("GET", "/nodes/pve1/qemu/100/migrate").reason == "VM is locked (backup)"
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "reason"),
+    [
+        ({"target": "pve1"}, 400, "Parameter verification failed."),
+        ({"target": "pve9"}, 500, "no such cluster node 'pve9'"),
+        (MOVE, 500, "can't migrate running VM without --online"),
+        ({**WITH_DISKS, "targetstorage": "nope"}, 500, "storage 'nope' does not exist"),
+        ({**LIVE, "migration_network": "10.99.0.0/24"}, 400, "Parameter verification failed."),
+    ],
+)
+def test_a_move_that_is_refused_at_once(pve_cluster, api, form, status, reason):
+    pve_cluster.add_guest(110, "app", status="running")
+    answer = api("POST", "/nodes/pve1/qemu/110/migrate", **form)
+    assert (answer.status_code, answer.reason) == (status, reason)
+
+
+ISO = {"ide2": "local:iso/debian-13.iso,media=cdrom"}
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "config", "snapshot", "why"),
+    [
+        (LIVE, "running", {}, False, "can't live migrate attached local disks without with-local-disks option"),
+        (WITH_DISKS, "running", {}, True, "online storage migration not possible if non-replicated snapshot exists"),
+        (WITH_DISKS, "running", ISO, False, "local cdrom image"),
+        (MOVE, "stopped", ISO, False, "local cdrom image"),
+    ],
+)
+def test_a_move_that_is_aborted_says_why_in_its_log_alone(pve_cluster, api, form, status, config, snapshot, why):
+    pve_cluster.add_guest(110, "app", status=status, config=config)
+    if snapshot:
+        guest = pve_cluster.guest(110)
+        pve_cluster.call(lambda: guest.snapshots.__setitem__("s1", dict(guest.config)))
+    assert api.task("POST", "/nodes/pve1/qemu/110/migrate", **form) == "migration aborted"
+    log = pve_cluster.tasks("qmigrate")[0]["log"]
+    assert any(line.endswith(f"': {why}") for line in log), log
+    assert log[-2].endswith("Problem found while scanning volumes - can't migrate VM - check log")
+    assert log[-1] == "TASK ERROR: migration aborted"
+    assert pve_cluster.guest(110).node == "pve1"
+
+
+def test_a_live_move_of_a_local_disk_writes_its_format(pve_cluster, api):
+    pve_cluster.add_guest(110, "app", status="running", storage="vmstore")
+    assert api.task("POST", "/nodes/pve1/qemu/110/migrate", **WITH_DISKS) == "OK"
+    assert "format=qcow2" in pve_cluster.config(110)["scsi0"]
+
+
+def test_moves_of_containers(pve_cluster, api):
+    pve_cluster.add_container(210, "app", status="running")
+    path = "/nodes/pve1/lxc/210/migrate"
+    refused = "can't migrate running container without --online or --restart"
+    assert api("POST", path, target="pve2").reason == refused
+    assert api.task("POST", path, target="pve2", online=1) == "migration aborted"
+    assert api.task("POST", path, target="pve2", restart=1) == "OK"
+    assert (pve_cluster.guest(210).node, pve_cluster.status(210)) == ("pve2", "running")
+    back = {"target": "pve1", "restart": 1, "target-storage": "shared"}
+    assert api.task("POST", "/nodes/pve2/lxc/210/migrate", **back) == "OK"
+    assert pve_cluster.config(210)["rootfs"].startswith("shared:")

@@ -246,6 +246,39 @@ def test_a_container_cannot_be_moved_live(pve_cluster, run_module):
     assert not run_module("pve_migrate", {"vmid": 210, "node": "pve2", "online": "auto"}).failed
 
 
+# ---- rights
+
+
+class TestRights:
+    @pytest.fixture
+    def limited(self, pve_cluster):
+        """A token that may move guests, and see nothing of nodes, storages and HA."""
+        secret = "8d7c1f5e-4f0b-4a55-9c3e-0d1b7c8e9f10"
+        pve_cluster.add_token("mover@pve!moves", secret, privilege_separation=True)
+        for identity in ("mover@pve", "mover@pve!moves"):
+            pve_cluster.grant(identity, "/vms", "VM.Audit", "VM.Migrate")
+        pve_cluster.add_guest(110, "app", storage="shared", status="running", config={"cpu": "host"})
+        return {"PROXMOX_USER": "mover@pve", "PROXMOX_TOKEN_ID": "moves", "PROXMOX_TOKEN_SECRET": secret}
+
+    def test_a_move_takes_no_more_than_the_one_privilege(self, limited, run_module):
+        run = run_module("pve_migrate", {"vmid": 110, "node": "pve2"}, env=limited)
+        assert not run.failed, run.msg
+        assert run["node"] == "pve2"
+
+    def test_to_choose_a_node_takes_the_sight_of_its_memory(self, limited, run_module):
+        result = run_module("pve_migrate", {"vmid": 110, "nodes": ["pve2", "pve3"]}, env=limited)
+        assert "grant Sys.Audit on /nodes to see it, or set overcommit_memory" in result.msg
+        forced = {"vmid": 110, "nodes": ["pve2", "pve3"], "overcommit_memory": True}
+        assert run_module("pve_migrate", forced, env=limited)["node"] == "pve2"
+
+    def test_without_it_pve_says_which_one_is_missing(self, pve_cluster, limited, run_module):
+        pve_cluster.call(pve_cluster.server.acl.clear)
+        for identity in ("mover@pve", "mover@pve!moves"):
+            pve_cluster.grant(identity, "/vms", "VM.Audit")
+        result = run_module("pve_migrate", {"vmid": 110, "node": "pve2"}, env=limited)
+        assert "lacks the privilege VM.Migrate on /vms/110" in result.msg
+
+
 # ---- many guests
 
 
