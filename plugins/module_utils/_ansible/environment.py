@@ -13,12 +13,12 @@ import typing as t
 
 # What the value for an option of this type must be.
 _IN_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-Fallback = tuple[t.Callable[..., str], list[str], dict[str, str]]
+Fallback = tuple[t.Callable[..., str], list[str]]
 
 
 def fallback(name: str, kind: str = "str") -> Fallback:
     """What an argument spec says of an option of this type that the variable stands for."""
-    return (from_environment, [name], {"kind": kind})
+    return (from_environment, [name, kind])
 
 
 def from_environment(name: str, kind: str) -> str:
@@ -66,8 +66,8 @@ def _variables(spec: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str, str]]:
     """Each option with its variable and its type."""
     for option, row in spec.items():
         if "fallback" in row:
-            _strategy, (name,), keywords = row["fallback"]
-            yield option, name, keywords["kind"]
+            _strategy, (name, kind) = row["fallback"]
+            yield option, name, kind
 
 
 def _is_wrong(text: str, kind: str) -> bool:

@@ -101,15 +101,16 @@ class PveClient:
         Raises a PveError; TimedOut when the deadline passes first, Unreachable at once when the node is offline.
         """
         tries = self.deadline.tries(PATIENCE_SECONDS)
-        looked, passing = False, None
+        looked = False
+        passing: PveError | None = None
         while True:
             try:
                 return self.read_once(*path, **query)
             except TimedOut as error:
                 # What it was tried again for says more than that the time is over.
-                if passing is None:
-                    raise
-                raise passing from error
+                if passing is not None:
+                    raise passing from error
+                raise
             except PveError as error:
                 if not self._is_passing(error):
                     raise

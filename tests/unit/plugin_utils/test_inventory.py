@@ -28,7 +28,7 @@ def test_the_connection_options_are_those_of_the_modules_with_the_same_environme
     theirs = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
     assert set(ours) == set(theirs) == set(connection_spec())
     for name, spec in connection_spec().items():
-        (variable,) = spec["fallback"][1]
+        variable, _kind = spec["fallback"][1]
         assert ours[name].pop("env") == [{"name": variable}]
         assert theirs[name]["description"].pop() == SENTENCE.format(variable)
         assert ours[name].pop("vars", [{"name": f"pve_{name}"}]) == [{"name": f"pve_{name}"}]
