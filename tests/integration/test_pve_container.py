@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.ssh_keys import ED25519
+from tests.support.web_server import running_web_server
 
 TEMPLATE = "local:vztmpl/debian-13-standard_13.0-1_amd64.tar.zst"
 NEW: dict[str, Any] = {
@@ -162,6 +163,24 @@ def test_several_containers_are_made_at_the_same_time(pve, run_module) -> None:
     again = run_module("pve_containers", arguments)
     assert again["summary"] == "3 guests: 0 changed, 3 unchanged"
     assert len(pve.summary()) == 1 + 2 * 3
+
+
+@pytest.mark.parametrize("way", ["src", "url", "template"])
+def test_a_template_is_fetched_once_for_all_containers(pve, run_module, tmp_path, way: str) -> None:
+    name = "alpine-3.22_1_amd64.tar.xz"
+    path = tmp_path / name
+    path.write_bytes(b"a template")
+    with running_web_server() as web:
+        url = web.add(name, b"a template")
+        pve.add_appliance(name, url, b"a template")
+        image = {"storage": "local", way: {"src": str(path), "url": url, "template": name}[way]}
+        made = {"image": image, "rootfs": {"storage": "local-lvm", "size": "1G"}}
+        result = checked_then_real(pve, run_module, {"vmid": 300, "name": "web1", **made})
+        assert result["steps"][-1] == "create guest 300 (web1) on node pve1"
+        assert len(result["steps"]) == 2
+        assert pve.file_content("local", f"vztmpl/{name}") == b"a template"
+        pve.reset_record()
+        assert run_module("pve_container", {"vmid": 301, **made})["steps"] == ["create guest 301 on node pve1"]
 
 
 def test_what_a_running_container_cannot_take_is_pending(pve, run_module) -> None:

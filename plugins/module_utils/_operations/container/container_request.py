@@ -96,7 +96,8 @@ class ContainerRequest(GuestRequest):
             raise InvalidRequest("rootfs is not there yet: give storage and size")
         return {
             "ostemplate": self.source.volid,
-            "unprivileged": None if self.unprivileged is None else flag(self.unprivileged),
+            # What PVE takes for granted differs between its releases.
+            "unprivileged": flag(self.unprivileged is not False),
             "password": self.password,
             "ssh-public-keys": "\n".join(self.ssh_keys) or None,
         }
