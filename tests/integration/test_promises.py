@@ -256,7 +256,10 @@ def what_waits_for_a_restart_is_told(world: World) -> None:
 
 def another_writer_is_not_overwritten(world: World) -> None:
     vmid = world.kind.there
-    change = lambda: world.pve.guest(vmid).config.update(description="by hand")  # noqa: E731
+
+    def change() -> None:
+        world.pve.guest(vmid).config.update(description="by hand")
+
     world.pve.before("PUT", f"/{vmid}/config$", change)
     result = world.run({"vmid": vmid, "memory": 300})
     assert not result.failed, result.msg
