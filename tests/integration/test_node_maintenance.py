@@ -282,6 +282,20 @@ def test_a_rule_of_ha_stands_in_the_way_unless_its_maintenance_mode_is_on(cluste
     assert "evacuated-pve1" in str(cluster.config(BY_HA)["tags"])
 
 
+def test_a_move_whose_time_is_over_keeps_its_tag_and_is_completed_by_the_next_run(cluster, run):
+    """The one guest of pve2: PVE goes on with its move, and it must not be forgotten where it belongs."""
+    cluster.task_seconds["qmigrate"] = 600
+    late = run(node="pve2", guest_timeout=4, wait_for_lock=60)
+    assert "PVE goes on with it" in late.msg
+    assert cluster.config(200)["tags"] == "evacuated-pve2"
+    cluster.before("GET", "/200/status/current$", cluster.server.hurry.set, after=1)
+    again = run(node="pve2")
+    assert (again.failed, again.changed) == (False, False), again.msg
+    assert places(cluster)[200] != "pve2"
+    assert not run("returned", node="pve2").failed
+    assert (places(cluster)[200], "tags" in cluster.config(200)) == ("pve2", False)
+
+
 @pytest.mark.parametrize(
     ("prepare", "options", "words"),
     [

@@ -10,7 +10,7 @@ import contextlib
 import typing as t
 from dataclasses import dataclass
 
-from ..._pve.errors import PveError
+from ..._pve.errors import PveError, TimedOut, TransportError
 from ..._pve.guests import GuestHandle
 from ..facts import Status, guest_result, read_status
 from ..migration.ensure_migration import check_it_runs, look_at_move, target_of
@@ -64,8 +64,10 @@ def _move_away(applier: Applier, relocation: Relocation) -> Outcome:
     applier.apply(note, handle)
     try:
         apply_migration(applier, handle, plan, target)
-    except PveError:
-        if notes and handle.guest.node == relocation.node:
+    except PveError as error:
+        # PVE goes on with a move whose time is over, or of which there is no news.
+        ended = not isinstance(error, (TimedOut, TransportError))
+        if notes and ended and handle.guest.node == relocation.node:
             with contextlib.suppress(PveError):
                 TagStep("", remove=(tag,)).run(applier.client, handle)
                 applier.titles.pop()
