@@ -75,6 +75,13 @@ class TestMoves:
     def test_a_container_that_is_stopped(self, pve_cluster, run_module):
         assert agree(run_module, {"name": "ct", "node": "pve1"})["guest"]["status"] == "stopped"
 
+    def test_a_container_of_pve_8_which_has_no_preconditions_of_containers(self, pve_cluster, run_module):
+        pve_cluster.knobs.release = "8.4"
+        agree(run_module, {"name": "ct", "node": "pve1"})
+        container_storage(pve_cluster)
+        result = run_module("pve_migrate", {"vmid": 110, "node": "pve2"}, check=True)
+        assert "its storage local-lvm is not there" in result.msg
+
     def test_what_is_there_costs_two_requests(self, pve_cluster, run_module):
         result = run_module("pve_migrate", {"vmid": 100, "node": "pve1"})
         assert (result.failed, result.changed, result["node"]) == (False, False, "pve1")
@@ -154,6 +161,12 @@ def at_home(pve):
     pve.add_ha_rule("stay", "vm:110", nodes="pve1:2,pve2:1")
 
 
+def in_a_group(pve):
+    running(ha_state="started")(pve)
+    pve.add_ha_group("stay", nodes="pve1:2,pve2:1")
+    pve.call(lambda: setattr(pve.server.guest(110), "ha_group", "stay"))
+
+
 def other_cpu(pve):
     running(config={"cpu": "host"})(pve)
     pve.set_cpu("pve2", "Another one")
@@ -208,6 +221,7 @@ REFUSALS = [
     (bound, {}, ["mp0 binds a directory of this node", "mark it as shared"], True),
     (apart, {}, ["an HA rule keeps it apart from vm:111", "choose another node"], True),
     (at_home, {}, ["HA brings it back, as the HA rule stay prefers pve1", "node-maintenance"], True),
+    (in_a_group, {}, ["HA brings it back, as the HA group stay prefers pve1", "node-maintenance"], True),
     (in_ha_error, {}, ["is in the HA state error", "ha-manager status"], False),
     (other_cpu, {}, ["it has the CPU type host, and node pve2 has another processor", "check_cpu"], True),
     (replicated, {}, ["not a replication target", "replicate it to that node, or stop it first"], False),

@@ -38,6 +38,7 @@ class HighAvailability(Power):
             ("PUT", "/cluster/ha/resources/{sid}", self._ha_resource_update),
             ("DELETE", "/cluster/ha/resources/{sid}", self._ha_resource_delete),
             ("GET", "/cluster/ha/groups", self._ha_groups),
+            ("GET", "/cluster/ha/groups/{group}", self._ha_group),
             ("GET", "/cluster/ha/status/current", self._ha_status),
             ("GET", "/cluster/ha/status/manager_status", self._ha_manager_status),
             ("GET", "/cluster/ha/rules", self._ha_rules),
@@ -56,7 +57,7 @@ class HighAvailability(Power):
             raise PveError(500, f"HA group '{group}' does not exist")
         if guest.ha_managed:
             raise PveError(500, f"resource ID '{sid}' already defined")
-        guest.ha_request = values.get("state", "started")
+        guest.ha_request, guest.ha_group = values.get("state", "started"), group
         if self.knobs.ha_seconds:
             # A new service that is to run has to be started first, whether it runs or not (PVE::HA::Manager).
             guest.ha_state = "request_start" if guest.ha_request == "started" else "request_stop"
@@ -160,7 +161,9 @@ class HighAvailability(Power):
         guest = self._service(values["sid"])
         if guest is None:
             raise PveError(500, f"no such resource '{values['sid']}'")
-        return {"sid": values["sid"], "type": "vm", "state": self._requested(guest), "digest": "0" * 40}
+        group = getattr(guest, "ha_group", None)
+        grouped = {"group": group} if group else {}
+        return {"sid": values["sid"], "type": "vm", "state": self._requested(guest), "digest": "0" * 40, **grouped}
 
     async def _ha_resource_update(self, values: dict[str, Any], user: str) -> None:
         self.require(user, "/", "Sys.Console")
@@ -232,6 +235,12 @@ class HighAvailability(Power):
         if not self.knobs.ha_groups:
             raise PveError(500, f"cannot index groups: {MIGRATED}")
         return [{"group": name, "nodes": nodes, "type": "group"} for name, nodes in self.ha_groups.items()]
+
+    async def _ha_group(self, values: dict[str, Any], user: str) -> dict[str, Any]:
+        name = values["group"]
+        if name not in self.ha_groups:
+            raise PveError(500, f"no such ha group '{name}'")
+        return {"group": name, "nodes": self.ha_groups[name], "type": "group", "digest": "0" * 40}
 
     def _need_rules(self, method: str) -> None:
         if self.knobs.ha_groups:

@@ -25,6 +25,8 @@ NEWER_WORDS = (
     ((8, 3), "checksum mismatch (file change", "checksum missmatch (file change"),
     ((8, 0, 5), " and 'allow-move' is not set", ""),
 )
+# Since pve-container 6.
+CONTAINER_PRECONDITIONS = re.compile(r"/nodes/[^/]+/lxc/\d+/migrate")
 AGENT = re.compile(r"VM\.GuestAgent\.\w+(\|VM\.GuestAgent\.\w+)*")
 
 
@@ -43,6 +45,8 @@ class Older(EmbeddedBase):
 
     async def _refusal_of_what_is_newer(self, request: Any) -> web.Response | None:
         path, method = request.path.partition("/json")[2], request.method
+        if self.manager < (9,) and method == "GET" and CONTAINER_PRECONDITIONS.fullmatch(path):
+            return error(501, f"Method 'GET {path}' not implemented")
         if self.manager >= (8, 1) or not path.startswith("/pools"):
             return None
         given = await request_parameters(request)

@@ -10,7 +10,7 @@ import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ..._pve.errors import InvalidRequest
+from ..._pve.errors import NOT_IMPLEMENTED, InvalidRequest, PveError
 from ..._pve.guests import LXC, Guest, GuestHandle
 from ..._pve.vm_config import NIC, NIC_KEY
 from ..facts import HIBERNATED, PAUSED, RUNNING, Status
@@ -76,7 +76,7 @@ def read_preconditions(handle: GuestHandle, status: Status, cluster: Cluster) ->
             f"{guest.label} cannot be moved from node {guest.node}: it is hibernated, and the node of its memory has "
             f"to wake it: resume it first"
         )
-    data, config = handle.read("migrate"), handle.read("config", current=1)
+    data, config = _read_pves_own(handle), handle.read("config", current=1)
     known = Preconditions(
         guest=guest,
         status=status,
@@ -89,6 +89,16 @@ def read_preconditions(handle: GuestHandle, status: Status, cluster: Cluster) ->
     if guest.kind == LXC:
         return replace(known, **_of_container(config))
     return replace(known, **_of_vm(data), host_cpu=_has_host_cpu(config))
+
+
+def _read_pves_own(handle: GuestHandle) -> t.Mapping[str, t.Any]:
+    """What PVE says of it; of containers it says something since PVE 9 (pve-container, migrate_vm_precondition)."""
+    try:
+        return t.cast("t.Mapping[str, t.Any]", handle.read("migrate"))
+    except PveError as error:
+        if error.cause.status == NOT_IMPLEMENTED and handle.guest.kind == LXC:
+            return {}
+        raise
 
 
 def is_through_ha(status: Status) -> bool:
