@@ -282,6 +282,20 @@ def test_a_rule_of_ha_stands_in_the_way_unless_its_maintenance_mode_is_on(cluste
     assert "evacuated-pve1" in str(cluster.config(BY_HA)["tags"])
 
 
+@pytest.mark.parametrize("kind", ["drop", "lose_answer"])
+def test_connections_that_break_off_lose_nobody(cluster, run, kind):
+    before = statuses(cluster)
+    for number in (2, 30, 60, 90):
+        cluster.fault("*", ".", kind, after=number, times=2)
+    run()
+    assert set(places(cluster)) == {*GUESTS, 200, 9000}
+    again = run()
+    assert not again.failed, again.msg
+    assert [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"] == []
+    assert (statuses(cluster), tags(cluster)) == (before, {"evacuated-pve1"})
+    assert {cluster.guest(vmid).lock for vmid in GUESTS} == {None}
+
+
 def test_a_move_whose_time_is_over_keeps_its_tag_and_is_completed_by_the_next_run(cluster, run):
     """The one guest of pve2: PVE goes on with its move, and it must not be forgotten where it belongs."""
     cluster.task_seconds["qmigrate"] = 600
