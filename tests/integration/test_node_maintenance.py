@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
+import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.support import playbooks
+from tests.support import modules, playbooks
 from tests.support.collection_tree import REPOSITORY
 from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, seed
 
@@ -140,23 +141,21 @@ def test_killed_in_the_middle_and_run_again_it_comes_to_the_same_end(cluster, ru
     if state == "returned":
         assert not run().failed
     cluster.knobs.task_seconds.update(qmigrate=0.3, vzmigrate=0.3)
-    processes: list[subprocess.Popen[str]] = []
-    cluster.before("POST", "/migrate$", lambda: os.killpg(processes[0].pid, signal.SIGKILL), after=7)
-    options = f"{{node: pve1, state: {state}, parallel: {AT_MOST}, with_local_disks: true}}"
-    processes.append(
-        subprocess.Popen(
-            playbooks.command_line(f"- cloudbridge.proxmox.pve_node_maintenance: {options}", home=tmp_path),
-            env=playbooks.play_environment(tmp_path, cluster.environment),
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
+    # A worker of Ansible has a session of its own, and outlives a kill of Ansible: the module is killed itself.
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"{modules.PACKAGE}.pve_node_maintenance"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=modules.child_environment(tmp_path, cluster.environment, {}),
+        cwd=tmp_path,
+        text=True,
     )
-    assert processes[0].wait() == -signal.SIGKILL
-    assert len({place for vmid, place in places(cluster).items() if vmid in GUESTS}) > 1
+    cluster.before("POST", "/migrate$", process.kill, after=7)
+    arguments = {"node": "pve1", "state": state, "parallel": AT_MOST, "with_local_disks": True}
+    process.communicate(modules.module_input(arguments, check=False, diff=False))
+    assert process.returncode == -signal.SIGKILL
+    assert 0 < sum(places(cluster)[vmid] == "pve1" for vmid in GUESTS) < len(GUESTS)
     again = run(state)
     assert not again.failed, again.msg
     assert statuses(cluster) == before
@@ -190,6 +189,18 @@ def test_the_playbooks_show_the_plan_and_carry_it_out(cluster, tmp_path):
     assert not [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"]
     play("return_guests")
     assert places(cluster) == before
+
+
+def test_two_runs_at_the_same_time_do_not_hurt_each_other(cluster, run):
+    """As when Ansible was killed, whose worker goes on, and somebody runs it again."""
+    before = statuses(cluster)
+    cluster.knobs.task_seconds.update(qmigrate=0.2, vzmigrate=0.2)
+    with ThreadPoolExecutor(2) as pool:
+        for result in pool.map(lambda _number: run(), range(2)):
+            assert not result.failed, result.msg
+    assert [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"] == []
+    assert (statuses(cluster), tags(cluster)) == (before, {"evacuated-pve1"})
+    assert len([task for task in cluster.tasks("qmigrate") if task["exitstatus"] == "OK"]) == 18
 
 
 class TestUnmovable:

@@ -11,7 +11,7 @@ import typing as t
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
 from ..._pve.deadline import Tries
-from ..._pve.errors import ErrorReason, PermissionDenied, Refused, TaskFailed, TimedOut
+from ..._pve.errors import ErrorReason, PermissionDenied, PveError, Refused, TimedOut
 from ..._pve.guests import LXC, GuestHandle, unless_absent
 from ..._pve.numbers import in_full
 from ..._pve.tasks import Task, ended_task, parse_upid, read_task
@@ -23,14 +23,14 @@ from ..ha import read_round, takes_commands
 HEEDED_ROUNDS = 3
 HEEDED_SECONDS = 35.0
 _MOVING = ("migrate", "relocate")
+MIGRATE_LOCKED = "is locked (migrate)"
 
 
 def move_through_ha(handle: GuestHandle, command: Command, target: str, nodes: t.Collection[str]) -> Task | None:
     """Ask HA for the move, and ask again when it was lost, until the guest is there and settled.
 
-    HA may have been moving it to another of the nodes already.
-
-    Raises Refused or TaskFailed when HA gave it up, TimedOut at the deadline.
+    HA may have been moving it to another of the nodes already. Raises Refused or TaskFailed when HA gave it up,
+    TimedOut at the deadline.
     """
     deadline = handle.client.deadline
     tries, task = deadline.tries(deadline.remaining), None
@@ -39,12 +39,14 @@ def move_through_ha(handle: GuestHandle, command: Command, target: str, nodes: t
         if handle.guest.node in nodes:
             return task
         since = handle.client.server_time
-        task = run_command(handle.client, command, handle)
         try:
+            task = run_command(handle.client, command, handle)
             if _arrives(handle, target, tries, since):
                 return task
-        except TaskFailed as error:
-            if error.pve_reason is not ErrorReason.LOCK_TIMEOUT or not tries.again():
+        except PveError as error:
+            # It is being moved by somebody else, or PVE's clean-up holds it: what comes of that shows in a moment.
+            busy = error.pve_reason is ErrorReason.LOCK_TIMEOUT or MIGRATE_LOCKED in error.cause.pve_message
+            if not busy or not tries.again():
                 raise
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
-from ..._pve.errors import ErrorReason, InvalidRequest, PveError
+from ..._pve.errors import InvalidRequest, PveError
 from ..._pve.guests import LXC, Guest, GuestHandle, Selector
 from ..._pve.locks import wait_until_unlocked
 from ..._pve.tasks import Task
@@ -19,7 +19,7 @@ from ..facts import Status
 from ..guest.placement import read_cluster
 from ..plan import Applier, Change, Plan, PlanStep
 from .after_a_failure import explained
-from .ha_moves import move_through_ha
+from .ha_moves import MIGRATE_LOCKED, move_through_ha
 from .migration_request import MigrationOptions, MigrationRequest
 from .obstacles import obstacles
 from .preconditions import Preconditions, read_preconditions
@@ -56,7 +56,7 @@ class MigrationStep(PlanStep):
                 return run_command(client, self.command, handle)
             except PveError as error:
                 # Somebody else was faster; where that takes the guest shows when it has ended.
-                if error.pve_reason is not ErrorReason.LOCKED or MIGRATE_LOCK not in error.cause.pve_message:
+                if MIGRATE_LOCKED not in error.cause.pve_message:
                     raise
                 if not wait_until_unlocked(handle.read_lock, client.deadline, client.deadline.remaining):
                     raise
