@@ -33,6 +33,7 @@ ARGUMENTS = {
 NOT_COUNTED = {
     "pve_node_maintenance",
     "pve_backup_info",
+    "pve_backup_job",
     "pve_task_info",
     "pve_console_info",
     "pve_console_script",

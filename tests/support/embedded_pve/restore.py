@@ -18,7 +18,7 @@ from fakepve.qemu import DRIVE_KEY, drives_of, is_cdrom, join_drive, split_drive
 from fakepve.routing import die, split_list
 from fakepve.storage import _is_file
 
-from .backups import Backups
+from .backup_jobs import BackupJobs
 from .base import is_true, parameter_error
 from .options import NOT_OPTIONS_CREATE, check_cpu
 from .values import check_values
@@ -33,7 +33,7 @@ NOT_CLEANED_UP = (
 LIVE_RESTORE = "live-restore is only compatible with backup images from a Proxmox Backup Server"
 
 
-class Restore(Backups):
+class Restore(BackupJobs):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         # What each running restore has to do, by its guest.

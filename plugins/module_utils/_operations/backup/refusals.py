@@ -41,6 +41,10 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (r"does not look like a QemuServer vzdump backup", "it is the backup of a container: look at its name"),
     (r"pool '[^']*' does not exist", "name a pool that there is, and grant Pool.Audit on it"),
+    (
+        r"invalid calendar event",
+        "schedule is no calendar event of PVE: write it as in sat 03:00 or daily",
+    ),
     (r"wrong content type", "name a storage that takes backups, or allow them in its configuration"),
     (
         r"no prune-backups options configured",
@@ -51,7 +55,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 
 def advice_for(error: PveError) -> str | None:
     """What to do about an error, where that is known."""
-    words = " ".join((error.cause.pve_message, *error.cause.log_tail))
+    words = " ".join((error.cause.pve_message, *error.cause.field_errors.values(), *error.cause.log_tail))
     return next((text for pattern, text in _ADVICE if re.search(pattern, words)), None)
 
 

@@ -1,0 +1,17 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The description of pve_backup_job."""
+
+from __future__ import annotations
+
+from ..._operations.backup.backup_job import JOB_SPEC, ensure_job, job_request
+from ..argument_spec import connection_spec, timeout_spec
+from ..description import ModuleDescription
+
+DESCRIPTION = ModuleDescription(
+    argument_spec={**connection_spec(), **timeout_spec(600), **JOB_SPEC},
+    request_from=job_request,
+    operation=ensure_job,
+)

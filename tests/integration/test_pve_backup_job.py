@@ -1,0 +1,128 @@
+# Copyright: (c) 2026, cloudbridge.proxmox contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""pve_backup_job against the embedded PVE."""
+
+from __future__ import annotations
+
+import pytest
+
+NIGHTLY = {"schedule": "sat 03:00", "storage": "local", "guests": ["web", "101"]}
+
+
+@pytest.fixture
+def job(pve, run_module):
+    def run(check=False, **arguments):
+        return run_module("pve_backup_job", {"job": "nightly", **arguments}, check=check, diff=True)
+
+    return run
+
+
+@pytest.fixture
+def change(job):
+    def run(**arguments):
+        predicted, real, again = job(check=True, **arguments), job(**arguments), job(**arguments)
+        assert (predicted.failed, real.failed, again.failed) == (False, False, False), (predicted, real, again)
+        assert (predicted.changed, real.changed, again.changed) == (True, True, False)
+        assert (predicted.diff, predicted["steps"]) == (real.diff, real["steps"])
+        return real
+
+    return run
+
+
+def test_a_job_is_made_changed_and_deleted(pve, change):
+    made = change(**NIGHTLY, keep_last=3, mode="stop", comment="weekly", mailto=["a@example.org"], enabled=False)
+    assert pve.server.backup_jobs["nightly"] == {
+        "enabled": 0,
+        "schedule": "sat 03:00",
+        "storage": "local",
+        "vmid": "100,101",
+        "mode": "stop",
+        "comment": "weekly",
+        "mailto": "a@example.org",
+        "prune-backups": "keep-last=3",
+    }
+    assert (made["job"]["vmids"], made["job"]["enabled"], made["job"]["retention"]) == (
+        [100, 101],
+        False,
+        "keep-last=3",
+    )
+    changed = change(enabled=True, keep_daily=7, schedule="mon..fri 22:30")
+    assert changed.diff == {
+        "before": {"enabled": "0", "prune-backups": "keep-last=3", "schedule": "sat 03:00"},
+        "after": {"enabled": "1", "prune-backups": "keep-daily=7", "schedule": "mon..fri 22:30"},
+    }
+    assert changed["steps"] == ["change the backup job nightly"]
+    assert change(state="absent")["job"] is None
+    assert pve.server.backup_jobs == {}
+
+
+def test_the_selection_is_one_thing(pve, change):
+    change(**NIGHTLY)
+    pve.add_pool("prod")
+    change(all_guests=True, exclude=["db"])
+    assert {key: pve.server.backup_jobs["nightly"].get(key) for key in ("vmid", "all", "exclude")} == {
+        "vmid": None,
+        "all": 1,
+        "exclude": "101",
+    }
+    change(pool="prod")
+    change(guests=["ct"])
+    assert (pve.server.backup_jobs["nightly"]["vmid"], "pool" in pve.server.backup_jobs["nightly"]) == ("200", False)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"schedule": "SAT  3:00"},
+        {"guests": ["101", "100"]},
+        {"enabled": True},
+        {"mode": "snapshot"},
+        {"compress": "0"},
+        {"repeat_missed": False},
+        {"keep_last": 3, "keep_weekly": 2},
+        {"fleecing_storage": "local-lvm"},
+    ],
+)
+def test_what_means_the_same_changes_nothing(job, same):
+    job(**NIGHTLY, keep_weekly=2, keep_last=3, fleecing_storage="local-lvm")
+    assert job(**same).changed is False
+
+
+def test_it_takes_one_request_when_nothing_is_to_be_done(pve, job):
+    job(**NIGHTLY)
+    pve.reset_record()
+    assert job(schedule="sat 03:00", storage="local").changed is False
+    assert pve.summary() == ["GET /cluster/backup"]
+    assert job(job="other", state="absent").changed is False
+
+
+def test_a_lost_answer(pve, job):
+    pve.fault("POST", "/cluster/backup$", "lose_answer")
+    assert (job(**NIGHTLY).failed, list(pve.server.backup_jobs)) == (False, ["nightly"])
+
+
+WRONG = (
+    ({"storage": "local", "guests": ["web"]}, "there is no job nightly, and a new one needs schedule"),
+    ({"schedule": "daily", "guests": ["web"]}, "there is no job nightly, and a new one needs storage"),
+    ({"schedule": "daily", "storage": "local"}, "and a new one needs guests, all_guests or pool"),
+    ({**NIGHTLY, "guests": ["nobody"]}, "there is no guest named 'nobody'"),
+    ({**NIGHTLY, "storage": "nope"}, "there is no storage nope"),
+    ({**NIGHTLY, "storage": "vmstore"}, "storage vmstore takes no backups: name another one"),
+    ({**NIGHTLY, "node": "pve9"}, "there is no node pve9: the cluster has pve1"),
+    ({**NIGHTLY, "schedule": "whenever"}, "schedule is no calendar event of PVE: write it as in sat 03:00"),
+    ({**NIGHTLY, "guests": None, "pool": "nope"}, "name a pool that there is"),
+    ({**NIGHTLY, "pool": "prod"}, "guests and pool do not go together"),
+    ({**NIGHTLY, "exclude": ["db"]}, "exclude does not go with guests"),
+    ({"guests": []}, "guests is empty"),
+    ({"all_guests": False}, "all_guests=false says of no guest that it is meant"),
+    ({"job": "a b"}, "job 'a b' is no name of a job"),
+)
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG)
+def test_each_refusal_says_what_to_do(pve, job, arguments, words):
+    result = job(**{key: value for key, value in arguments.items() if value is not None})
+    assert words in result.msg
+    assert pve.server.backup_jobs == {}
