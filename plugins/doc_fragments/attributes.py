@@ -63,7 +63,7 @@ attributes:
     description: A second run with the same options changes nothing.
     support: partial
     details:
-      - O(max_age=0) makes a new backup each time.
+      - C(max_age=0) makes a new backup each time.
 """
 
     INFO = r"""
