@@ -165,7 +165,7 @@ def test_several_containers_are_made_at_the_same_time(pve, run_module) -> None:
     assert len(pve.summary()) == 1 + 2 * 3
 
 
-@pytest.mark.parametrize("way", ["src", "url", "template"])
+@pytest.mark.parametrize("way", ["src", "url", "template", "oci_reference"])
 def test_a_template_is_fetched_once_for_all_containers(pve, run_module, tmp_path, way: str) -> None:
     name = "alpine-3.22_1_amd64.tar.xz"
     path = tmp_path / name
@@ -173,12 +173,16 @@ def test_a_template_is_fetched_once_for_all_containers(pve, run_module, tmp_path
     with running_web_server() as web:
         url = web.add(name, b"a template")
         pve.add_appliance(name, url, b"a template")
-        image = {"storage": "local", way: {"src": str(path), "url": url, "template": name}[way]}
+        reference = "docker.io/library/alpine:3.22"
+        pve.server.oci_images[reference] = b"a template"
+        value = {"src": str(path), "url": url, "template": name, "oci_reference": reference}[way]
+        image = {"storage": "local", way: value}
         made = {"image": image, "rootfs": {"storage": "local-lvm", "size": "1G"}}
         result = checked_then_real(pve, run_module, {"vmid": 300, "name": "web1", **made})
         assert result["steps"][-1] == "create guest 300 (web1) on node pve1"
         assert len(result["steps"]) == 2
-        assert pve.file_content("local", f"vztmpl/{name}") == b"a template"
+        file_name = "alpine_3.22.tar" if way == "oci_reference" else name
+        assert pve.file_content("local", f"vztmpl/{file_name}") == b"a template"
         pve.reset_record()
         assert run_module("pve_container", {"vmid": 301, **made})["steps"] == ["create guest 301 on node pve1"]
 

@@ -64,6 +64,12 @@ class Transfers(Files):
         # What registries hold: references and the bytes of their archives.
         self.oci_images: dict[str, bytes] = {}
 
+    def _parse_volname(self, store: Any, volname: str) -> Any:
+        """What PVE pulls from a registry is a plain archive (PVE::Storage, VZTMPL_EXT_RE_1)."""
+        if re.fullmatch(r"vztmpl/[^/]+\.tar", volname, re.IGNORECASE):
+            volname += ".gz"
+        return super()._parse_volname(store, volname)
+
     def _routes_embedded_transfers(self) -> list[tuple[str, str, Any]]:
         storage = "/nodes/{node}/storage/{storage}"
         return [
