@@ -127,7 +127,7 @@ class TestLostAnswers:
 
 
 class TestFiles:
-    @pytest.mark.parametrize("size", [0, 10, 65_536, 65_537, 5_000_000])
+    @pytest.mark.parametrize("size", [0, 10, 65_536, 65_537, 3_500_000])
     def test_there_and_back(self, runner, agent, size):
         data = os.urandom(size)
         path = agent.root / "file"
@@ -139,6 +139,18 @@ class TestFiles:
         runner.close()
         wait_until(lambda: not agent.jobs())
         assert sorted(entry.name for entry in agent.root.iterdir()) == ["file", "tmp"]
+
+    @pytest.mark.parametrize("size", [10, 5_000_000])
+    def test_a_release_that_reads_whole_files_only(self, pve, runner, agent, size):
+        pve.knobs.release = "8.4"
+        path = agent.root / "file"
+        path.write_bytes(os.urandom(size))
+        back = io.BytesIO()
+        fetch_file(runner, str(path), back.write)
+        assert back.getvalue() == path.read_bytes()
+        assert runner.run(f"cat {path}").stdout == path.read_bytes()
+        runner.close()
+        wait_until(lambda: not agent.jobs())
 
     @pytest.mark.parametrize("size", [10, 200_000])
     @pytest.mark.parametrize("name", ["漢 'x' $y", "-n"])

@@ -4,7 +4,8 @@
 
 """What PVE 8 answers otherwise, as its sources say; none of it was recorded.
 
-Sources: pve-manager 8.0.4 PVE::API2::Pool, qemu-server 8.0.6 PVE::API2::Qemu and PVE::API2::Qemu::Agent.
+Sources: pve-manager 8.0.4 PVE::API2::Pool, qemu-server 8.0.6 PVE::API2::Qemu and PVE::API2::Qemu::Agent, whose
+file-read has offset, count and decode since qemu-server 9.1.5.
 """
 
 from __future__ import annotations
@@ -43,10 +44,20 @@ class Older(EmbeddedBase):
         response: web.Response = await super()._answer(request, handler, generic, path_node)
         return self._in_older_words(response)
 
+    @property
+    def qemu_server(self) -> tuple[int, ...]:
+        """The version of qemu-server."""
+        return tuple(int(part) for part in RELEASES[self.knobs.release].packages["qemu-server"].split("."))
+
     async def _refusal_of_what_is_newer(self, request: Any) -> web.Response | None:
         path, method = request.path.partition("/json")[2], request.method
         if self.manager < (9,) and method == "GET" and CONTAINER_PRECONDITIONS.fullmatch(path):
             return error(501, f"Method 'GET {path}' not implemented")
+        if path.endswith("/agent/file-read") and self.qemu_server < (9, 1, 5):
+            newer = {"offset", "count", "decode"} & set(request.query)
+            if newer:
+                problem = parameter_error(**dict.fromkeys(sorted(newer), UNKNOWN))
+                return error(problem.status, problem.message, problem.errors)
         if self.manager >= (8, 1) or not path.startswith("/pools"):
             return None
         given = await request_parameters(request)

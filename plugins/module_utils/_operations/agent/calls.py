@@ -13,6 +13,7 @@ import typing as t
 from ..._pve.client import PATIENCE_SECONDS
 from ..._pve.deadline import Tries
 from ..._pve.errors import (
+    HTTP_BAD_REQUEST,
     AgentUnavailable,
     AnswerLost,
     ErrorReason,
@@ -45,7 +46,8 @@ class AgentCalls:
         self.client = handle.client
         self.pace = pace or Pace()
         self._has_answered = False
-        self._reads_parts = True
+        # PVE knows offset and count since qemu-server 9.1.5.
+        self.reads_parts = True
 
     def ask(self, name: str, method: str = "GET") -> t.Any:
         """The result of one of the agent's commands that take no parameters; raises Refused when it is an error."""
@@ -97,6 +99,11 @@ class AgentCalls:
                 return
             yield content
             offset += len(content)
+
+    def read_whole(self, path: str) -> bytes:
+        """The whole of a small file, as releases of PVE without offset read it."""
+        answer = self._repeated(lambda: self.client.read_once(*self._path("file-read"), file=path))
+        return str(answer["content"]).encode("latin-1")
 
     def _read_part(self, path: str, offset: int, count: int) -> bytes:
         form = {"file": path, "offset": offset, "count": count, "decode": False}
@@ -191,6 +198,11 @@ _WORDS = {
         "/etc/qemu/qemu-ga.conf), and restart qemu-guest-agent"
     ),
 }
+
+
+def knows_no_parts(error: PveError) -> bool:
+    """PVE is older than the parameters for a part of a file."""
+    return error.cause.status == HTTP_BAD_REQUEST and "offset" in error.cause.field_errors
 
 
 def not_running(guest: Guest, condition: str) -> AgentUnavailable:

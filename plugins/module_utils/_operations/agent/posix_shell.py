@@ -19,6 +19,8 @@ JOBS = "/tmp/.pve-agent-"  # noqa: S108 - nobody can foresee the rest of the nam
 # So many seconds the files of a job, or of an upload, are kept for a controller that does not ask for them any more.
 KEPT_SECONDS = 60
 
+_BLOCK = 1024 * 1024
+
 _ALONE = "</dev/null >/dev/null 2>&1 &"
 # It removes the directory, and what else is named, when nothing has changed there for a while. A command that has begun
 # sees to that itself.
@@ -170,6 +172,14 @@ class PosixShell:
         """A script that puts the finished file in its place, if it is what was sent."""
         names = f"rm -rf {directory}\nf={shlex.quote(path)} p={shlex.quote(part)}\n"
         return _SUM + names + _END.format(checksum=checksum, attributes=_attributes('"$p"', attributes))
+
+    def cut(self, path: str, directory: str, number: int, size: int) -> str:
+        """A script that copies one of the parts of a file into the file part of the directory."""
+        skip, count = number * size // _BLOCK, size // _BLOCK
+        copy = f"dd if={shlex.quote(path)} of={directory}/part bs={_BLOCK} skip={skip} count={count}"
+        if number:
+            return copy
+        return f"d={directory}; umask 077; mkdir $d; set --\n{_WATCH}{copy}"
 
     def change(self, path: str, attributes: Attributes) -> str:
         """A script that changes mode and owner of a file."""

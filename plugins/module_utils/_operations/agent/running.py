@@ -21,7 +21,7 @@ from ..._pve.client import PATIENCE_SECONDS
 from ..._pve.deadline import Deadline
 from ..._pve.errors import AgentUnavailable, AnswerLost, ErrorReason, PveError, TimedOut
 from ..._pve.numbers import in_full
-from .calls import MOST_INPUT, MOST_WRITTEN, AgentCalls
+from .calls import MOST_INPUT, MOST_WRITTEN, AgentCalls, knows_no_parts
 
 # What comes along with the answer about the process; slow guests lose more (75-agent.json: "exec, 2 MB of output").
 MOST_INLINE = 64 * 1024
@@ -31,6 +31,8 @@ PLAIN = re.compile(rb"[\t\n -~]*")
 _HEADER = re.compile(rb"(\d+) (\d+) (\d+)\r?\n")
 _AGAIN = re.compile(rb"again (\d+)")
 _LONGEST_HEADER = 100
+# What PVE reads at once where it reads whole files only, so that a slow guest hands it over before pveproxy gives up.
+_COPIED = 4 * 1024 * 1024
 
 
 class Attributes(t.NamedTuple):
@@ -84,6 +86,9 @@ class GuestShell(t.Protocol):
 
     def end_put(self, path: str, part: str, checksum: str, directory: str, attributes: Attributes) -> str:
         """A script that ends the file."""
+
+    def cut(self, path: str, directory: str, number: int, size: int) -> str:
+        """A script that copies one of the parts of a file into the file part of the directory."""
 
     def change(self, path: str, attributes: Attributes) -> str:
         """A script that changes mode and owner of a file."""
@@ -153,6 +158,33 @@ class GuestRunner:
         if leftover and self.pid is None:
             with contextlib.suppress(PveError):
                 self.calls.execute(self.shell.remove(*leftover))
+
+    def read(self, path: str, size: int) -> t.Iterator[bytes]:
+        """Yield the first so many bytes of a file in pieces; fewer, when it ends before."""
+        if self.calls.reads_parts:
+            try:
+                yield from self.calls.read_file(path, size)
+            except PveError as error:
+                if not knows_no_parts(error):
+                    raise
+                self.calls.reads_parts = False
+        if not self.calls.reads_parts:
+            yield from self._read_copies(path, size)
+
+    def _read_copies(self, path: str, size: int) -> t.Iterator[bytes]:
+        """The same where PVE reads whole files only: copies of parts are made in the guest."""
+        if size <= _COPIED:
+            yield self.calls.read_whole(path)[:size]
+            return
+        directory = self.shell.directory(secrets.token_hex(16))
+        helper = GuestRunner(self.calls, self.shell)
+        try:
+            for number in range(-(-size // _COPIED)):
+                helper.run(self.shell.cut(path, directory, number, _COPIED))
+                yield self.calls.read_whole(f"{directory}/part")[: size - number * _COPIED]
+        finally:
+            helper.leave(directory)
+            helper.close()
 
     def leave(self, directory: str) -> None:
         """Note a directory that nobody needs any more."""
@@ -254,7 +286,7 @@ class GuestRunner:
         return CommandResult(code, stdout, stderr)
 
     def _read(self, path: str, size: int) -> bytes:
-        content = b"".join(self.calls.read_file(path, size))
+        content = b"".join(self.read(path, size))
         if len(content) != size:
             raise AgentUnavailable(
                 f"{path} in {self.calls.handle.guest.label} has {len(content)} bytes instead of {size}"
@@ -264,7 +296,7 @@ class GuestRunner:
     def _from_files(self, job: _Job) -> CommandResult | None:
         """The result, if the command has ended, from its files alone."""
         try:
-            header = _HEADER.match(b"".join(self.calls.read_file(f"{job.directory}/done", _LONGEST_HEADER)))
+            header = _HEADER.match(b"".join(self.read(f"{job.directory}/done", _LONGEST_HEADER)))
         except PveError as error:
             if error.pve_reason is ErrorReason.FILE_ABSENT or _is_lost(error):
                 return None

@@ -92,7 +92,7 @@ def fetch_file(runner: GuestRunner, path: str, sink: t.Callable[[bytes], object]
     if found is None:
         raise GuestFileError(f"there is no file {path} in {runner.calls.handle.guest.label}", path, is_absent=True)
     checksum, size = hashlib.sha256(), 0
-    for piece in runner.calls.read_file(name, found.size):
+    for piece in runner.read(name, found.size):
         checksum.update(piece)
         size += len(piece)
         sink(piece)
