@@ -106,6 +106,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNo
 from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
+from ..module_utils._ansible.argument_spec import connection_spec
 from ..module_utils._operations.agent.calls import AgentCalls
 from ..module_utils._operations.agent.pace import Pace
 from ..module_utils._operations.agent.posix_shell import PosixShell
@@ -117,19 +118,6 @@ from ..module_utils._pve.deadline import Deadline
 from ..module_utils._pve.errors import GuestFileError, PveError
 from ..module_utils._pve.guests import QEMU, Guest, GuestHandle, Selector, get_guest
 
-API_OPTIONS = (
-    "api_host",
-    "api_port",
-    "api_user",
-    "api_password",
-    "api_otp",
-    "api_token_id",
-    "api_token_secret",
-    "validate_certs",
-    "ca_path",
-    "api_fingerprint",
-    "api_timeout",
-)
 NEVER = float("inf")
 
 
@@ -154,7 +142,7 @@ class Connection(ConnectionBase):
         return self
 
     def _open(self) -> GuestRunner:
-        options = connection_options({name: self._option(name) for name in API_OPTIONS})
+        options = connection_options({name: self._option(name) for name in connection_spec()})
         client = PveClient(options, Deadline(self._option("connection_timeout")))
         guest = self._guest(client)
         client.deadline = Deadline(NEVER)
@@ -189,8 +177,8 @@ class Connection(ConnectionBase):
         sudoable: bool = True,  # noqa: ARG002
     ) -> tuple[int, bytes, bytes]:
         """Run a command to its end."""
-        Display().vvv(f"EXEC {cmd}", host=self._host)
         runner = self.runner
+        Display().vvv(f"EXEC {cmd}", host=self._host)
         script = cmd if isinstance(cmd, str) else runner.shell.line(cmd)
         with self._failures():
             result = runner.run(script, in_data, Deadline(self._option("command_timeout") or NEVER))
@@ -207,8 +195,8 @@ class Connection(ConnectionBase):
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Copy a file from the guest."""
-        Display().vvv(f"FETCH {in_path} TO {out_path}", host=self._host)
         runner = self.runner
+        Display().vvv(f"FETCH {in_path} TO {out_path}", host=self._host)
         target = Path(out_path)
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         unfinished = Path(name)

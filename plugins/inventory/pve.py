@@ -158,10 +158,14 @@ options:
         whose name belongs to another one, or is C(localhost).
       - V(fqdn) is the name with the search domain of the guest's configuration, unless the guest has no V(name).
       - V(proxmox) is the name of the node that the guest is on, for connections through Proxmox VE.
+      - V(agent) is no address. It sets C(ansible_connection) of a virtual machine to
+        P(cloudbridge.proxmox.pve_agent#connection), with what that needs, and so is the last in the list. Where the API
+        is and who asks are set as well if this file says so, as C(pve_api_host), but never a secret. Secrets come from
+        the environment, or from a variable such as C(pve_api_token_secret) in an encrypted file.
       - When a guest has none of them, or none is given, C(ansible_host) is not set, and Ansible takes the host's name.
     type: list
     elements: str
-    choices: [agent_ipv4, agent_ipv6, cloud_init_ipv4, cloud_init_ipv6, name, fqdn, proxmox]
+    choices: [agent_ipv4, agent_ipv6, cloud_init_ipv4, cloud_init_ipv6, name, fqdn, proxmox, agent]
     default: []
   prefer_networks:
     description:
@@ -267,15 +271,12 @@ keyed_groups:
 compose:
   last_snapshot: (pve_snapshots | default([], true) | last | default({})).name | default('')
 ---
-# Virtual machines by their agents, without a network: the connection plugin of community.proxmox.
+# Virtual machines by the addresses of their agents, and those that have none over the agent itself.
 plugin: cloudbridge.proxmox.pve
 filters:
   types: [qemu]
   status: [running]
-compose:
-  ansible_connection: "'community.proxmox.proxmox_qemu_api'"
-  proxmox_node: pve_node
-  proxmox_vmid: pve_vmid
+connect_with: [agent_ipv4, agent]
 """
 
 import time
@@ -341,6 +342,8 @@ class Others:
 _others: weakref.WeakKeyDictionary[t.Any, Others] = weakref.WeakKeyDictionary()
 READ_LAST = ("addresses", "interfaces", "snapshots")
 NAMED_HOSTS_IN_WARNING = 5
+AGENT_CONNECTION = "cloudbridge.proxmox.pve_agent"
+API_OPTIONS = [name for name, row in connection_spec().items() if not row.get("no_log")]
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -351,6 +354,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         super().__init__()
         self._client: PveClient | None = None
         self._groups: dict[str, str] = {}
+        # The options that the file has.
+        self._given: frozenset[str] = frozenset()
 
     def verify_file(self, path: str) -> bool:
         """Whether the file is meant for this plugin, by its name."""
@@ -372,6 +377,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             config = t.cast(t.Any, self)._read_config_data(path)
             check_names("the option", config, self._options)
+            self._given = frozenset(config)
             self._add_hosts(path, cache)
             failed = False
         # Without the cause: the message has it, and ansible-core 2.19 and newer would add it again.
@@ -449,7 +455,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         variables = {prefix + name: value for name, value in host.facts.items()}
         if host.address is not None:
             variables["ansible_host"] = host.address
+        if host.by_agent:
+            variables.update(self._agent_variables(host))
         return t.cast(Variables, as_variable(variables))
+
+    def _agent_variables(self, host: Host) -> Variables:
+        """What the connection over the agent needs; secrets are not for variables, which ansible-inventory prints."""
+        given = {f"pve_{name}": self._option(name) for name in API_OPTIONS if name in self._given}
+        place = {"pve_vmid": host.facts["vmid"], "pve_node": host.facts["node"]}
+        return {"ansible_connection": AGENT_CONNECTION, **place, **given}
 
     def _visible(self, variables: Variables) -> Variables:
         """What conditions and templates see, as Constructable does it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import gzip
 import importlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -142,6 +143,20 @@ def run_agents(pve: PveHandle) -> None:
             (agent.root / path).mkdir(parents=True)
         (agent.root / "var/log/cloud-init.log").write_text("it ran\n")
         (agent.root / "etc/nologin").write_text("not yet\n")
+
+
+def run_agents_of_new_guests(pve: PveHandle) -> None:
+    """A guest that is started has an agent that runs real programs."""
+
+    def begin() -> None:
+        for vm in pve.server.vms:
+            if not hasattr(vm, "agent_process"):
+                agent = pve.run_agent(vm.vmid, pve.server.directory / str(vm.vmid))
+                agent.add_program("systemctl")
+                agent.moved.append("/etc/")
+                (agent.root / "etc/network/interfaces.d").mkdir(parents=True)
+
+    pve.before("POST", "/status/start$", begin, times=None)
 
 
 # Modules whose examples are about guests in another state than the usual one.
@@ -308,10 +323,15 @@ def test_every_block_of_a_document_works(document, tmp_path, web, in_worker):
         pve.knobs.web_servers["https://"] = web.url("")
         if document.stem == "console-scripts":
             run_a_shell(pve)
+        if document.stem == "agent":
+            run_agents_of_new_guests(pve)
         if document.stem == "containers":
             run_a_shell_in_the_container(pve)
         reader = Reader(pve, tmp_path)
-        if not in_worker():
+        if document.stem == "agent":
+            # The guests have it, too.
+            reader.connection["ANSIBLE_PYTHON_INTERPRETER"] = sys.executable
+        elif not in_worker():
             # Another interpreter than Ansible's own.
             reader.connection["ANSIBLE_PYTHON_INTERPRETER"] = str(forking_python())
         for block in blocks(document):

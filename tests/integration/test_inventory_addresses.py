@@ -280,3 +280,30 @@ def test_only_addresses_on_the_guests_own_devices_when_the_configuration_is_read
         {"name": "eth0", "mac": "BC:24:11:00:00:6E", "addresses": ["192.0.2.110/24"]},
     ]
     assert host["pve_networks"] == [{"slot": "net0", "model": "virtio", "mac": "BC:24:11:00:00:6E", "bridge": "vmbr0"}]
+
+
+def test_a_guest_without_an_address_is_reached_over_its_agent(pve, inventory):
+    add_running(pve, 110, "198.51.100.1")
+    pve.add_guest(111, "halted")
+    found = inventory(f"""
+        api_host: {pve.host}:{pve.port}
+        api_token_id: "{pve.token_id}"
+        api_token_secret: "{{{{ lookup('env', 'PROXMOX_TOKEN_SECRET') }}}}"
+        ca_path: {pve.cafile}
+        connect_with: [agent_ipv4, agent]
+        hostvars_prefix: vm_
+        """)
+    assert found.hosts["vm-110"]["ansible_host"] == "198.51.100.1"
+    assert "ansible_connection" not in found.hosts["vm-110"]
+    halted = {name: value for name, value in found.hosts["halted"].items() if not name.startswith("vm_")}
+    assert pve.token_id in str(halted.pop("pve_api_token_id"))
+    assert halted == {
+        "ansible_connection": "cloudbridge.proxmox.pve_agent",
+        "pve_vmid": 111,
+        "pve_node": "pve1",
+        "pve_api_host": f"{pve.host}:{pve.port}",
+        "pve_ca_path": pve.cafile,
+    }
+    # A container has no agent, and a template does not run.
+    assert "ansible_connection" not in found.hosts.get("ct", {})
+    assert "ansible_connection" not in found.hosts.get("debian-template", {})

@@ -25,6 +25,7 @@ import yaml
 from fakepve import schema
 from fakepve.shapes import PRIVILEGES
 
+from ansible_collections.cloudbridge.proxmox.plugins.connection import pve_agent
 from ansible_collections.cloudbridge.proxmox.plugins.inventory import pve
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._ansible.argument_spec import connection_spec
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.actions import doctor, status
@@ -73,6 +74,7 @@ WORDS_OF_OTHERS = {
     ),  # Ansible's
     *("args", "got timeout", "local", "unused0", "pct exec"),  # Proxmox VE's
     *("ansible", "changed_when", "no_log", "when"),  # Ansible's
+    *("ansible_user", "become", "copy", "fetch", "raw", "reboot", "root", "serial", "throttle", "wait_for_connection"),
     *("binary", "qxl"),  # those of consoles
     *("cryptography", "false", "proxmox", "certifi"),
 }
@@ -393,6 +395,9 @@ def vocabulary() -> set[str]:
         known.add(path.rpartition(".")[2])
         known.update(map(str, entry.get("choices") or ()))
     known.update(re.findall(r"C\((pve_\w+)\)", str(inventory)))
+    shared = fragment_class("connection").VARIABLES
+    for options in (yaml.safe_load(text)["options"] for text in (pve_agent.DOCUMENTATION, shared)):
+        known.update(variable["name"] for row in options.values() for variable in row["vars"])
     for path in PLAYBOOKS:
         known |= variables_of(yaml.safe_load(path.read_text(encoding="utf-8")))
     known |= {error.kind for error in subclasses(errors.PveError)} | set(errors.PveError("no").details())

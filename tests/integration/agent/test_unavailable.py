@@ -55,7 +55,7 @@ def gone(pve, agent):
         (
             not_enabled,
             AgentUnavailable,
-            r"guest 101 \(db\) on node pve1 has no guest agent in its .*pve_vm with vmid: 101",
+            r"guest 101 \(db\) on node pve1 has no guest agent in its .*pve_vm with vmid: 101 and agent: true",
         ),
         (silent, AgentUnavailable, r"agent of guest 101 .* does not answer: .*not installed .*pve_console_script can"),
         (stopped, AgentUnavailable, r"guest 101 .* is stopped: a task cloudbridge.proxmox.pve_vm_power"),

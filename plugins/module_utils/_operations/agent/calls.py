@@ -179,7 +179,7 @@ class AgentCalls:
 _WORDS = {
     ErrorReason.AGENT_NOT_ENABLED: (
         "{place} has no guest agent in its configuration: a task cloudbridge.proxmox.pve_vm with vmid: {vmid} and "
-        "agent: {{enabled: true}} enables it, and the guest has it after its next start"
+        "agent: true enables it, and the guest has it after its next start"
     ),
     ErrorReason.AGENT_SILENT: (
         "the guest agent of {place} does not answer: the guest is starting, stopping or paused, or qemu-guest-agent is "

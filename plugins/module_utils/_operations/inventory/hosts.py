@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.container_config import CONTAINER_NIC
-from ..._pve.guests import LXC, Guest
+from ..._pve.guests import LXC, QEMU, Guest
 from ..._pve.vm_config import IPCONFIG
 from ..addresses import Addresses, Interface, addresses_of, macs_of, own_interfaces, sorted_addresses, usable_address
 from ..facts import listed_result, split_tags
@@ -36,6 +36,7 @@ NEEDS: dict[str, str | None] = {
     "name": None,
     "fqdn": "config",
     "proxmox": None,
+    "agent": None,
 }
 
 Facts = dict[str, t.Any]
@@ -59,6 +60,8 @@ class Route:
 
     host: str | None = None
     needs: str | None = None
+    # Over the guest's agent, without an address.
+    by_agent: bool = False
 
 
 def named(guest: Guest, config: Config | None) -> str | None:
@@ -184,6 +187,8 @@ def route_to(guest: Guest, known: Known, request: InventoryRequest, doubtful: bo
     """
     for source in request.connect_with:
         need = NEEDS[source]
+        if source == "agent" and guest.kind == QEMU and not is_template(guest, known.config):
+            return Route(by_agent=True)
         if need == "agent" and not may_have_addresses(guest, known):
             continue
         if doubtful and source in ("name", "fqdn"):
@@ -201,6 +206,8 @@ def _host(source: str, guest: Guest, known: Known, request: InventoryRequest) ->
         return named(guest, known.config)
     if source == "proxmox":
         return guest.node
+    if source == "agent":
+        return None
     if source == "fqdn":
         return _fqdn(named(guest, known.config), known.config or {})
     if source.startswith("agent_"):

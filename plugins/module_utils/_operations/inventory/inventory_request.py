@@ -25,7 +25,7 @@ STATUSES = (RUNNING, *PAUSES, STOPPED, HIBERNATED, UNKNOWN)
 GATHER = ("config", "status", "snapshots", "agent")
 GROUPS = ("status", "type", "node", "node_type", "pool", "tag", "cluster")
 NODE_ADDRESS = ("name", "cluster")
-CONNECT_WITH = ("agent_ipv4", "agent_ipv6", "cloud_init_ipv4", "cloud_init_ipv6", "name", "fqdn", "proxmox")
+CONNECT_WITH = ("agent_ipv4", "agent_ipv6", "cloud_init_ipv4", "cloud_init_ipv6", "name", "fqdn", "proxmox", "agent")
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Options = t.Mapping[str, t.Any]

@@ -63,6 +63,8 @@ class Host:
     address: str | None
     # A node is no guest.
     guest: Guest | None = None
+    # It has no address, and is reached over its agent.
+    by_agent: bool = False
 
     @property
     def label(self) -> str:
@@ -145,7 +147,7 @@ class Reading:
             known = self.memory.known(guest.vmid)
             facts = guest_facts(guest, self._entries[guest.vmid], known, self._request)
             route = route_to(guest, known, self._request, guest.vmid in self._doubtful)
-            hosts.append(Host(facts, route.host, guest))
+            hosts.append(Host(facts, route.host, guest, by_agent=route.by_agent))
         return hosts
 
     def warnings(self, guests: t.Sequence[Guest]) -> list[str]:

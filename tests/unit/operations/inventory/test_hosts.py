@@ -126,7 +126,7 @@ def test_a_route_needs_only_what_comes_before_it(connect_with, known, status):
         settled = dataclasses.replace(known, settled=known.settled | {route.needs})
         assert route_to(guest, settled, request).needs != route.needs
         assert status != "stopped" or route.needs != "agent"
-    if "name" in connect_with and "proxmox" not in connect_with[: connect_with.index("name")]:
+    if "name" in connect_with and not {"proxmox", "agent"} & set(connect_with[: connect_with.index("name")]):
         behind = connect_with[: connect_with.index("name")]
         if not any(NEEDS[source] for source in behind):
             assert route.host == "web"
@@ -138,8 +138,8 @@ def test_who_is_fully_known_needs_nothing(connect_with, known):
     guest = Guest(100, "pve1", "qemu", "web", "running", template=False)
     route = route_to(guest, known, InventoryRequest(connect_with=tuple(connect_with)))
     assert route.needs is None
-    if {"name", "proxmox"} & set(connect_with):
-        assert route.host
+    if {"name", "proxmox", "agent"} & set(connect_with):
+        assert route.host or route.by_agent
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_cache_of_another_hand_is_nothing(data):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"connect_with": ["agent"]}, "connect_with 'agent' is not known"),
+        ({"connect_with": ["agents"]}, "connect_with 'agents' is not known"),
         ({"gather": ["configs"]}, "gather 'configs' is not known: did you mean config?"),
         ({"filters": {"status": ["up"]}}, "filters.status 'up' is not known: known are hibernated, paused"),
         ({"filters": {"types": ["vm"]}}, "filters.types 'vm' is not known"),
