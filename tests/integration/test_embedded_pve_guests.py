@@ -91,7 +91,14 @@ def test_resize_and_move(pve, api):
     assert "local-lvm:vm-100-disk-0" not in pve.volumes("local-lvm")
 
 
-def test_a_linked_clone_holds_its_template(pve, api):
+def test_a_linked_clone_on_lvm_is_called_as_every_volume(pve, api):
+    assert api.task("POST", TEMPLATE + "/clone", newid=102, name="copy") == "OK"
+    assert pve.config(102)["scsi0"] == "local-lvm:vm-102-disk-0,size=8G"
+    assert api.task("DELETE", TEMPLATE) == "OK"
+
+
+def test_a_linked_clone_on_zfs_holds_its_template(pve, api):
+    pve.call(lambda: pve.server.storages["local-lvm"].update(type="zfspool"))
     assert api.task("POST", TEMPLATE + "/clone", newid=102, name="copy") == "OK"
     config = pve.config(102)
     assert config["scsi0"] == "local-lvm:base-9000-disk-0/vm-102-disk-0,size=8G"

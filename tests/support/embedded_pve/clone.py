@@ -168,7 +168,7 @@ class Clone(Create, Config):
             volid = self.allocate(destination, new.vmid, size, new.node, fmt)
         else:
             fmt = "qcow2" if _is_file(self.storages[storage]) else None
-            base = name.rsplit("/", 1)[-1] if not _is_file(self.storages[storage]) else name
+            base = self.base_in_name(storage, name)
             volid = self.allocate(storage, new.vmid, size, new.node, fmt, base=base)
         made.append(volid)
         return str(join_drive(volid, dict(props, **({"size": format_size(size)} if size else {}))))

@@ -4,7 +4,8 @@
 
 """Volumes: their names, their sizes, and the drives of a configuration that stand for them.
 
-Names follow PVE::Storage::Plugin, LvmThinPlugin (`base-…/vm-…` for a linked clone) and PVE::QemuServer::Drive.
+Names follow PVE::Storage::Plugin, LvmThinPlugin, ZFSPoolPlugin (`base-…/vm-…` for a linked clone) and
+PVE::QemuServer::Drive.
 """
 
 from __future__ import annotations
@@ -92,6 +93,13 @@ class Volumes(Values):
             "ctime": int(time.time()),
         }
         return f"{storage}:{volume}"
+
+    def base_in_name(self, storage: str, base: str) -> str:
+        """What the name of a linked clone has of its base; LVM and btrfs name the clone alone, and hold no base."""
+        store = self.storages[storage]
+        if _is_file(store) and store.get("type") != "btrfs":
+            return base
+        return base.rpartition("/")[2] if store.get("type") in ("zfspool", "rbd") else ""
 
     def _usable_store(self, storage: str, node: str) -> dict[str, Any]:
         try:

@@ -19,7 +19,6 @@ from .pending import Draft
 from .values import MOUNT_KEY, NET_KEY, UNUSED_KEY, mount_type, parse_mount, print_mount, with_new_mac
 from .volumes import ContainerVolumes
 
-NAMED_AFTER_BASE = ("zfspool", "rbd")
 NOT_CLONED = frozenset(("snapshots", "parent", "snaptime", "snapstate", "pending", "template", "lock", "description"))
 
 
@@ -145,9 +144,8 @@ class ContainerClone(ContainerVolumes):
             raise
 
     def _linked(self, new: Any, volume: str) -> str:
-        """LVM and btrfs name the volume alone; elsewhere the name of its base comes before it, and the base is held."""
         storage, name = volume_ref(volume)
-        base = name.rpartition("/")[2] if self.storages[str(storage)]["type"] in NAMED_AFTER_BASE else ""
+        base = self.base_in_name(str(storage), name)
         return self.allocate_root(str(storage), new.vmid, self.volume_size(volume), new.node, base=base)
 
     async def _ct_template(self, values: dict[str, Any], user: str) -> None:
