@@ -77,7 +77,7 @@ def test_an_image_becomes_a_template_once(pve, systems, build):
     assert calls[:3] == [
         "cloud-init status --wait",
         "apt-get -q update",
-        "apt-get -q -y --no-install-recommends install qemu-guest-agent htop",
+        "apt-get -q -y -o DPkg::Lock::Timeout=600 --no-install-recommends install qemu-guest-agent htop",
     ]
     assert "truncate -s 0 /etc/machine-id" in calls
     assert calls[-1] == "sync"
