@@ -139,7 +139,7 @@ def test_provision_changes_and_deletes_a_guest_without_its_template(pve, run):
 
     refused = run("provision", vmid=101, state="absent")
     assert refused.failed
-    assert "runs: stop it first, or set force" in refused.stdout
+    assert "is running: stop it first, or set force" in refused.stdout
     for check in (True, False):
         deleted = run("provision", vmid=101, vm_name="db", state="absent", force="true", purge="true", check=check)
         assert not deleted.failed, deleted.stdout
