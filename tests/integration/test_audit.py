@@ -28,7 +28,12 @@ ARGUMENTS = {
     "pve_backups": {**GUESTS, "defaults": DAILY},
     "pve_backup_verify": {"vmid": 101, "boot": "none"},
     "pve_backups_verify": {**GUESTS, "defaults": {"boot": "none"}},
+    "pve_container": {"vmid": 200},
+    "pve_containers": {"guests": [{"vmid": 200}]},
+    "pve_guest_exec": {"vmid": 101, "argv": ["true"]},
+    "pve_guests_exec": {**GUESTS, "defaults": {"argv": ["true"]}},
 }
+CONTAINER, MACHINE = (200, "ct", "lxc"), (101, "db", "qemu")
 # These are about tasks, consoles, backups, storages and machines that guests run on, which are no managed nodes.
 NOT_COUNTED = {
     "pve_node_maintenance",
@@ -48,15 +53,19 @@ def test_each_module_is_counted_or_is_meant_not_to_be():
 
 
 @pytest.mark.parametrize("module", sorted(MODULES - NOT_COUNTED))
-def test_a_result_tells_its_guests(pve, run_module, module):
+def test_a_result_tells_its_guests(pve, run_module, module, tmp_path):
+    pve.run_agent(101, tmp_path)
+    vmid, name, kind = CONTAINER if module.startswith("pve_container") else MACHINE
     volid = pve.add_backup(101)
     pve.guest(101).config["description"] = f"Restored from {volid}"
-    arguments = {"pve_restore": {"backup": volid}, **ARGUMENTS}
+    file = {"vmid": 101, "path": str(tmp_path / "made"), "content": "one"}
+    arguments = {"pve_restore": {"backup": volid}, "pve_guest_file": file, **ARGUMENTS}
     result = run_module(module, arguments.get(module, {"vmid": 101}))
     assert not result.failed, result.msg
     found = jq.compile(QUERIES[f"cloudbridge.proxmox.{module}"]["query"]).input_value(result.result).all()
-    (db,) = [entry for entry in found if entry["canonical_facts"]["vmid"] == 101]
-    assert (db["name"], db["canonical_facts"]["node"], db["facts"]["device_type"]) == ("db", "pve1", "qemu")
+    (counted,) = [entry for entry in found if entry["canonical_facts"]["vmid"] == vmid]
+    facts = counted["canonical_facts"]
+    assert (counted["name"], facts["node"], counted["facts"]["device_type"]) == (name, "pve1", kind)
 
 
 def test_a_task_that_found_no_guest_counts_none(run_module):
