@@ -28,7 +28,7 @@ def failure(found):
     ("text", "reason"),
     [
         ("connect_wiht: [name]", "the option 'connect_wiht' is not known: did you mean connect_with?"),
-        ("connect_with: [agent]", "agent_ipv4"),
+        ("connect_with: [agents]", "agent_ipv4"),
         ("filters: {tag: [a]}", "the filter 'tag' is not known: did you mean tags?"),
         ("agent_timeout: soon", "agent_timeout"),
         ("api_host: http://pve", "api_host 'http://pve' is plain http"),
