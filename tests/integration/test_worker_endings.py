@@ -191,7 +191,7 @@ def test_a_mistake_of_ours_is_a_failed_task_and_the_play_goes_on(pve, tmp_path, 
     - {name: spoilt many, cloudbridge.proxmox.pve_vms_power: {guests: [{vmid: 100}]}, ignore_errors: true}
     - {name: next, ansible.builtin.debug: {msg: goes on}}
     """
-    env = {**watched(tmp_path), "CLOUDBRIDGE_TEST_SPOIL": f"{RUNNER}:connection_options"}
+    env = {**watched(tmp_path), "CLOUDBRIDGE_TEST_SPOIL": f"{RUNNER}:connection_from"}
     words = ["-vvv"] * verbose
     if verbose:
         # ansible-core 2.19 and newer want this, too.
