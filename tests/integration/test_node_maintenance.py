@@ -199,7 +199,9 @@ def test_two_runs_at_the_same_time_do_not_hurt_each_other(cluster, run):
             assert not result.failed, result.msg
     assert [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"] == []
     assert (statuses(cluster), tags(cluster)) == (before, {"evacuated-pve1"})
-    assert len([task for task in cluster.tasks("qmigrate") if task["exitstatus"] == "OK"]) == 18
+    moved = [task["id"] for task in cluster.tasks("qmigrate") if task["exitstatus"] == "OK"]
+    # One of them may move a guest once more that the other has just moved.
+    assert len(set(moved)) == 18
 
 
 class TestUnmovable:

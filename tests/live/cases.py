@@ -180,6 +180,7 @@ CASES = (
 
 # Options that no case can be about: what finds or makes the guest, and what needs a device or only root may set.
 ELSEWHERE = {
+    "migrate",
     "vmid",
     "name",
     "node",
