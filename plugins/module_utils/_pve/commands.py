@@ -119,6 +119,9 @@ class _Run:
                     return None
                 if not self._may_repeat(error):
                     raise
+                if is_absent(error) and self.command.done():
+                    # Whoever moved the guest has done it: a guest that was to be moved is where it should be.
+                    return None
 
     def _send(self) -> Upid | None:
         """Send the change and return its task; None when it is done without one."""

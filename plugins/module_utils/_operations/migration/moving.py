@@ -40,6 +40,9 @@ class MigrationStep(PlanStep):
         if handle is None:
             raise TypeError("a migration is about a guest")
         source = handle.guest
+        if source.node in self.nodes:
+            # Somebody else has moved it since this was planned.
+            return None
         try:
             return self._move(client, handle)
         except PveError as error:
@@ -88,7 +91,8 @@ def cannot_be_moved(guest: Guest, target: str, reasons: t.Sequence[str]) -> Inva
 
 def apply_migration(applier: Applier, handle: GuestHandle, plan: Plan, target: str) -> None:
     """Carry the plan out, or in check mode note it; raises a PveError that says where the guest is."""
-    source = handle.guest.node
+    # Where it was when this was planned.
+    source = plan.changes[0].before
     if applier.apply(plan, handle) and handle.guest.node == source:
         handle.guest = handle.guest._replace(node=target)
 
@@ -104,7 +108,7 @@ def plan_migration(target: str, request: MigrationRequest, preconditions: Precon
         node=guest.node,
         task_type="hamigrate" if through_ha else move,
         task_id=str(guest.vmid),
-        done=lambda: _node_of(handle) == target,
+        done=lambda: _node_of(handle) in request.nodes,
     )
     title = f"move {guest.label} to node {target}"
     step = MigrationStep(title, command, target=target, through_ha=through_ha, nodes=request.nodes)
