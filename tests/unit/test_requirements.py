@@ -45,3 +45,11 @@ def test_every_requirement_is_pinned(wanted, locked, environment):
         if not requirement.specifier.contains(pins.get(canonicalize_name(requirement.name), "0"))
     ]
     assert lost == []
+
+
+@pytest.mark.xdist_group("one")
+def test_the_tests_of_a_group_stay_together(request):
+    """pytest-xdist writes the group into the test's name, where another pytest may not look for it."""
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("only --dist loadgroup has groups")
+    assert request.node.nodeid.endswith("@one")
