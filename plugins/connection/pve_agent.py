@@ -106,14 +106,14 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNo
 from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
-from ..module_utils._ansible.argument_spec import connection_spec
+from ..module_utils._ansible.argument_spec import connection_from, connection_spec
+from ..module_utils._ansible.environment import without_empty_variables
 from ..module_utils._operations.agent.calls import AgentCalls
 from ..module_utils._operations.agent.pace import Pace
 from ..module_utils._operations.agent.posix_shell import PosixShell
 from ..module_utils._operations.agent.running import GuestRunner
 from ..module_utils._operations.agent.transfers import fetch_file, put_file
 from ..module_utils._pve.client import PveClient
-from ..module_utils._pve.connection import connection_options
 from ..module_utils._pve.deadline import Deadline
 from ..module_utils._pve.errors import GuestFileError, PveError
 from ..module_utils._pve.guests import QEMU, Guest, GuestHandle, Selector, get_guest
@@ -134,6 +134,11 @@ class Connection(ConnectionBase):
         super().__init__(*arguments, **more)
         self._runner: GuestRunner | None = None
 
+    def set_options(self, task_keys: t.Any = None, var_options: t.Any = None, direct: t.Any = None) -> None:
+        """Take the options; a variable of the environment that is empty is not set."""
+        with without_empty_variables(connection_spec()):
+            t.cast(t.Any, super()).set_options(task_keys=task_keys, var_options=var_options, direct=direct)
+
     def _connect(self) -> Connection:
         if self._runner is None:
             with self._failures():
@@ -142,7 +147,7 @@ class Connection(ConnectionBase):
         return self
 
     def _open(self) -> GuestRunner:
-        options = connection_options({name: self._option(name) for name in connection_spec()})
+        options = connection_from({name: self._option(name) for name in connection_spec()})
         client = PveClient(options, Deadline(self._option("connection_timeout")))
         guest = self._guest(client)
         client.deadline = Deadline(NEVER)

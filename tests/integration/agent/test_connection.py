@@ -59,6 +59,9 @@ TASKS = """
       poll: 1
 """
 
+# One that is empty is not set, as for modules and inventory.
+EMPTY = {"PROXMOX_PORT": "", "PROXMOX_VALIDATE_CERTS": ""}
+
 
 def in_guest(agent):
     """The directories of the user root, who has another one outside of the guest."""
@@ -75,7 +78,7 @@ def inventory_file(tmp_path):
 def test_ansible_s_own_tasks(pve, agent, play, inventory_file, tmp_path):
     (tmp_path / "script.sh").write_text('#!/bin/sh\necho "script $1 $2"\n')
     variables = {"here": str(tmp_path)}
-    result = play(TASKS, "-i", str(inventory_file), extra_vars=variables, env=in_guest(agent))
+    result = play(TASKS, "-i", str(inventory_file), extra_vars=variables, env={**in_guest(agent), **EMPTY})
     assert not result.failed, result.stdout + result.stderr
     assert result.task("raw").result["stdout"] == "Grüße ✓\n"
     assert result.task("raw").result["stderr"] == "err\n"
