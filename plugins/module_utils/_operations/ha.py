@@ -11,8 +11,8 @@ import typing as t
 from dataclasses import dataclass
 
 from .._pve.client import PveClient
-from .._pve.commands import Command, run_command
-from .._pve.errors import ErrorReason, InvalidRequest, PermissionDenied, PveError, Refused
+from .._pve.commands import Command, repeat_on_conflict, run_command
+from .._pve.errors import InvalidRequest, PermissionDenied, PveError, Refused
 from .._pve.guests import LXC, Guest, GuestHandle
 from .._pve.tasks import Task
 from .plan import Change, Plan, PlanStep
@@ -209,15 +209,13 @@ class RuleStep:
     def run(self, client: PveClient, _handle: GuestHandle | None) -> Task | None:
         """Write the list of resources that the rule has now, with this one; raises a PveError."""
         path = ("cluster", "ha", "rules", self.rule)
-        tries = client.deadline.tries(client.deadline.remaining)
-        while True:
+
+        def add() -> Task | None:
             found = client.read(*path)
             resources = _words(found.get("resources"))
             if self.sid in resources:
                 return None
             form = {"resources": ",".join([*resources, self.sid]), "digest": found.get("digest")}
-            try:
-                return run_command(client, Command("PUT", path, {"type": NODE_AFFINITY, **form}))
-            except PveError as error:
-                if error.pve_reason is not ErrorReason.CONFLICT or not tries.again():
-                    raise
+            return run_command(client, Command("PUT", path, {"type": NODE_AFFINITY, **form}))
+
+        return repeat_on_conflict(client, add)

@@ -93,6 +93,20 @@ def run_command(client: PveClient, command: Command, handle: GuestHandle | None 
     return [run_command(client, older, handle) for older in command.instead][-1]
 
 
+def repeat_on_conflict(client: PveClient, change: t.Callable[[], Task | None]) -> Task | None:
+    """Make a change that reads what there is and writes with its digest, anew as often as others were faster.
+
+    Raises Conflict at the deadline, or another PveError.
+    """
+    tries = client.deadline.tries(client.deadline.remaining)
+    while True:
+        try:
+            return change()
+        except PveError as error:
+            if error.pve_reason is not ErrorReason.CONFLICT or not tries.again():
+                raise
+
+
 class _Run:
     """One command on its way; the state is what must not be done twice."""
 

@@ -10,8 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.client import PveClient
-from ..._pve.commands import Command, run_command
-from ..._pve.errors import ErrorReason, PveError
+from ..._pve.commands import Command, repeat_on_conflict, run_command
 from ..._pve.guests import Guest, GuestHandle
 from ..._pve.tasks import Task
 from ..facts import split_tags
@@ -66,20 +65,17 @@ class TagStep:
         """Write the tags that the guest has now, and this one; raises a PveError."""
         if handle is None:
             raise TypeError("tags are about a guest")
-        tries = client.deadline.tries(client.deadline.remaining)
-        while True:
-            config = handle.read("config")
-            tags = split_tags(config.get("tags"))
-            wanted = self._after(tags)
-            if wanted == list(tags):
-                return None
-            form = {"tags": ";".join(wanted)} if wanted else {"delete": "tags"}
-            guest = handle.guest
-            command = Command(
-                "PUT", (guest.kind, guest.vmid, "config"), {**form, "digest": config.get("digest")}, node=guest.node
-            )
-            try:
-                return run_command(client, command, handle)
-            except PveError as error:
-                if error.pve_reason is not ErrorReason.CONFLICT or not tries.again():
-                    raise
+        return repeat_on_conflict(client, lambda: self._write(client, handle))
+
+    def _write(self, client: PveClient, handle: GuestHandle) -> Task | None:
+        config = handle.read("config")
+        tags = split_tags(config.get("tags"))
+        wanted = self._after(tags)
+        if wanted == list(tags):
+            return None
+        form = {"tags": ";".join(wanted)} if wanted else {"delete": "tags"}
+        guest = handle.guest
+        command = Command(
+            "PUT", (guest.kind, guest.vmid, "config"), {**form, "digest": config.get("digest")}, node=guest.node
+        )
+        return run_command(client, command, handle)
