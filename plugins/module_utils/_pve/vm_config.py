@@ -33,9 +33,14 @@ DISK_BUSES = {"ide": 4, "sata": 6, "scsi": 31, "virtio": 16}
 DRIVE_KEY = re.compile(r"(ide|sata|scsi|virtio)(\d+)|efidisk0|tpmstate0")
 # PVE::JSONSchema, pve-storage-id.
 STORAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]")
+# A volume of a storage as a drive or a mount point names it.
+VOLUME_NAME = re.compile(rf"{STORAGE_NAME.pattern}:[^,\r\n\0]*[^,\s\0]")
 # The keys of any guest that hold volumes; rootfs and mp are those of a container (PVE::LXC::Config).
 VOLUME_KEY = re.compile(rf"{DRIVE_KEY.pattern}|rootfs|mp\d+")
 NIC_KEY = re.compile(r"net(\d+)")
+# The keys of volumes that were detached, of which any guest may have so many (PVE::AbstractConfig).
+UNUSED_KEY = re.compile(r"unused(\d|[1-9]\d{1,2})")
+MAX_UNUSED = 256
 # What PVE puts on a guest's cloud-init drive, but for its name and its network devices (PVE::QemuServer).
 CLOUD_INIT_KEY = re.compile(r"ci(custom|password|type|upgrade|user)|ipconfig\d+|nameserver|searchdomain|sshkeys")
 MAX_NICS = 32

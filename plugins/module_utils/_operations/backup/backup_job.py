@@ -16,7 +16,7 @@ from ..._pve.errors import InvalidRequest, NotFound
 from ..._pve.guests import Selector, get_guest
 from ..._pve.numbers import in_full
 from ..plan import Applier, Change, Outcome, Plan, PlanStep, outcome
-from .backup_request import CHANGE_DETECTION, KEEP_SPEC, STATES, vzdump_options
+from .backup_request import KEEP_SPEC, STATES, VZDUMP_SPEC, vzdump_options
 from .refusals import with_advice
 from .restore_place import Surroundings
 from .retention import retention_from
@@ -41,12 +41,7 @@ JOB_SPEC: dict[str, dict[str, t.Any]] = {
     "compress": {"type": "str", "choices": list(COMPRESSIONS)},
     "notes_template": {"type": "str"},
     "protected": {"type": "bool"},
-    "bandwidth": {"type": "int"},
-    "fleecing_storage": {"type": "str"},
-    "change_detection": {"type": "str", "choices": list(CHANGE_DETECTION)},
-    "zstd_threads": {"type": "int"},
-    "max_workers": {"type": "int"},
-    "exclude_paths": {"type": "list", "elements": "str"},
+    **VZDUMP_SPEC,
     "mailto": {"type": "list", "elements": "str"},
     "notification_mode": {"type": "str", "choices": list(NOTIFICATIONS)},
     **KEEP_SPEC,

@@ -23,16 +23,20 @@ CHANGE_DETECTION = ("legacy", "data", "metadata")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGE = re.compile(r"(?P<number>\d+)\s*(?P<unit>[smhdw]?)")
 
-# How a backup is made; each is of no use where none is made.
-NEW_SPEC: dict[str, dict[str, t.Any]] = {
-    "mode": {"type": "str", "choices": list(MODES), "default": "snapshot"},
-    "compress": {"type": "str", "choices": list(COMPRESSIONS), "default": "zstd"},
+# What vzdump is asked for, by tasks and by jobs.
+VZDUMP_SPEC: dict[str, dict[str, t.Any]] = {
     "bandwidth": {"type": "int"},
     "fleecing_storage": {"type": "str"},
     "change_detection": {"type": "str", "choices": list(CHANGE_DETECTION)},
     "zstd_threads": {"type": "int"},
     "max_workers": {"type": "int"},
     "exclude_paths": {"type": "list", "elements": "str"},
+}
+# How a backup is made; each is of no use where none is made.
+NEW_SPEC: dict[str, dict[str, t.Any]] = {
+    "mode": {"type": "str", "choices": list(MODES), "default": "snapshot"},
+    "compress": {"type": "str", "choices": list(COMPRESSIONS), "default": "zstd"},
+    **VZDUMP_SPEC,
 }
 KEEP_SPEC: dict[str, dict[str, t.Any]] = {
     **{f"keep_{name}": {"type": "int"} for name in PERIODS},

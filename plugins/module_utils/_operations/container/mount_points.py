@@ -14,6 +14,7 @@ from ..._pve.container_config import MAX_MOUNT_POINTS, MOUNT_KEY, MOUNT_POINT
 from ..._pve.errors import InvalidRequest
 from ..._pve.properties import truth
 from ..._pve.sizes import gibibytes, whole_mebibytes
+from ..._pve.vm_config import MAX_UNUSED, UNUSED_KEY, VOLUME_NAME
 from ..guest.desired import check_unique, flag, given
 from ..guest.state import GuestState
 from ..guest.volumes import (
@@ -29,9 +30,6 @@ from .kind import CONTAINER
 
 MOUNT_OPTIONS = ("discard", "lazytime", "noatime", "nodev", "noexec", "nosuid")
 ROOTFS = "rootfs"
-_UNUSED = re.compile(r"unused(\d|[1-9]\d{1,2})")
-_MAX_UNUSED = 256
-_VOLUME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]:[^,\r\n\0]*[^,\s\0]")
 # PVE::LXC::Config, verify_lxc_mp_string.
 _PATH = re.compile(r"/[^,\r\n\0]*")
 _DOTS = re.compile(r"/\.\.?(/|$)")
@@ -92,8 +90,8 @@ def desired_mount_points(
 
 
 def _check_slot(slot: str, state: str) -> None:
-    unused, match = _UNUSED.fullmatch(slot), MOUNT_KEY.fullmatch(slot)
-    if unused and int(unused[1]) < _MAX_UNUSED:
+    unused, match = UNUSED_KEY.fullmatch(slot), MOUNT_KEY.fullmatch(slot)
+    if unused and int(unused[1]) < MAX_UNUSED:
         if state != "absent":
             raise InvalidRequest(
                 f"mount_points: {slot} can only be absent, which deletes its volume: give the volume to a slot that is "
@@ -102,7 +100,7 @@ def _check_slot(slot: str, state: str) -> None:
     elif not match or not match[1] or int(match[1]) >= MAX_MOUNT_POINTS:
         raise InvalidRequest(
             f"mount_points: {slot!r} is not a slot: the slots are mp0 to mp{MAX_MOUNT_POINTS - 1}, and to take away "
-            f"unused0 to unused{_MAX_UNUSED - 1}"
+            f"unused0 to unused{MAX_UNUSED - 1}"
         )
 
 
@@ -116,7 +114,7 @@ def _desired(slot: str, state: str, options: t.Mapping[str, t.Any]) -> DesiredMo
         raise InvalidRequest(f"{place}: {named[0]} says what it is, so storage cannot be set")
     if host_path is not None and "size" in options:
         raise InvalidRequest(f"{place}: host_path is a directory of the node, so size cannot be set")
-    if volume is not None and not _VOLUME.fullmatch(volume):
+    if volume is not None and not VOLUME_NAME.fullmatch(volume):
         raise InvalidRequest(f"{place}: volume {volume!r} is no volume as in local-lvm:vm-100-disk-1")
     for name in ("host_path", "path"):
         if name in options and (not _PATH.fullmatch(options[name]) or _DOTS.search(options[name])):

@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
+from ..._pve.vm_config import STORAGE_NAME
 from ..guest.volumes import storage_option
 from ..volumes.volume_request import IMAGE_SPEC, VolumeRequest, volume_request
 
@@ -34,8 +35,8 @@ SOURCE_SPEC: dict[str, t.Any] = {
         },
     },
 }
-_BACKUP = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]:backup/[^,\r\n\0]*[^,\s\0]")
-_VOLUME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]:vztmpl/[^/,\r\n\0]*[^/,\s\0]")
+_BACKUP = re.compile(rf"{STORAGE_NAME.pattern}:backup/[^,\r\n\0]*[^,\s\0]")
+_VOLUME = re.compile(rf"{STORAGE_NAME.pattern}:vztmpl/[^/,\r\n\0]*[^/,\s\0]")
 
 
 @dataclass(frozen=True)

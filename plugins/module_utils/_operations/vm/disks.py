@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.sizes import whole_kibibytes
-from ..._pve.vm_config import DISK_BUSES
+from ..._pve.vm_config import DISK_BUSES, MAX_UNUSED, UNUSED_KEY, VOLUME_NAME
 from ..guest.desired import check_unique, given
 from ..guest.volumes import size_option, storage_option
 from ..volumes.volume_request import IMAGE_SPEC, VolumeRequest, image_request
@@ -20,15 +20,13 @@ from .drive_options import DRIVE_OPTIONS, drive_parts
 
 _SLOT = re.compile(r"(ide|sata|scsi|virtio)(\d+)")
 # Names of volumes may hold blanks; a comma would begin the next setting. Only root may name a path.
-_VOLUME = r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]:[^,\r\n\0]*[^,\s\0]"
 _SOURCES = {
-    "import_from": re.compile(rf"{_VOLUME}|/[^,\r\n\0]*[^,\s\0]"),
-    "volume": re.compile(rf"{_VOLUME}|/dev/[^,\r\n\0]*[^,\s\0]"),
-    "iso": re.compile(rf"{_VOLUME}|none|cdrom"),
+    "import_from": re.compile(rf"{VOLUME_NAME.pattern}|/[^,\r\n\0]*[^,\s\0]"),
+    "volume": re.compile(rf"{VOLUME_NAME.pattern}|/dev/[^,\r\n\0]*[^,\s\0]"),
+    "iso": re.compile(rf"{VOLUME_NAME.pattern}|none|cdrom"),
 }
 # Drives that a request can only take away: efi_disk and tpm make the others, and detaching a disk makes it unused.
-_ONLY_REMOVED = re.compile(r"efidisk0|tpmstate0|unused(\d|[1-9]\d{1,2})")
-_MAX_UNUSED = 256
+_ONLY_REMOVED = re.compile(rf"efidisk0|tpmstate0|{UNUSED_KEY.pattern}")
 
 DISK_SPEC: dict[str, t.Any] = {
     "slot": {"type": "str", "required": True, "aliases": ["disk"]},
@@ -96,7 +94,7 @@ def _desired_disk(entry: t.Mapping[str, t.Any]) -> DesiredDisk:
 
 def _check_slot(slot: str, state: str) -> None:
     removed = _ONLY_REMOVED.fullmatch(slot)
-    if removed and int(removed[1] or 0) < _MAX_UNUSED:
+    if removed and int(removed[1] or 0) < MAX_UNUSED:
         if state == "present":
             made = "efi_disk makes it" if slot == "efidisk0" else "tpm makes it" if slot == "tpmstate0" else ""
             attach = "give its volume to a slot that is free"
