@@ -107,7 +107,6 @@ from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
 from ..module_utils._ansible.argument_spec import connection_from, connection_spec
-from ..module_utils._ansible.environment import without_empty_variables
 from ..module_utils._operations.agent.calls import AgentCalls
 from ..module_utils._operations.agent.pace import Pace
 from ..module_utils._operations.agent.posix_shell import PosixShell
@@ -133,11 +132,6 @@ class Connection(ConnectionBase):
     def __init__(self, *arguments: t.Any, **more: t.Any) -> None:
         super().__init__(*arguments, **more)
         self._runner: GuestRunner | None = None
-
-    def set_options(self, task_keys: t.Any = None, var_options: t.Any = None, direct: t.Any = None) -> None:
-        """Take the options; a variable of the environment that is empty is not set."""
-        with without_empty_variables(connection_spec()):
-            t.cast(t.Any, super()).set_options(task_keys=task_keys, var_options=var_options, direct=direct)
 
     def _connect(self) -> Connection:
         if self._runner is None:

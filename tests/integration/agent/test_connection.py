@@ -60,7 +60,7 @@ TASKS = """
 """
 
 # One that is empty is not set, as for modules and inventory.
-EMPTY = {"PROXMOX_PORT": "", "PROXMOX_VALIDATE_CERTS": ""}
+EMPTY = dict.fromkeys(("PROXMOX_API_TIMEOUT", "PROXMOX_VALIDATE_CERTS", "PROXMOX_OTP"), "")
 
 
 def in_guest(agent):
