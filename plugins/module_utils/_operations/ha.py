@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from .._pve.client import PveClient
 from .._pve.commands import Command, repeat_on_conflict, run_command
-from .._pve.errors import InvalidRequest, PermissionDenied, PveError, Refused
+from .._pve.errors import NOT_IMPLEMENTED, InvalidRequest, PermissionDenied, PveError, Refused
 from .._pve.guests import LXC, Guest, GuestHandle
 from .._pve.tasks import Task
+from .facts import Status
 from .plan import Change, Plan, PlanStep
 
 NODE_AFFINITY = "node-affinity"
-NOT_IMPLEMENTED = 501
 # What PVE 9 makes of a group when it is upgraded (PVE::HA::Groups migrate_groups_to_rules).
 FORMER_GROUP = "ha-group-{}"
 STARTED = "started"
@@ -175,6 +175,11 @@ def want_stopped(handle: GuestHandle) -> bool:
     except (PermissionDenied, Refused):
         return False
     return True
+
+
+def is_through_ha(status: Status) -> bool:
+    """Whether HA starts, stops and moves the guest (PVE::HA::Config, vm_is_ha_managed)."""
+    return status.ha_managed and status.ha_state != "ignored"
 
 
 def takes_commands(ha_state: str) -> bool:

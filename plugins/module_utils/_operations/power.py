@@ -27,7 +27,7 @@ from .facts import (
     read_pending,
     read_status,
 )
-from .ha import is_wanted_running, takes_commands, want_stopped
+from .ha import is_through_ha, is_wanted_running, takes_commands, want_stopped
 from .plan import Applier, Change, Outcome, Plan, PlanStep, outcome
 from .selection import select_guest, selector_from
 from .waiting import wait_for_addresses, wait_for_agent, watch_status
@@ -282,11 +282,6 @@ def _step(guest: Guest, status: Status, action: str, form: t.Mapping[str, t.Any]
     )
     title = _TITLES.get(action, f"{action} {{}}").format(guest.label)
     return PowerStep(title, command, ends_in=_ENDS_IN[action], through_ha=through_ha)
-
-
-def is_through_ha(status: Status) -> bool:
-    """Whether HA starts and stops the guest (PVE::HA::Config, service_is_ha_managed)."""
-    return status.ha_managed and status.ha_state != "ignored"
 
 
 def await_ha_stop(handle: GuestHandle, wanted: tuple[str, ...], asked_ha: Cause) -> Status:

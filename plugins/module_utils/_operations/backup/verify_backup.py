@@ -24,7 +24,7 @@ from ..._pve.errors import (
     TransportError,
     one_line,
 )
-from ..._pve.guests import LXC, QEMU, Guest, GuestHandle, Selector, find_guest
+from ..._pve.guests import LXC, NAME_KEYS, QEMU, Guest, GuestHandle, Selector, find_guest
 from ..agent.calls import AgentCalls
 from ..agent.posix_shell import PosixShell
 from ..agent.running import GuestRunner
@@ -224,7 +224,7 @@ class _Trial:
         name = f"{(self.report.guest or archived.name(backup.kind) or 'guest').partition('.')[0][:50]}-verify"
         storage = request.restore_storage or (storage_in(archived.values) if backup.kind == LXC else None)
         form = {
-            "name" if backup.kind == QEMU else "hostname": name,
+            NAME_KEYS[backup.kind]: name,
             "description": f"{MADE}\n{marked('', backup.volid)}",
             "tags": with_tags(ArchivedConfig({}, ""), [request.tag]),
             "onboot": 0,

@@ -10,14 +10,13 @@ import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
+from ..._pve.container_config import MOUNT_KEY
 from ..._pve.errors import NOT_IMPLEMENTED, InvalidRequest, PveError
 from ..._pve.guests import LXC, Guest, GuestHandle
 from ..._pve.vm_config import NIC, NIC_KEY
 from ..facts import HIBERNATED, PAUSED, RUNNING, Status
 from ..guest.placement import Cluster
-from ..ha import HaHome, read_home
-
-_MOUNT_KEY = re.compile(r"rootfs|mp\d+")
+from ..ha import HaHome, is_through_ha, read_home
 
 
 @dataclass(frozen=True)
@@ -101,11 +100,6 @@ def _read_pves_own(handle: GuestHandle) -> t.Mapping[str, t.Any]:
         raise
 
 
-def is_through_ha(status: Status) -> bool:
-    """Whether HA moves the guest (PVE::HA::Config, vm_is_ha_managed)."""
-    return status.ha_managed and status.ha_state != "ignored"
-
-
 def _of_vm(data: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     volumes, isos = [], []
     for entry in data.get("local_disks") or ():
@@ -137,7 +131,7 @@ def _of_vm(data: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 def _of_container(config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """PVE looks at a container's volumes only when it moves it (PVE::LXC::Migrate prepare)."""
     mounts, bound = [], []
-    for key in sorted(filter(_MOUNT_KEY.fullmatch, config)):
+    for key in sorted(filter(MOUNT_KEY.fullmatch, config)):
         text = str(config[key])
         volume = text.partition(",")[0].replace("volume=", "", 1)
         if ":" in volume and not volume.startswith("/"):
