@@ -14,16 +14,14 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.container.container_request import (
+    ContainerRequest,
     container_request,
     container_spec,
 )
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.ensure_guest import ensure_guest
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Applier, Outcome
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.client import PveClient
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import connection_options
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Outcome
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest, PveError
 from tests.support.api_client import ApiClient
+from tests.support.clients import converge
 from tests.support.embedded_pve import PveHandle, running_embedded_pve
 from tests.support.vm_model import complete
 
@@ -125,21 +123,9 @@ def pve() -> Iterator[PveHandle]:
         yield handle
 
 
-def converge(pve: PveHandle, options: dict[str, Any]) -> tuple[Applier, Outcome | PveError]:
-    user, _mark, token = pve.token_id.partition("!")
-    connection = {"api_host": pve.url, "api_user": user, "api_token_id": token, "api_token_secret": pve.token_secret}
-    client = PveClient(
-        connection_options({**connection, "ca_path": pve.cafile, "validate_certs": True, "api_timeout": 10}),
-        Deadline(60),
-    )
+def desired(options: dict[str, Any]) -> ContainerRequest:
     parameters = complete({"vmid": {}, "name": {}, **container_spec()}, {"vmid": VMID, **options})
-    applier = Applier(client)
-    try:
-        return applier, ensure_guest(applier, container_request(parameters))
-    except PveError as error:
-        return applier, error
-    finally:
-        client.close()
+    return container_request(parameters)
 
 
 def make_container(pve: PveHandle, status: str, before: list[str]) -> None:
@@ -181,7 +167,7 @@ def is_lost(known: set[str], there: set[str], options: dict[str, Any]) -> bool:
 def test_converge_restart_converge(pve: PveHandle, status: str, before: list[str], options: dict[str, Any]) -> None:
     make_container(pve, status, before)
     known = volumes(pve)
-    applier, result = converge(pve, options)
+    applier, result = converge(pve, desired(options), 60)
     assert not is_lost(known, volumes(pve), options)
     if isinstance(result, PveError):
         assert isinstance(result, InvalidRequest), result
@@ -190,6 +176,6 @@ def test_converge_restart_converge(pve: PveHandle, status: str, before: list[str
         return
     restart(pve)
     assert not is_lost(known, volumes(pve), options)
-    _applier, again = converge(pve, options)
+    _applier, again = converge(pve, desired(options), 60)
     assert isinstance(again, Outcome), again
     assert again.steps == ()

@@ -14,14 +14,11 @@ import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.ensure_guest import ensure_guest
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Applier, Outcome
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Outcome
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.vm.vm_request import vm_request
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.client import PveClient
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import connection_options
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest, PveError
 from tests.support.api_client import ApiClient
+from tests.support.clients import converge
 from tests.support.embedded_pve import PveHandle, running_embedded_pve
 from tests.support.vm_model import vm_parameters
 
@@ -150,22 +147,6 @@ def pve() -> Iterator[PveHandle]:
         yield handle
 
 
-def converge(pve: PveHandle, options: dict[str, Any]) -> tuple[Applier, Outcome | PveError]:
-    user, _mark, token = pve.token_id.partition("!")
-    connection = {"api_host": pve.url, "api_user": user, "api_token_id": token, "api_token_secret": pve.token_secret}
-    client = PveClient(
-        connection_options({**connection, "ca_path": pve.cafile, "validate_certs": True, "api_timeout": 10}),
-        Deadline(30),
-    )
-    applier = Applier(client)
-    try:
-        return applier, ensure_guest(applier, vm_request(vm_parameters(vmid=VMID, **options)))
-    except PveError as error:
-        return applier, error
-    finally:
-        client.close()
-
-
 def make_guest(pve: PveHandle, status: str, before: list[str]) -> None:
     """The guest, each of whose volumes knows the slot that it was made for."""
     if pve.guest(VMID) is not None:
@@ -229,7 +210,7 @@ def test_converge_restart_converge(pve: PveHandle, status: str, before: list[str
     foreign = {key: value for key, value in waiting.items() if key not in named(options)}
     destroyed = {entry["slot"] for entry in options.get("disks", ()) if entry.get("state") == "absent"}
     destroyed |= set(pve.guest(VMID).forced) - named(options) if hasattr(pve.guest(VMID), "forced") else set()
-    applier, result = converge(pve, options)
+    applier, result = converge(pve, vm_request(vm_parameters(vmid=VMID, **options)), 30)
     assert known - destroyed <= contents(pve)
     if isinstance(result, PveError):
         assert "PVE accepted to" not in str(result)
@@ -246,7 +227,7 @@ def test_converge_restart_converge(pve: PveHandle, status: str, before: list[str
     assume(not {"vmbr77", "vmbr88"} & set(re.findall(r"vmbr\d+", f"{pve.config(VMID)} {pve.pending(VMID)}")))
     restart(pve)
     assert known - destroyed <= contents(pve)
-    _applier, again = converge(pve, options)
+    _applier, again = converge(pve, vm_request(vm_parameters(vmid=VMID, **options)), 30)
     assert isinstance(again, Outcome), again
     assert again.steps == ()
     assert {key for key in pve.pending(VMID) if key in named(options) and not is_held(pve, key)} == set()

@@ -15,9 +15,8 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.ag
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.posix_shell import PosixShell
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.running import GuestRunner
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.client import PveClient
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.connection import connection_options
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import GuestHandle, Selector, get_guest
+from tests.support.clients import client_of
 from tests.support.embedded_pve import PveHandle
 from tests.support.embedded_pve.guest_agent import GuestAgent
 
@@ -42,7 +41,7 @@ def agent(pve: PveHandle, root: Path) -> GuestAgent:
 @pytest.fixture
 def runner(pve: PveHandle, agent: GuestAgent) -> Iterator[GuestRunner]:
     """A connection to guest 101."""
-    client = client_of(pve)
+    client = client_of(pve, NEVER, api_timeout=60)
     runner = runner_for(client)
     yield runner
     runner.close()
@@ -51,14 +50,3 @@ def runner(pve: PveHandle, agent: GuestAgent) -> Iterator[GuestRunner]:
 
 def runner_for(client: PveClient) -> GuestRunner:
     return GuestRunner(AgentCalls(GuestHandle(client, get_guest(client, Selector(VMID)))), PosixShell())
-
-
-def client_of(pve: PveHandle, **more: str) -> PveClient:
-    options = {
-        "api_host": f"{pve.host}:{pve.port}",
-        "api_token_id": pve.token_id,
-        "api_token_secret": pve.token_secret,
-        "ca_path": pve.cafile,
-        "api_timeout": 60,
-    }
-    return PveClient(connection_options({**options, **more}), Deadline(NEVER))

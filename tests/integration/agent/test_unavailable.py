@@ -14,7 +14,8 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors im
     NotFound,
     PermissionDenied,
 )
-from tests.integration.agent.conftest import VMID, client_of, runner_for
+from tests.integration.agent.conftest import NEVER, VMID, runner_for
+from tests.support.clients import client_of
 
 SILENT = "QEMU guest agent is not running"
 
@@ -74,7 +75,13 @@ def test_the_reason_and_what_to_do(pve, runner, agent, prepare, kind, words):
 def test_a_missing_privilege(pve, agent):
     pve.add_token("limited@pve!tok", "9a5e6c52-3f0f-4c4e-8a55-0d1c5b3d1f10")
     pve.grant("limited@pve", "/vms", "VM.Audit", "VM.GuestAgent.Audit")
-    client = client_of(pve, api_token_id="limited@pve!tok", api_token_secret="9a5e6c52-3f0f-4c4e-8a55-0d1c5b3d1f10")
+    client = client_of(
+        pve,
+        NEVER,
+        api_timeout=60,
+        api_token_id="limited@pve!tok",
+        api_token_secret="9a5e6c52-3f0f-4c4e-8a55-0d1c5b3d1f10",
+    )
     with pytest.raises(PermissionDenied, match=r"lacks the privilege VM\.GuestAgent\.Unrestricted on /vms/101"):
         runner_for(client).run("true")
     client.close()
