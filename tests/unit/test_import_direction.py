@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -36,14 +37,19 @@ FORBIDDEN = {
         f"{ROOMS}._terminal",
     ),
     # The machinery knows no kind of guest.
-    "plugins/module_utils/_operations/guest": (f"{ROOMS}._operations.vm",),
+    "plugins/module_utils/_operations/guest": (f"{ROOMS}._operations.container", f"{ROOMS}._operations.vm"),
     "plugins/module_utils/_cloudstack": ("ansible", f"{ROOMS}._ansible"),
     "plugins/module_utils/_terminal": ("ansible", f"{ROOMS}._ansible", f"{ROOMS}._cloudstack"),
 }
 
 
-def imported_names(source: str, path: Path) -> Iterator[str]:
-    """Yield what a file imports, as absolute dotted names: `from a import b` yields a.b."""
+@functools.cache
+def imported_names(source: str, path: Path) -> tuple[str, ...]:
+    """What a file imports, as absolute dotted names: `from a import b` is a.b."""
+    return tuple(_imported_names(source, path))
+
+
+def _imported_names(source: str, path: Path) -> Iterator[str]:
     package = [*COLLECTION.split("."), *path.parent.parts]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
