@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.module_utils.common.yaml import yaml_load
 
 from tests.support.collection_tree import REPOSITORY, put_on_path
 
@@ -81,14 +82,12 @@ def text_in(path: Path, name: str) -> str:
 
 def options_of(module: str) -> Options:
     """The options of a module for one guest, those of its fragments included."""
-    document = yaml.safe_load(text_in(PLUGINS / f"modules/{module}.py", "DOCUMENTATION"))
+    document = yaml_load(text_in(PLUGINS / f"modules/{module}.py", "DOCUMENTATION"))
     options: Options = {}
     for reference in document["extends_documentation_fragment"]:
         name, _dot, part = reference.removeprefix("cloudbridge.proxmox.").partition(".")
         if name not in OF_THE_TASK:
-            options.update(
-                yaml.safe_load(text_in(FRAGMENTS / f"{name}.py", (part or "documentation").upper()))["options"]
-            )
+            options.update(yaml_load(text_in(FRAGMENTS / f"{name}.py", (part or "documentation").upper()))["options"])
     return {**options, **document["options"]}
 
 

@@ -22,6 +22,7 @@ import jinja2
 import jinja2.meta
 import pytest
 import yaml
+from ansible.module_utils.common.yaml import yaml_load
 from fakepve import schema
 from fakepve.shapes import PRIVILEGES
 
@@ -81,7 +82,7 @@ WORDS_OF_OTHERS = {
 
 
 def document_of(module: str, name: str) -> Any:
-    return yaml.safe_load(getattr(importlib.import_module(f"{PACKAGE}.modules.{module}"), name))
+    return yaml_load(getattr(importlib.import_module(f"{PACKAGE}.modules.{module}"), name))
 
 
 def options_of(module: str) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def options_of(module: str) -> dict[str, Any]:
     options = dict(documentation["options"])
     for reference in documentation["extends_documentation_fragment"]:
         fragment, _dot, part = reference.removeprefix("cloudbridge.proxmox.").partition(".")
-        shared = yaml.safe_load(getattr(fragment_class(fragment), (part or "documentation").upper()))
+        shared = yaml_load(getattr(fragment_class(fragment), (part or "documentation").upper()))
         options = {**shared["options"], **options}
     return options
 
@@ -159,8 +160,8 @@ def test_a_new_module_names_what_it_returns():
     text = returned_by(
         "pve_new", "guest:\n  sample: {vmid: 100}\nsteps:\nsize:\n  description: Its own.\n  type: str\n"
     )
-    returned = yaml.safe_load(text)
-    shared = yaml.safe_load(PARTS.read_text(encoding="utf-8"))
+    returned = yaml_load(text)
+    shared = yaml_load(PARTS.read_text(encoding="utf-8"))
     assert returned == {
         "guest": {**shared["guest"], "sample": {"vmid": 100}},
         "steps": shared["steps"],
@@ -213,7 +214,7 @@ def test_every_key_of_an_error_is_explained():
 
 
 def test_everything_of_the_inventory_is_told_in_sentences():
-    documentation = yaml.safe_load(pve.DOCUMENTATION)
+    documentation = yaml_load(pve.DOCUMENTATION)
     assert without_full_stop(documentation["options"], ("suboptions",)) == []
     assert [text for text in sentences(documentation) if not text.endswith(".")] == []
 
@@ -390,7 +391,7 @@ def vocabulary() -> set[str]:
                 known.add(path.rpartition(".")[2])
                 known.update(map(str, entry.get("choices") or ()))
                 known.update(entry.get("aliases") or ())
-    inventory = yaml.safe_load(pve.DOCUMENTATION)
+    inventory = yaml_load(pve.DOCUMENTATION)
     for path, entry in entries(inventory["options"], ("suboptions",)):
         known.add(path.rpartition(".")[2])
         known.update(map(str, entry.get("choices") or ()))
