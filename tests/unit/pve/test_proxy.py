@@ -32,9 +32,10 @@ EXCEPTIONS = (
         st.sampled_from(("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "http_proxy")),
         st.sampled_from(PROXIES),
     ),
+    # Of an empty no_proxy beside NO_PROXY requests makes two things: it reads its own list there, and urllib's here.
     exceptions=st.dictionaries(
         st.sampled_from(("no_proxy", "NO_PROXY")), st.lists(st.sampled_from(EXCEPTIONS), max_size=3).map(", ".join)
-    ),
+    ).filter(lambda exceptions: exceptions.get("no_proxy") != "" or not exceptions.get("NO_PROXY")),
 )
 def test_the_proxy_is_the_one_that_requests_takes(host, environment, exceptions):
     endpoint = parse_endpoint(host)
@@ -43,6 +44,11 @@ def test_the_proxy_is_the_one_that_requests_takes(host, environment, exceptions)
         expected = select_proxy(endpoint.url, get_environ_proxies(endpoint.url)) or None
     found = proxy_for(endpoint, given_names)
     assert (found and f"http://{found.address}") == expected
+
+
+def test_an_empty_no_proxy_hides_the_other_one_as_in_curl():
+    environment = {"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "", "NO_PROXY": "pve1, *"}
+    assert proxy_for(parse_endpoint("pve1"), environment).address == "proxy:3128"
 
 
 def test_a_network_of_ipv6_is_an_exception_too():
