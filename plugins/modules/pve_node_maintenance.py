@@ -46,6 +46,23 @@ options:
       - Without it, all others that are online.
     type: list
     elements: str
+  select:
+    description:
+      - The guests that are meant, when these are not all. The others stay where they are, and are not in the plan.
+      - The conditions are met by what the cluster's list of guests says. Names in it can be ten seconds old.
+    type: dict
+    suboptions:
+      tags:
+        description: Tags that the guest has, all of them.
+        type: list
+        elements: str
+      pool:
+        description: The pool that the guest is in.
+        type: str
+      names:
+        description: Shell patterns, of which one fits the guest's name. Case matters.
+        type: list
+        elements: str
   parallel:
     description: The most guests that are worked on at the same time.
     type: int

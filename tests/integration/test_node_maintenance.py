@@ -26,6 +26,7 @@ CONTAINERS = (117, 118)
 BY_HA = 119
 GUESTS = range(100, 120)
 AT_MOST = 4
+PLAN = "cloudbridge.proxmox.node_maintenance : Show the plan"
 
 
 def twenty_guests(server: EmbeddedPve) -> None:
@@ -104,6 +105,23 @@ def test_twenty_guests_leave_and_come_back(cluster, run):
     assert (last.failed, last.changed, last["plan"]) == (False, False, [])
 
 
+def test_only_some_guests_leave_and_come_back(cluster, run):
+    """Of those with the tag and the pool; the others are not even looked at."""
+    meant = [100, 105]
+    cluster.add_pool("own", *meant, 101)
+    select = {"pool": "own", "tags": ["db"]}
+    assert not run(node="pve3", select={"names": ["app*"]})["plan"]
+    gone = run(select=select)
+    assert not gone.failed, gone.msg
+    assert [line["vmid"] for line in gone["plan"]] == meant
+    assert [vmid for vmid in GUESTS if places(cluster)[vmid] != "pve1"] == meant
+    assert not run(select=select).changed
+    assert not run("returned", select={"tags": ["web"]})["plan"]
+    assert not run("returned", select=select).failed
+    assert places(cluster) == {**dict.fromkeys(GUESTS, "pve1"), 200: "pve2", 9000: "pve1"}
+    assert not tags(cluster)
+
+
 def test_the_plan_has_an_order_and_says_how(cluster, run):
     cluster.call(lambda: cluster.server.guest(114).config.update(startup="order=1"))
     found = run(check=True, first=["db"])
@@ -179,14 +197,14 @@ def test_the_playbooks_show_the_plan_and_carry_it_out(cluster, tmp_path):
         return done
 
     checked = play("evacuate_node", check=True, nodes="pve2,pve3")
-    table = checked.task("cloudbridge.proxmox.node_maintenance : Show the plan").result["msg"]
+    table = checked.task(PLAN).result["msg"]
     assert table[0].split() == ["guest", "status", "action", "from", "to", "how", "reason"]
     assert len(table) == 1 + len(GUESTS) + 1
     assert places(cluster) == before
     moves = "cloudbridge.proxmox.node_maintenance : Move the guests"
     assert checked.task(moves).changed
-    play("evacuate_node", nodes="pve2,pve3")
-    assert not [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"]
+    play("evacuate_node", nodes="pve2,pve3", tagged="db,prod")
+    assert [vmid for vmid in GUESTS if places(cluster)[vmid] != "pve1"] == [100, 105, 110, 115]
     play("return_guests", check=True)
 
 
@@ -342,6 +360,7 @@ def test_a_move_whose_time_is_over_keeps_its_tag_and_is_completed_by_the_next_ru
         (lambda _pve: None, {"node": "pve9"}, "there is no node pve9"),
         (lambda _pve: None, {"nodes": ["pve1"]}, "nodes has pve1, which is the node that the guests leave"),
         (lambda _pve: None, {"parallel": 0}, "parallel must be at least 1, not 0"),
+        (lambda _pve: None, {"select": {"tags": []}}, "select needs one of tags, pool and names"),
         (lambda _pve: None, {"state": "returned", "nodes": ["pve2"]}, "nodes is for state=evacuated"),
         (
             lambda pve: [pve.set_node_offline(node) for node in ("pve2", "pve3")],

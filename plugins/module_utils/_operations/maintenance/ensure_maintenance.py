@@ -95,7 +95,7 @@ def _evacuation(applier: Applier, request: MaintenanceRequest, cluster: Cluster)
     nodes = request.nodes or tuple(sorted(node.name for node in cluster.nodes if node.name != request.node))
     for node in nodes:
         cluster.check_known(node)
-    here = [guest for guest in cluster.guests if guest.node == request.node]
+    here = [guest for guest in cluster.guests if guest.node == request.node and request.means(guest)]
     moving = [guest for guest in here if not guest.template]
     if not nodes and moving:
         raise InvalidRequest(f"no node beside {request.node} is online, so its guests can go nowhere")
@@ -131,7 +131,8 @@ def _return(applier: Applier, request: MaintenanceRequest, cluster: Cluster) -> 
     """What is done with each guest that belongs to the node."""
     cluster.check_node(request.node)
     moved, stopped = moved_tag(request.node), stopped_tag(request.node)
-    tagged = [guest for guest in cluster.guests if has_tag(guest, moved) or has_tag(guest, stopped)]
+    meant = filter(request.means, cluster.guests)
+    tagged = [guest for guest in meant if has_tag(guest, moved) or has_tag(guest, stopped)]
     away = [guest for guest in tagged if guest.node != request.node and not has_tag(guest, stopped)]
     looks = _looks(applier, request, away, (request.node,))
     lines = []

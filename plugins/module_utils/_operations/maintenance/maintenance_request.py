@@ -10,6 +10,8 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
+from ..._pve.guests import Guest
+from ..many.many_request import Selection, selection_from
 from ..migration.migration_request import MigrationOptions, how_spec, migration_options
 
 STATES = ("evacuated", "returned")
@@ -21,6 +23,7 @@ class MaintenanceRequest:
     """Which node is meant, and how its guests leave it or come back.
 
     nodes are those that they may go to, all others when there are none. first has the tags of the guests that go first.
+    With a selection only the guests that it selects are meant.
     """
 
     node: str
@@ -34,6 +37,11 @@ class MaintenanceRequest:
     seconds: int = 3600
     wait_for_lock: int = 0
     options: MigrationOptions = field(default_factory=MigrationOptions)
+    selection: Selection | None = None
+
+    def means(self, guest: Guest) -> bool:
+        """Whether the guest is one of those that the maintenance is about."""
+        return self.selection is None or self.selection.selects(guest)
 
 
 def maintenance_spec() -> dict[str, t.Any]:
@@ -42,6 +50,7 @@ def maintenance_spec() -> dict[str, t.Any]:
         "node": {"type": "str", "required": True},
         "state": {"type": "str", "choices": list(STATES), "default": "evacuated"},
         "nodes": {"type": "list", "elements": "str"},
+        "select": {"type": "dict", "options": _select_spec()},
         "parallel": {"type": "int", "default": 2},
         "first": {"type": "list", "elements": "str"},
         "unmovable": {"type": "str", "choices": list(UNMOVABLE), "default": "fail"},
@@ -49,6 +58,14 @@ def maintenance_spec() -> dict[str, t.Any]:
         "overcommit_memory": {"type": "bool", "default": False},
         "guest_timeout": {"type": "int", "default": 3600},
         **how_spec(),
+    }
+
+
+def _select_spec() -> dict[str, t.Any]:
+    return {
+        "names": {"type": "list", "elements": "str"},
+        "pool": {"type": "str"},
+        "tags": {"type": "list", "elements": "str"},
     }
 
 
@@ -74,4 +91,13 @@ def maintenance_request(parameters: t.Mapping[str, t.Any]) -> MaintenanceRequest
         seconds=parameters["guest_timeout"],
         wait_for_lock=parameters["wait_for_lock"],
         options=migration_options(parameters),
+        selection=_selection(parameters.get("select")),
     )
+
+
+def _selection(parameters: t.Mapping[str, t.Any] | None) -> Selection | None:
+    if parameters is None:
+        return None
+    if not any(parameters.values()):
+        raise InvalidRequest("select needs one of tags, pool and names: leave it out when all guests are meant")
+    return selection_from(parameters)
