@@ -14,6 +14,7 @@ import re
 import typing as t
 
 from .._pve.errors import InvalidRequest
+from .._pve.storage_names import STORAGE_NAME
 from .payload import Payload
 
 POLICY = "policy"
@@ -27,7 +28,7 @@ _MAX_TEXT = 1024
 _MAX_LINES = 32768
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\u2028\u2029\ud800-\udfff]")
-STORAGE = r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]"
+_STORAGE = STORAGE_NAME.pattern
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
@@ -89,7 +90,7 @@ DETAILS = _rows(
     Detail("is_full_clone", "flag", tenant=True),
     Detail("iso_path", tenant=True),
     Detail("iso_os_type", tenant=True, default="l26", pattern=r"[a-z0-9]+"),
-    Detail("storage", tenant=True, pattern=STORAGE),
+    Detail("storage", tenant=True, pattern=_STORAGE),
     Detail("storage_map", "mapping", default={}),
     Detail("disk_size_gb", "number", tenant=True, bounds=(1, 1024 * 1024)),
     Detail("disk_bus", tenant=True, default="scsi", choices=("scsi", "virtio", "sata", "ide")),
@@ -107,7 +108,7 @@ DETAILS = _rows(
     Detail("reconcile_hardware", "flag", default=True),
     Detail("machine", tenant=True, pattern=r"(pc|q35|pc-(i440fx|q35)-[0-9.]+(\+pve[0-9]+)?)"),
     Detail("os_type", tenant=True, pattern=r"[a-z0-9]+"),
-    Detail("efi_storage", pattern=STORAGE),
+    Detail("efi_storage", pattern=_STORAGE),
     Detail("tpm", tenant=True, choices=("v1.2", "v2.0")),
     Detail("agent", "flag", tenant=True),
     Detail("onboot", "flag"),
@@ -139,7 +140,7 @@ DETAILS = _rows(
     Detail("console_host_map", "mapping", default={}),
     Detail("console_url"),
     # Backups.
-    Detail("backup_storage", pattern=STORAGE),
+    Detail("backup_storage", pattern=_STORAGE),
     Detail("prune_backups", "flag", default=False),
     # Moving.
     Detail("migrate_local_disks", "flag", default=False),

@@ -10,12 +10,14 @@ import re
 import typing as t
 
 from .._pve.errors import InvalidRequest
+from .._pve.storage_names import STORAGE_NAME
 from .details import Detail, parse_detail
 
 if t.TYPE_CHECKING:
     from .run import Run
 
 SECTION = "parameters"
+STORAGE = Detail("storage", pattern=STORAGE_NAME.pattern)
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 

@@ -12,7 +12,8 @@ import re
 import typing as t
 
 from .._pve.errors import InvalidRequest, PermissionDenied
-from .details import DETAILS, POLICY, STORAGE, Details, parse_detail
+from .._pve.storage_names import STORAGE_NAME, check_storage_name
+from .details import DETAILS, POLICY, Details, parse_detail
 from .payload import Caller
 from .registry import find_action
 
@@ -20,7 +21,7 @@ MAX_BYTES = 1024 * 1024
 # A pattern without any of these matches all names.
 _LITERAL = re.compile(r"[A-Za-z0-9]")
 _SET = re.compile(r"\[[^]]*\]")
-_ISO = re.compile(rf"{STORAGE}:iso/[A-Za-z0-9][A-Za-z0-9._+ ()@-]*\.(iso|img)", re.IGNORECASE)
+_ISO = re.compile(rf"{STORAGE_NAME.pattern}:iso/[A-Za-z0-9][A-Za-z0-9._+ ()@-]*\.(iso|img)", re.IGNORECASE)
 ALLOWED_CALLERS = "allowed_callers"
 EVERY_ACTION = "*"
 # CloudStack's RoleType.
@@ -108,8 +109,7 @@ def storage_parameter(details: Details, storage: str) -> str:
 
 def _mapped_storage(details: Details, storage: str) -> str:
     mapped = details.mapping("storage_map").get(storage, storage)
-    if not re.fullmatch(STORAGE, mapped):
-        raise InvalidRequest(f"storage_map: {mapped!r} is not the name of a storage")
+    check_storage_name("storage_map:", mapped)
     return mapped
 
 

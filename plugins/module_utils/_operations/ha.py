@@ -26,14 +26,14 @@ _MIGRATED = "groups have been migrated to rules"
 
 
 @dataclass(frozen=True)
-class Place:
+class NodeAffinity:
     """Where HA keeps a resource: in a group, or on the nodes of a rule; in neither, anywhere."""
 
     group: str | None = None
     rule: str | None = None
 
 
-def find_place(client: PveClient, name: str) -> Place:
+def find_node_affinity(client: PveClient, name: str) -> NodeAffinity:
     """Find the rule of this name, or that a group of this name became, or the group; at most two requests.
 
     Raises InvalidRequest when there is none.
@@ -43,10 +43,10 @@ def find_place(client: PveClient, name: str) -> Place:
         names = {str(rule["rule"]) for rule in rules}
         found = next((known for known in (name, FORMER_GROUP.format(name)) if known in names), None)
         if found is not None:
-            return Place(rule=found)
+            return NodeAffinity(rule=found)
     groups = _read_groups(client)
     if groups is not None and name in groups:
-        return Place(group=name)
+        return NodeAffinity(group=name)
     if groups is None:
         there = ", ".join(sorted(str(rule["rule"]) for rule in rules or ())) or "none"
         raise InvalidRequest(
@@ -76,17 +76,17 @@ def _read_groups(client: PveClient) -> set[str] | None:
         raise
 
 
-def plan_ha(vmid: int, place: Place) -> Plan:
+def plan_ha(vmid: int, affinity: NodeAffinity) -> Plan:
     """Say what has to be sent to let HA keep a guest started."""
     sid = f"vm:{vmid}"
-    form = {"sid": sid, "state": "started", "group": place.group}
+    form = {"sid": sid, "state": "started", "group": affinity.group}
     resource = PlanStep(
         f"make {sid} an HA resource",
         Command("POST", ("cluster", "ha", "resources"), form),
         (Change("ha", None, "started"),),
     )
     # A rule speaks only of what is HA's already.
-    return Plan((resource,) if place.rule is None else (resource, RuleStep(sid, place.rule)))
+    return Plan((resource,) if affinity.rule is None else (resource, RuleStep(sid, affinity.rule)))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 
 from .properties import PropertyFormat
 from .ssh_keys import key_lines
+from .storage_names import STORAGE_NAME
 from .value_types import (
     DESCRIPTION,
     PLAIN,
@@ -31,8 +32,6 @@ from .value_types import (
 
 DISK_BUSES = {"ide": 4, "sata": 6, "scsi": 31, "virtio": 16}
 DRIVE_KEY = re.compile(r"(ide|sata|scsi|virtio)(\d+)|efidisk0|tpmstate0")
-# PVE::JSONSchema, pve-storage-id.
-STORAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]")
 # A volume of a storage as a drive or a mount point names it.
 VOLUME_NAME = re.compile(rf"{STORAGE_NAME.pattern}:[^,\r\n\0]*[^,\s\0]")
 # The keys of any guest that hold volumes; rootfs and mp are those of a container (PVE::LXC::Config).

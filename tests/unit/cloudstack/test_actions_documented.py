@@ -17,6 +17,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.ac
     storage,
 )
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.actions.placement import TARGET
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.parameters import STORAGE
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.registry import ACTIONS
 from tests.support.collection_tree import REPOSITORY
 
@@ -45,6 +46,6 @@ def test_the_parameters_are_those_that_the_role_registers():
 def test_they_are_those_that_the_code_reads():
     read = {snapshots.NAME.name, snapshots.DESCRIPTION, snapshots.SAVE_MEMORY.name}
     read |= {storage.DISK.name, storage.SIZE.name, storage.ISO.name, TARGET.name}
-    read |= {backup.PLACE.name, backup.MODE.name, backup.COMPRESS.name, backup.NOTES, backup.PROTECTED.name}
-    read |= {disks.PLACE.name, disks.KEPT.name, disks.DELETE.name}
+    read |= {STORAGE.name, backup.MODE.name, backup.COMPRESS.name, backup.NOTES, backup.PROTECTED.name}
+    read |= {disks.KEPT.name, disks.DELETE.name}
     assert read == {item["name"] for action in REGISTERED.values() for item in action["parameters"]}

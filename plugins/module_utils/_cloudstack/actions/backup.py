@@ -21,13 +21,12 @@ from ..._operations.backup.vzdump import (
 from ..._operations.own_tasks import Moment
 from ..._pve.errors import InvalidRequest, TimedOut
 from ..answer import table
-from ..details import STORAGE, Detail
+from ..details import Detail
 from ..owned import OwnGuest, own_guest
-from ..parameters import lines, parameter
+from ..parameters import STORAGE, lines, parameter
 from ..policy import check_backup
 from ..run import Run
 
-PLACE = Detail("storage", pattern=STORAGE)
 MODE = Detail("mode", default="snapshot", choices=MODES)
 COMPRESS = Detail("compress", default="zstd", choices=COMPRESSIONS)
 PROTECTED = Detail("protected", "flag", default=False)
@@ -56,7 +55,7 @@ def backup(run: Run) -> dict[str, t.Any]:
 
 
 def _request(run: Run) -> NewBackup:
-    storage = parameter(run, PLACE) or run.details.text("backup_storage")
+    storage = parameter(run, STORAGE) or run.details.text("backup_storage")
     if not storage:
         raise InvalidRequest("the parameter storage is missing, and the site policy names no backup_storage")
     mode, protected = parameter(run, MODE), parameter(run, PROTECTED)

@@ -12,7 +12,7 @@ import uuid
 from ..._operations.facts import STOPPED, split_tags
 from ..._operations.guest.creation import Source, find_source
 from ..._operations.guest.placement import check_clone_target, read_cluster
-from ..._operations.ha import Place, find_place, plan_ha
+from ..._operations.ha import NodeAffinity, find_node_affinity, plan_ha
 from ..._operations.plan import Plan
 from ..._operations.selection import check_dns_name, check_vmid
 from ..._operations.vm.cleanup import remove_deployment
@@ -152,5 +152,5 @@ def _after_start(run: Run) -> list[Plan]:
     """What is done once the guest runs; raises InvalidRequest, before anything is created, if that is impossible."""
     name = run.details.text("ha_group")
     if name:
-        return [plan_ha(run.vmid, find_place(run.client, name))]
-    return [plan_ha(run.vmid, Place())] if run.details.flag("ha") else []
+        return [plan_ha(run.vmid, find_node_affinity(run.client, name))]
+    return [plan_ha(run.vmid, NodeAffinity())] if run.details.flag("ha") else []

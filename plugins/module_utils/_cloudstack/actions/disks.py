@@ -13,18 +13,16 @@ from ..._operations.guest.change_plan import plan_changes
 from ..._operations.guest.state import GuestState, Origin, config_reader, read_state
 from ..._operations.guest.volumes import parse_drive
 from ..._pve.errors import ErrorReason, InvalidRequest, PveError, Refused
-from ..._pve.vm_config import DISK_BUSES
-from ..details import STORAGE, Detail
+from ..._pve.vm_config import DISK_BUSES, UNUSED_KEY
+from ..details import Detail
 from ..owned import OwnGuest, own_guest
-from ..parameters import parameter
+from ..parameters import STORAGE, parameter
 from ..policy import check_disk_size, storage_of, storage_parameter
 from ..run import Run
 from ..translate import DEFAULT_STORAGE, disk_options, find_boot_disk, request_of
 from .storage import DISK, SIZE, disks_of, when, write_disks
 
-UNUSED = re.compile(r"unused\d+")
-PLACE = Detail("storage", pattern=STORAGE)
-KEPT = Detail("unused_disk", pattern=UNUSED.pattern)
+KEPT = Detail("unused_disk", pattern=UNUSED_KEY.pattern)
 DELETE = Detail("delete_data", "flag", default=False)
 # How often other clients may change the guest meanwhile.
 MOST_TRIES = 10
@@ -37,12 +35,12 @@ def attach_disk(run: Run) -> dict[str, t.Any]:
         raise InvalidRequest(f"give {SIZE.name}, for a new disk, or {KEPT.name}, for one that was detached")
     if size is not None:
         check_disk_size(run.details, size)
-    elif parameter(run, PLACE):
-        raise InvalidRequest(f"{PLACE.name} is for new disks: {kept} stays where it is")
+    elif parameter(run, STORAGE):
+        raise InvalidRequest(f"{STORAGE.name} is for new disks: {kept} stays where it is")
     storage = _storage(run)
     guest = own_guest(run)
     if kept is not None and kept not in guest.state.values:
-        there = ", ".join(sorted(filter(UNUSED.fullmatch, guest.state.values))) or "none"
+        there = ", ".join(sorted(filter(UNUSED_KEY.fullmatch, guest.state.values))) or "none"
         raise InvalidRequest(f"{guest.label} has no detached disk {kept}: it has {there}")
     volume = guest.state.values[kept] if kept else None
     for _try in range(MOST_TRIES):
@@ -61,7 +59,7 @@ def attach_disk(run: Run) -> dict[str, t.Any]:
 
 def _storage(run: Run) -> str | None:
     """The storage of the parameter, or else that of the details; None is that of the boot disk."""
-    named = parameter(run, PLACE)
+    named = parameter(run, STORAGE)
     return storage_parameter(run.details, named) if named else storage_of(run.details)
 
 
@@ -117,6 +115,6 @@ def detach_disk(run: Run) -> dict[str, t.Any]:
     after = write_disks(guest, {"slot": slot, "state": "absent" if destroy else "detached"})
     if destroy:
         return {"message": f"{slot} is deleted{when(after, slot)}"}
-    kept = [key for key in after.values if UNUSED.fullmatch(key) and after.values[key] == disks[slot].file]
+    kept = [key for key in after.values if UNUSED_KEY.fullmatch(key) and after.values[key] == disks[slot].file]
     named = f": it is kept as {kept[0]}" if kept else ""
     return {"message": f"{slot} is detached{named}{when(after, slot)}", "unused_disk": kept[0] if kept else None}

@@ -14,7 +14,7 @@ import stat
 import time
 import typing as t
 
-from ..._operations.ha import find_place
+from ..._operations.ha import find_node_affinity
 from ..._pve.errors import PveError
 from ..answer import in_details_words, redact, table
 from ..policy import ALLOWED_CALLERS, parse_callers
@@ -181,8 +181,8 @@ def _node(run: Run) -> Findings:
 def _ha(run: Run) -> Findings:
     name = run.details.text("ha_group")
     if name:
-        place = find_place(run.client, name)
-        yield Finding("HA", OK, f"rule {place.rule}" if place.rule else f"group {place.group}")
+        affinity = find_node_affinity(run.client, name)
+        yield Finding("HA", OK, f"rule {affinity.rule}" if affinity.rule else f"group {affinity.group}")
 
 
 def _console(run: Run) -> Findings:

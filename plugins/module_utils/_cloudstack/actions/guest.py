@@ -15,11 +15,10 @@ from ..._operations.guest.volumes import parse_drive
 from ..._pve.errors import PveError
 from ..._pve.properties import truth
 from ..._pve.sizes import format_size
-from ..._pve.vm_config import AGENT, DRIVE_KEY, NIC, NIC_KEY
+from ..._pve.vm_config import AGENT, DRIVE_KEY, NIC, NIC_KEY, UNUSED_KEY
 from ..answer import Row, table
 from ..owned import OwnGuest, own_guest
 from ..run import Run
-from .disks import UNUSED
 
 MOST_ADDRESSES = 50
 
@@ -76,7 +75,7 @@ def _drives(state: GuestState) -> t.Iterator[Row]:
         else:
             size = format_size(drive.size) if drive.size else "unknown size"
             yield _row(f"disk {key}", f"{size} on {drive.storage}")
-    for key in sorted(filter(UNUSED.fullmatch, state.values)):
+    for key in sorted(filter(UNUSED_KEY.fullmatch, state.values)):
         yield _row(f"disk {key}", f"detached, on {parse_drive(state.values[key]).storage}")
 
 

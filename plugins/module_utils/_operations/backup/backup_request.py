@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import Selector
-from ..._pve.vm_config import STORAGE_NAME
+from ..._pve.storage_names import check_storage_name
 from ..selection import selector_from
 from .archives import named_backup
 from .retention import PERIODS, Retention, retention_from
@@ -142,8 +142,7 @@ def _new_backup(parameters: t.Mapping[str, t.Any], storage: str, retention: Rete
         if parameters.get(name) is not None and parameters[name] < 0:
             raise InvalidRequest(f"{name} must not be negative, but is {parameters[name]}")
     fleecing = parameters.get("fleecing_storage")
-    if fleecing is not None and not STORAGE_NAME.fullmatch(fleecing):
-        raise InvalidRequest(f"fleecing_storage {fleecing[:100]!r} is not the name of a storage")
+    check_storage_name("fleecing_storage", fleecing)
     return new_backup(
         storage,
         parameters["mode"],

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import LXC
-from ..._pve.vm_config import NIC_KEY, STORAGE_NAME, VOLUME_KEY
+from ..._pve.storage_names import check_storage_name
+from ..._pve.vm_config import NIC_KEY, VOLUME_KEY
 from ..selection import check_dns_name, check_vmid
 from .archives import VolumeName, named_backup
 
@@ -99,8 +100,7 @@ def restore_request(parameters: t.Mapping[str, t.Any]) -> RestoreRequest:
     if parameters.get("bandwidth") is not None and parameters["bandwidth"] < 0:
         raise InvalidRequest(f"bandwidth must not be negative, but is {parameters['bandwidth']}")
     storage = parameters.get("storage")
-    if storage is not None and not STORAGE_NAME.fullmatch(storage):
-        raise InvalidRequest(f"storage {storage[:100]!r} is not the name of a storage")
+    check_storage_name("storage", storage)
     return RestoreRequest(
         backup=backup,
         source=source,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.guests import Selector
-from ..._pve.vm_config import STORAGE_NAME
+from ..._pve.storage_names import check_storage_name
 from ..selection import check_vmid, selector_from
 from .archives import named_backup
 from .backup_request import seconds_of
@@ -76,8 +76,7 @@ def verify_request(parameters: t.Mapping[str, t.Any]) -> VerifyRequest:
     else:
         selector = selector_from(parameters)
     for name in ("storage", "restore_storage"):
-        if parameters.get(name) is not None and not STORAGE_NAME.fullmatch(parameters[name]):
-            raise InvalidRequest(f"{name} {parameters[name][:100]!r} is not the name of a storage")
+        check_storage_name(name, parameters.get(name))
     if not _TAG.fullmatch(parameters["tag"]):
         raise InvalidRequest(f"tag {parameters['tag']!r} is none that PVE takes as it is: use small letters and digits")
     if parameters["boot_timeout"] <= 0:

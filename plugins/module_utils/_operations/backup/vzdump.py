@@ -15,8 +15,8 @@ from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
 from ..._pve.errors import InvalidRequest, Locked, PveError, Refused, TaskFailed, one_line
 from ..._pve.guests import Guest, GuestHandle
+from ..._pve.storage_names import check_storage_name
 from ..._pve.tasks import Task, parse_upid, read_log, stop_task
-from ..._pve.vm_config import STORAGE_NAME
 from ..facts import Status
 from ..own_tasks import Moment, own_tasks
 from ..plan import Applier, Change, Plan, PlanStep
@@ -103,8 +103,7 @@ def new_backup(
     more: t.Mapping[str, t.Any] = MappingProxyType({}),
 ) -> NewBackup:
     """Check what is asked for; raises InvalidRequest."""
-    if not STORAGE_NAME.fullmatch(storage):
-        raise InvalidRequest(f"storage {storage[:100]!r} is not the name of a storage")
+    check_storage_name("storage", storage)
     for name, value, choices in (("mode", mode, MODES), ("compress", compress, COMPRESSIONS)):
         if value not in choices:
             raise InvalidRequest(f"{name} must be one of {', '.join(choices)}, not {value[:100]!r}")

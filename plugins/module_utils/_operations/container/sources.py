@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.vm_config import STORAGE_NAME
+from ..._pve.storage_names import STORAGE_NAME
 from ..guest.volumes import storage_option
 from ..volumes.volume_request import IMAGE_SPEC, VolumeRequest, volume_request
 

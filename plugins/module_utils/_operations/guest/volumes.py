@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from ..._pve.errors import InvalidRequest
 from ..._pve.sizes import format_size, parse_size
-from ..._pve.vm_config import DRIVE, STORAGE_NAME
+from ..._pve.storage_names import check_storage_name
+from ..._pve.vm_config import DRIVE
 from .kind import GuestKind
 from .state import GuestState
 
@@ -224,8 +225,7 @@ class Slot:
 
 def storage_option(place: str, storage: str | None) -> str | None:
     """Check the name of a storage; raises InvalidRequest, naming the place."""
-    if storage is not None and not STORAGE_NAME.fullmatch(storage):
-        raise InvalidRequest(f"{place}: storage {storage!r} is not the name of a storage")
+    check_storage_name(f"{place}: storage", storage)
     return storage
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ..._pve.errors import InvalidRequest
-from ..._pve.vm_config import STORAGE_NAME
+from ..._pve.storage_names import check_storage_name
 from .file_names import (
     COMPRESSIONS,
     CONTENTS,
@@ -107,8 +107,7 @@ class VolumeRequest:
 def volume_request(parameters: t.Mapping[str, t.Any]) -> VolumeRequest:
     """Check the options; raises InvalidRequest, naming the option."""
     state, storage = parameters["state"], parameters["storage"]
-    if not STORAGE_NAME.fullmatch(storage):
-        raise InvalidRequest(f"storage {storage!r} is not the name of a storage")
+    check_storage_name("storage", storage)
     source = _source(parameters, state)
     content = _content(parameters.get("content"), source)
     decompress = parameters.get("decompress")
