@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -159,20 +157,11 @@ def test_killed_in_the_middle_and_run_again_it_comes_to_the_same_end(cluster, ru
     if state == "returned":
         assert not run().failed
     cluster.knobs.task_seconds.update(qmigrate=0.3, vzmigrate=0.3)
-    # A worker of Ansible has a session of its own, and outlives a kill of Ansible: the module is killed itself.
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"{modules.PACKAGE}.pve_node_maintenance"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=modules.child_environment(tmp_path, cluster.environment, {}),
-        cwd=tmp_path,
-        text=True,
-    )
-    cluster.before("POST", "/migrate$", process.kill, after=7)
     arguments = {"node": "pve1", "state": state, "parallel": AT_MOST, "with_local_disks": True}
-    process.communicate(modules.module_input(arguments, check=False, diff=False))
-    assert process.returncode == -signal.SIGKILL
+    process = modules.module_process("pve_node_maintenance", home=tmp_path, connection=cluster.environment)
+    cluster.before("POST", "/migrate$", process.kill, after=7)
+    modules.begin(process, arguments)
+    assert process.wait() == -signal.SIGKILL
     assert 0 < sum(places(cluster)[vmid] == "pve1" for vmid in GUESTS) < len(GUESTS)
     again = run(state)
     assert not again.failed, again.msg

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -149,17 +147,8 @@ class World:
 
     def kill_in_mid_task(self, arguments: dict[str, Any], task_type: str) -> None:
         """Start the module and kill -9 it while PVE's task runs."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"{modules.PACKAGE}.{self.kind.module}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            env=modules.child_environment(self.directory, self.pve.environment, {}),
-            cwd=self.directory,
-            text=True,
-        )
-        assert process.stdin is not None
-        process.stdin.write(modules.module_input(arguments, check=False, diff=False))
-        process.stdin.close()
+        process = modules.module_process(self.kind.module, home=self.directory, connection=self.pve.environment)
+        modules.begin(process, arguments)
         while not any(task["status"] == "running" for task in self.pve.tasks(task_type)):
             assert process.poll() is None, "the task did not start"
             time.sleep(0.02)

@@ -11,8 +11,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -30,17 +28,8 @@ def guests_named(pve, name: str) -> list[int]:
 
 def kill_in_mid_task(pve, tmp_path: Path, arguments: dict[str, Any], task_type: str) -> None:
     """Start pve_vm and kill -9 it while PVE's task runs."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"{modules.PACKAGE}.pve_vm"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env=modules.child_environment(tmp_path, pve.environment, {}),
-        cwd=tmp_path,
-        text=True,
-    )
-    assert process.stdin is not None
-    process.stdin.write(modules.module_input(arguments, check=False, diff=False))
-    process.stdin.close()
+    process = modules.module_process("pve_vm", home=tmp_path, connection=pve.environment)
+    modules.begin(process, arguments)
     deadline = time.monotonic() + 20
     while not any(task["status"] == "running" for task in pve.tasks(task_type)):
         assert time.monotonic() < deadline, "the task did not start"

@@ -104,8 +104,12 @@ def test_a_guest_returns_to_the_node_that_its_tag_names(world, run, new_vm):
     assert not run.once("pve_node_maintenance", back).changed
 
 
-def ha_entries(world):
-    return {entry["id"] for entry in world.api.data("GET", "/cluster/ha/status/current")}
+def leave_ha(world, vmid):
+    """Take a guest from HA; it would take another guest of this number for this one."""
+    world.api.data("DELETE", f"/cluster/ha/resources/vm:{vmid}")
+    world.wait(
+        lambda: f"service:vm:{vmid}" not in {one["id"] for one in world.api.data("GET", "/cluster/ha/status/current")}
+    )
 
 
 @pytest.mark.parametrize("running", [False, True], ids=["stopped", "running"])
@@ -119,9 +123,7 @@ def test_ha_moves_its_guests(world, run, new_vm, shared_disk, there, running):
         assert (moved["node"], moved["guest"]["status"]) == (there["node"], "running" if running else "stopped")
         run.changes_nothing("pve_migrate", there)
     finally:
-        world.api.data("DELETE", f"/cluster/ha/resources/vm:{vmid}")
-        # HA would take another guest of this number for this one.
-        world.wait(lambda: f"service:vm:{vmid}" not in ha_entries(world))
+        leave_ha(world, vmid)
     assert world.node_of(vmid) == there["node"]
 
 

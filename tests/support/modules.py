@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -111,6 +112,26 @@ def run_module(
     canaries.see(f"output of {name}", stdout)
     canaries.see(f"errors of {name}", stderr)
     return ModuleResult(parse_result(stdout), stdout, stderr, returncode)
+
+
+def module_process(name: str, *, home: Path, connection: Mapping[str, str]) -> subprocess.Popen[str]:
+    """A process that waits for begin(), and that can be killed, which a worker of Ansible outlives."""
+    return subprocess.Popen(
+        [sys.executable, "-m", f"{PACKAGE}.{name}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=child_environment(home, connection),
+        cwd=home,
+        text=True,
+    )
+
+
+def begin(process: subprocess.Popen[str], arguments: Mapping[str, Any]) -> None:
+    """Let the module of module_process() run with these arguments."""
+    assert process.stdin is not None
+    process.stdin.write(module_input(arguments, check=False, diff=False))
+    process.stdin.close()
 
 
 def _exit_code(answer: socket.socket, name: str, timeout: float) -> int:
