@@ -27,6 +27,14 @@ options:
           - auto
           - qemu
           - lxc
+      wait_for_lock:
+        description:
+          - Seconds that the guest is waited for when PVE has locked it, as for a backup, a snapshot or a move.
+          - With V(0) that is an error at once. The lock of a hibernated guest is never waited for.
+          - It does not go beyond O(cloudbridge.proxmox.pve_backup#module:timeout).
+          - V(0) is used when nothing says otherwise.
+        type: int
+        version_added: 1.1.0
       state:
         description:
           - V(present) makes a backup when there is none that is young enough, and then prunes. With

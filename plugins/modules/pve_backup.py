@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - cloudbridge.proxmox.connection
   - cloudbridge.proxmox.guest
   - cloudbridge.proxmox.guest.type
+  - cloudbridge.proxmox.guest.lock
   - cloudbridge.proxmox.attributes
   - cloudbridge.proxmox.attributes.idempotent_but_backup
 options:

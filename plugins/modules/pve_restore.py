@@ -23,6 +23,7 @@ description:
     removes what it has made itself.
 extends_documentation_fragment:
   - cloudbridge.proxmox.connection
+  - cloudbridge.proxmox.guest.lock
   - cloudbridge.proxmox.attributes
   - cloudbridge.proxmox.attributes.idempotent
 options:

@@ -151,6 +151,51 @@ class TestMaxAge:
         assert "PVE goes on with it, look at UPID:pve1:" in result.msg
 
 
+class TestLocks:
+    """Somebody else works on the guest."""
+
+    def test_one_that_goes_is_waited_for(self, pve, backup):
+        pve.lock_guest(100, "snapshot")
+        assert backup(max_age="1d").msg == (
+            "guest 100 (web) is locked (snapshot): wait for what is being done to it, or set wait_for_lock"
+        )
+        pve.before("GET", "/100/status/current$", lambda: pve.lock_guest(100, None), after=2)
+        result = backup(max_age="1d", wait_for_lock=60)
+        assert (result.failed, result.changed, len(pve.backups())) == (False, True, 1), result
+
+    def test_one_that_stays(self, pve, backup):
+        pve.lock_guest(100, "snapshot")
+        for check in (True, False):
+            result = backup(check=check, max_age="1d", wait_for_lock=1)
+            assert result.msg == (
+                "guest 100 (web) is locked (snapshot), and still was after 1 s: look at what is being done to it"
+            )
+
+    def test_that_of_a_hibernated_guest_is_not_waited_for(self, pve, backup):
+        pve.lock_guest(100, "suspended")
+        assert backup(max_age="1d", wait_for_lock=600).msg == (
+            "guest 100 (web) is locked (suspended), as it is hibernated: resume it first"
+        )
+
+    def test_what_the_backup_of_somebody_else_has_made_will_do(self, pve, backup):
+        """With few rights its task is not seen, and its lock is."""
+        pve.lock_guest(100, "backup")
+
+        def end():
+            pve.lock_guest(100, None)
+            pve.add_backup(100)
+
+        pve.before("GET", "/100/status/current$", end, after=2)
+        assert backup(max_age="1d", wait_for_lock=60).changed is False
+
+    def test_one_that_comes_while_it_waits_for_other_backups_of_the_node(self, pve, backup):
+        pve.next_task_fails("vzdump", "job errors", ["ERROR: Backup of VM 100 failed - VM is locked (snapshot)"])
+        assert "failed: VM is locked (snapshot)" in backup(max_age="1d").msg
+        pve.next_task_fails("vzdump", "job errors", ["ERROR: Backup of VM 100 failed - VM is locked (snapshot)"])
+        result = backup(max_age="1d", wait_for_lock=60)
+        assert (result.failed, len(pve.backups())) == (False, 1), result
+
+
 class TestRetention:
     def test_a_new_one_and_the_oldest_goes(self, pve, change):
         held = [pve.add_backup(100, age=age * DAY) for age in (4, 3, 2)]

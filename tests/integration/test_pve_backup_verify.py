@@ -202,6 +202,13 @@ class TestBad:
         assert not verify(vmid=100, boot="none").failed
         assert pve.vmids() == [100, 101, 102, 200, 9000]
 
+    def test_a_job_that_backs_the_restored_one_up_is_waited_for(self, pve, verify):
+        pve.add_backup(100)
+        pve.before("DELETE", "/qemu/102$", lambda: pve.lock_guest(102, "backup"))
+        pve.before("GET", "/102/status/current$", lambda: pve.lock_guest(102, None), after=2)
+        assert not verify(vmid=100, boot="none").failed
+        assert pve.vmids() == GUESTS
+
     def test_what_cannot_be_deleted_is_named(self, pve, verify):
         pve.add_backup(100)
         pve.next_task_fails("qmdestroy", "disk is busy")

@@ -248,6 +248,23 @@ class TestOverAGuest:
         ]
         assert pve.config(100)["unused0"] == "local-lvm:vm-100-disk-1"
 
+    def test_a_lock_is_waited_for_and_then_it_is_looked_at_once_more(self, pve, restore, over):
+        pve.lock_guest(100, "backup")
+        pve.before("GET", "/100/status/current$", lambda: pve.lock_guest(100, None), after=1)
+        result = restore(**over, wait_for_lock=60)
+        assert (result.failed, result.changed) == (False, True), result
+
+    def test_so_is_one_that_comes_between(self, pve, restore, over):
+        pve.before("POST", "/qemu$", lambda: pve.lock_guest(100, "backup"), after=1)
+        pve.before("GET", "/100/status/current$", lambda: pve.lock_guest(100, None), after=2)
+        result = restore(**over, wait_for_lock=60)
+        assert not result.failed, result
+
+
+def paused(pve):
+    running(pve)
+    pve.guest(100).qmpstatus = "paused"
+
 
 def running(pve):
     pve.call(lambda: pve.server.run_guest(pve.server.guest(100)))
@@ -261,10 +278,11 @@ NOT_REPLACED = (
     ({"name": None, "force": False}, "exists, and its notes do not name backup", None),
     ({"name": "other"}, "guest 100 on node pve1 is named 'web', not 'other': it was not touched", None),
     ({}, "guest 100 (web) on node pve1 runs: stop it first", running),
+    ({}, "guest 100 (web) on node pve1 is paused: stop it first", paused),
     ({}, "guest 100 (web) on node pve1 is protected against removal: set protection to false first", protected),
     (
         {},
-        "guest 100 (web) is locked (backup): wait for what is being done to it",
+        "guest 100 (web) is locked (backup): wait for what is being done to it, or set wait_for_lock",
         lambda pve: pve.lock_guest(100, "backup"),
     ),
     ({"vmid": 200, "name": "ct"}, "guest 200 (ct) is a container, and the backup is of a virtual machine", None),

@@ -190,6 +190,32 @@ def test_every_module_has_the_same_action_plugin():
     assert texts == {module: action_plugin(module) for module in MODULES}
 
 
+# Modules that are about a guest, and have no lock of a guest to wait for.
+WITHOUT_LOCK = {
+    "pve_backup_job": "it changes a job, and no guest",
+    "pve_backup_verify": "the guest is one of its own, and what locks that is waited for in any case",
+    "pve_backups_verify": "the same for many guests",
+    "pve_guest_exec": "what goes on in a guest does not know PVE's lock",
+    "pve_guest_file": "what goes on in a guest does not know PVE's lock",
+    "pve_guests_exec": "the same for many guests",
+    "pve_console_script": "a console does not know PVE's lock",
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_that_changes_guests_waits_for_their_locks_if_it_is_asked_to(module):
+    description = importlib.import_module(f"{PACKAGE}.module_utils._ansible.modules.{module}").DESCRIPTION
+    spec = description.argument_spec
+    is_about_guests = {"vmid", "guests", "select", "guest_timeout"} & spec.keys() and not description.only_looks
+    places = [spec, *(spec[name]["options"] for name in ("defaults", "guests") if "options" in spec.get(name, {}))]
+    waits = "wait_for_lock" in places[-1]
+    if not is_about_guests or module in WITHOUT_LOCK:
+        assert not waits
+        return
+    assert waits, f"{module} needs lock_spec()"
+    assert {place["wait_for_lock"].get("default", 0) for place in places if "wait_for_lock" in place} == {0}
+
+
 @pytest.mark.parametrize("many", MANY)
 def test_a_module_for_many_guests_documents_what_the_module_for_one_does(many):
     assert (FRAGMENT_FILES / f"{many}.py").read_text(encoding="utf-8") == fragment_of(many), "run `make format`"

@@ -23,7 +23,7 @@ from .errors import (
     Unreachable,
 )
 from .guests import KIND_NAMES, GuestHandle, is_absent
-from .locks import wait_until_unlocked
+from .locks import HIBERNATED_LOCK, wait_until_unlocked
 from .numbers import in_full
 from .tasks import Task, Upid, find_own_task, parse_upid, wait_for_task
 from .turns import Places
@@ -208,8 +208,7 @@ class _Run:
     def _is_unlocked(self, error: PveError) -> bool:
         """Wait as long as the caller does for the lock of something else on the guest; raises Locked when it stays."""
         seconds = self.client.wait_for_lock
-        # A hibernated guest stays locked until somebody starts it.
-        if not seconds or "(suspended)" in error.cause.pve_message:
+        if not seconds or f"({HIBERNATED_LOCK})" in error.cause.pve_message:
             return False
         guest = self._guest_path()
         if guest is None:

@@ -9,6 +9,12 @@ from __future__ import annotations
 import typing as t
 
 from .deadline import Deadline
+from .errors import Locked
+from .guests import GuestHandle
+from .numbers import in_full
+
+# A hibernated guest stays locked until somebody starts it.
+HIBERNATED_LOCK = "suspended"
 
 
 def wait_until_unlocked(read_lock: t.Callable[[], str], deadline: Deadline, seconds: float) -> bool:
@@ -17,4 +23,21 @@ def wait_until_unlocked(read_lock: t.Callable[[], str], deadline: Deadline, seco
     while read_lock():
         if not tries.again():
             return False
+    return True
+
+
+def outlast_lock(handle: GuestHandle, lock: str) -> bool:
+    """Wait for this lock of the guest as long as the caller does; False when there is none. Raises Locked."""
+    if not lock:
+        return False
+    client, label = handle.client, handle.guest.label
+    if lock == HIBERNATED_LOCK:
+        raise Locked(f"{label} is locked ({lock}), as it is hibernated: resume it first")
+    seconds = client.wait_for_lock
+    if not seconds:
+        raise Locked(f"{label} is locked ({lock}): wait for what is being done to it, or set wait_for_lock")
+    if not wait_until_unlocked(handle.read_lock, client.deadline, seconds):
+        raise Locked(
+            f"{label} is locked ({lock}), and still was after {in_full(seconds)} s: look at what is being done to it"
+        )
     return True

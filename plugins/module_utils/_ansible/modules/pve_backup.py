@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..._operations.backup.backup_request import BACKUP_SPEC, backup_request
 from ..._operations.backup.ensure_backup import ensure_backup
-from ..argument_spec import connection_spec, guest_spec, guest_type_spec, timeout_spec
+from ..argument_spec import connection_spec, guest_spec, guest_type_spec, lock_spec, timeout_spec
 from ..description import ModuleDescription
 
 DESCRIPTION = ModuleDescription(
@@ -17,6 +17,7 @@ DESCRIPTION = ModuleDescription(
         **guest_spec(),
         **guest_type_spec(),
         **timeout_spec(7200),
+        **lock_spec(),
         **BACKUP_SPEC,
     },
     request_from=backup_request,

@@ -14,6 +14,7 @@ from ..._pve.client import PveClient
 from ..._pve.commands import Command
 from ..._pve.errors import InvalidRequest, NotFound, Refused, TaskFailed
 from ..._pve.guests import Guest, GuestHandle, Selector, find_guest
+from ..._pve.locks import outlast_lock
 from ..._pve.storages import read_storages
 from ..._pve.tasks import parse_upid, wait_for_task
 from ..facts import Status, guest_result, listed_result, read_status
@@ -64,7 +65,7 @@ def _ensure_newest(applier: Applier, request: BackupRequest) -> Outcome:
     before = held.read()
     chosen, made = _young(request, before, client.server_time), None
     if request.state == "present" and chosen is None:
-        status = _wait_for_running(applier, handle, status)
+        status = _wait_until_free(applier, handle, status)
         before = held.read()
         chosen = _young(request, before, client.server_time)
     if request.state == "present" and chosen is None:
@@ -90,14 +91,22 @@ def _young(request: BackupRequest, backups: t.Sequence[Backup], now: int) -> Bac
     return good[-1]
 
 
-def _wait_for_running(applier: Applier, handle: GuestHandle, status: Status) -> Status:
-    """Wait for a backup of the guest that runs already: it may be the one that is wanted, and bars the next one."""
+def _wait_until_free(applier: Applier, handle: GuestHandle, status: Status) -> Status:
+    """Wait for a backup of the guest that runs already: it may be the one that is wanted, and bars the next one.
+
+    Any other lock is waited for as far as the task says.
+    """
     options = read_backup_options(handle)
-    if applier.check_mode or not options.running:
+    if options.running and applier.check_mode:
         return status
     for upid in options.running:
         with contextlib.suppress(TaskFailed):
             wait_for_task(applier.client, parse_upid(upid))
+    if options.running:
+        status = read_status(handle)
+    if not outlast_lock(handle, status.lock):
+        return status
+    handle.follow()
     return read_status(handle)
 
 

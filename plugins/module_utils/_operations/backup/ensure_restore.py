@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.client import PveClient
-from ..._pve.errors import AlreadyExists, InvalidRequest, Locked, PveError, TaskFailed
+from ..._pve.errors import AlreadyExists, InvalidRequest, PveError, TaskFailed
 from ..._pve.guests import (
     KIND_NAMES,
     LXC,
@@ -24,9 +24,10 @@ from ..._pve.guests import (
     read_guests,
     unless_absent,
 )
+from ..._pve.locks import outlast_lock
 from ..._pve.tasks import parse_upid, wait_for_task
 from ..._pve.vm_config import VOLUME_KEY
-from ..facts import RUNNING, STOPPED, Status, guest_result, listed_result, read_status
+from ..facts import PAUSED, RUNNING, STOPPED, Status, guest_result, listed_result, read_status
 from ..plan import Applier, Change, Outcome, Plan, PlanStep, outcome
 from ..power import PowerRequest, bring_into_state
 from .archives import Backup
@@ -78,17 +79,27 @@ class Target:
 def ensure_restore(applier: Applier, request: RestoreRequest) -> Outcome:
     """Restore a backup, unless the guest's notes say that it has been; raises a PveError."""
     with with_advice():
-        around = Surroundings.read(applier.client)
-        target = _find_target(applier, request, around)
-        if target is not None and target.came_from == request.backup:
-            return _is_there(applier, request, target)
-        if target is not None:
-            _check_meant(request, target)
-        backup = find_backup(applier.client, around, request, target.guest if target else None)
-        archived = read_archived(applier.client, backup.node, backup.volid)
-        if target is not None:
-            return _replace(applier, request, target, backup, archived)
-        return _restore_new(applier, request, around, backup, archived)
+        outcome_of_try = None
+        while outcome_of_try is None:
+            outcome_of_try = _restore(applier, request)
+        return outcome_of_try
+
+
+def _restore(applier: Applier, request: RestoreRequest) -> Outcome | None:
+    """Look, and restore; None when a lock was waited for, so that what was seen may be true no more."""
+    around = Surroundings.read(applier.client)
+    target = _find_target(applier, request, around)
+    if target is not None and target.came_from == request.backup:
+        return _is_there(applier, request, target)
+    if target is not None:
+        _check_meant(request, target)
+        if outlast_lock(target.handle, str(target.config.get("lock") or "")):
+            return None
+    backup = find_backup(applier.client, around, request, target.guest if target else None)
+    archived = read_archived(applier.client, backup.node, backup.volid)
+    if target is not None:
+        return _replace(applier, request, target, backup, archived)
+    return _restore_new(applier, request, around, backup, archived)
 
 
 # ---- what is there
@@ -159,8 +170,6 @@ def _check_meant(request: RestoreRequest, target: Target) -> None:
         raise InvalidRequest(
             f"{label} on node {guest.node} is protected against removal: set protection to false first"
         )
-    if target.config.get("lock"):
-        raise Locked(f"{label} is locked ({target.config['lock']}): wait for what is being done to it")
 
 
 def _label(target: Target) -> str:
@@ -232,8 +241,9 @@ def _replace(
     So the backup is restored beside it first, unless it has been verified, and that stays until the guest is restored.
     """
     status = read_status(target.handle)
-    if status.condition == RUNNING or status.lock:
-        raise InvalidRequest(f"{_label(target)} on node {target.guest.node} runs: stop it first")
+    if status.condition in (RUNNING, PAUSED):
+        how = "runs" if status.condition == RUNNING else "is paused"
+        raise InvalidRequest(f"{_label(target)} on node {target.guest.node} {how}: stop it first")
     warnings = _losses(target, archived)
     checked = None
     if backup.verification != VERIFIED:

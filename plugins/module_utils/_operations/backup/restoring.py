@@ -128,12 +128,15 @@ class RestoreStep:
         """The handle of the guest, once it is there."""
         return GuestHandle(client, Guest(self.vmid or 0, self.node, self.kind, str(self.form.get("name") or "")))
 
-    def run(self, client: PveClient, _handle: GuestHandle | None) -> Task | None:
-        """Restore; when that fails, what was made is removed again, and the error says so."""
+    def run(self, client: PveClient, handle: GuestHandle | None) -> Task | None:
+        """Restore; when that fails, what was made is removed again, and the error says so.
+
+        handle is that of the guest which is replaced.
+        """
         for _try in range(MOST_TRIES):
             vmid = self.vmid if self.vmid_is_given and self.vmid else self._next_number(client)
             try:
-                task = run_command(client, self._command(client, vmid))
+                task = run_command(client, self._command(client, vmid), handle)
             except PveError as error:
                 if error.pve_reason is ErrorReason.EXISTS and not self.vmid_is_given:
                     client.deadline.pause(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret

@@ -77,6 +77,8 @@ def _is_left(client: PveClient, handle: GuestHandle, vmids: range | None) -> boo
 def delete_guest(client: PveClient, guest: Guest) -> None:
     """Pull the plug of a guest and delete it, in time of its own; raises a PveError."""
     cleaner = client.sibling(Deadline(CLEAN_UP_SECONDS))
+    # As that of a backup job for all guests.
+    cleaner.wait_for_lock = CLEAN_UP_SECONDS
     try:
         handle = GuestHandle(cleaner, guest)
         if unless_absent(lambda: read_status(handle).condition) not in (None, STOPPED):

@@ -13,8 +13,9 @@ from types import MappingProxyType
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
-from ..._pve.errors import InvalidRequest, Locked, PveError, Refused, TaskFailed, one_line
+from ..._pve.errors import ErrorReason, InvalidRequest, Locked, PveError, Refused, TaskFailed, one_line
 from ..._pve.guests import Guest, GuestHandle
+from ..._pve.locks import outlast_lock
 from ..._pve.storage_names import check_storage_name
 from ..._pve.tasks import Task, parse_upid, read_log, stop_task
 from ..facts import Status
@@ -83,13 +84,24 @@ class BackupStep(PlanStep):
         if handle is None:
             raise TypeError("a backup is about a guest")
         try:
+            task = self._run(client, handle)
+        except TaskFailed as error:
+            # It may have waited for other backups of the node, and somebody has locked the guest in that time.
+            if error.pve_reason is not ErrorReason.LOCKED or not client.wait_for_lock:
+                raise
+            outlast_lock(handle, handle.read_lock())
+            task = self._run(client, handle)
+        if task is None:
+            raise Refused(f"PVE backed nothing up: {handle.guest.label} is not on node {handle.guest.node}")
+        return task
+
+    def _run(self, client: PveClient, handle: GuestHandle) -> Task | None:
+        try:
             task = run_command(client, self.command, handle)
             if task is None and handle.follow():
                 task = run_command(client, self.command, handle)
         except TaskFailed as error:
             raise _explained(error) from error
-        if task is None:
-            raise Refused(f"PVE backed nothing up: {handle.guest.label} is not on node {handle.guest.node}")
         return task
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..._pve.errors import ErrorReason, InvalidRequest, Locked, PveError, Refused
 from ..._pve.guests import GuestHandle
-from ..._pve.locks import wait_until_unlocked
+from ..._pve.locks import HIBERNATED_LOCK, wait_until_unlocked
 from ..facts import PAUSED, RUNNING, STOPPED, Status, guest_result, read_status
 from ..guest.placement import read_cluster
 from ..plan import Applier, Outcome, outcome
@@ -21,8 +21,6 @@ from .moving import MIGRATE_LOCK, apply_migration, cannot_be_moved, plan_migrati
 from .obstacles import obstacles
 from .preconditions import Preconditions, read_preconditions
 from .spreading import Move, gigabytes, spread
-
-_HIBERNATED_LOCK = "suspended"
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def look_at_move(applier: Applier, request: MigrationRequest) -> Look:
 def _unlocked(handle: GuestHandle, status: Status) -> Status:
     """The guest once a move that is under way has ended, and, as far as the task waits for locks, any other lock."""
     client = handle.client
-    if status.lock in ("", _HIBERNATED_LOCK):
+    if status.lock in ("", HIBERNATED_LOCK):
         return status
     seconds = client.deadline.remaining if status.lock == MIGRATE_LOCK else client.wait_for_lock
     if not wait_until_unlocked(handle.read_lock, client.deadline, seconds):
