@@ -316,6 +316,53 @@ def test_a_rule_of_ha_stands_in_the_way_unless_its_maintenance_mode_is_on(cluste
     assert "evacuated-pve1" in str(cluster.config(BY_HA)["tags"])
 
 
+class TestHasOwnMaintenanceMode:
+    """As a real PVE 9.2 did it: HA brings back what it moved, unless the resource has failback 0."""
+
+    @pytest.fixture
+    def away(self, cluster, run):
+        """HA has moved its guest, the play the others."""
+        cluster.knobs.ha_seconds = 0.1
+        cluster.enable_ha_maintenance("pve1")
+        result = run(select={"names": [f"app{BY_HA}", "app100"]})
+        assert not result.failed, result.msg
+        assert {places(cluster)[vmid] for vmid in (100, BY_HA)} <= {"pve2", "pve3"}
+        return cluster
+
+    @pytest.mark.parametrize("failback", [1, 0])
+    def test_the_return_gets_along_with_has_own(self, away, run, failback):
+        away.call(lambda: setattr(away.server.guest(BY_HA), "ha_failback", failback))
+        away.disable_ha_maintenance("pve1")
+        result = run("returned")
+        assert not result.failed, result.msg
+        assert {places(away)[vmid] for vmid in (100, BY_HA)} == {"pve1"}
+        assert (away.status(BY_HA), tags(away)) == ("running", set())
+        assert not run("returned").changed
+
+    def test_the_return_waits_until_ha_has_noticed_the_end_of_it(self, away, run):
+        away.before("GET", "/manager_status$", lambda: away.disable_ha_maintenance("pve1"), after=1)
+        result = run("returned")
+        assert not result.failed, result.msg
+        assert places(away)[BY_HA] == "pve1"
+
+    def test_a_return_before_its_end_says_how_to_end_it(self, away, run):
+        result = run("returned")
+        assert f"guest {BY_HA} (app{BY_HA}) cannot be moved from node" in result.msg
+        assert "end it with ha-manager crm-command node-maintenance disable pve1" in result.msg
+        assert places(away)[100] == "pve1"
+
+    def test_a_mode_that_is_enabled_meanwhile_ends_the_wait(self, cluster, run_module):
+        cluster.knobs.ha_seconds = 0.1
+        cluster.before("POST", f"/{BY_HA}/migrate$", lambda: cluster.enable_ha_maintenance("pve2"))
+        result = run_module("pve_migrate", {"vmid": BY_HA, "node": "pve2"}, on=cluster)
+        assert "HA does not move guest 119 (app119): node pve2 is in HA's maintenance mode" in result.msg
+
+    def test_guests_go_to_no_other_node_in_that_mode(self, cluster, run):
+        cluster.enable_ha_maintenance("pve3")
+        found = run(check=True)
+        assert {line["to"] for line in found["plan"]} == {"pve2", "pve1"}
+
+
 def test_connections_that_break_off_lose_nobody(cluster, run):
     before = statuses(cluster)
     for number in (2, 30, 60, 90):
@@ -354,7 +401,7 @@ def test_a_move_whose_time_is_over_keeps_its_tag_and_is_completed_by_the_next_ru
         (
             lambda pve: [pve.set_node_offline(node) for node in ("pve2", "pve3")],
             {},
-            "no node beside pve1 is online, so its guests can go nowhere",
+            "no node beside pve1 is online and not in HA's maintenance mode, so its guests can go nowhere",
         ),
         (lambda pve: pve.set_node_offline("pve1"), {"state": "returned"}, "node pve1 is offline: nothing was changed"),
         (lambda pve: pve.lose_quorum(), {}, "the cluster has no quorum, so nothing can be changed"),

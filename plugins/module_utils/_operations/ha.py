@@ -97,8 +97,16 @@ class HaHome:
     nodes: frozenset[str]
 
 
-def read_home(handle: GuestHandle) -> HaHome | None:
-    """Read where HA keeps a resource; None when that is anywhere, or when the caller may not know.
+@dataclass(frozen=True)
+class HaPlacement:
+    """Where HA keeps a resource, None for anywhere, and the nodes in HA's maintenance mode, to which it moves none."""
+
+    home: HaHome | None = None
+    in_maintenance: frozenset[str] = frozenset()
+
+
+def read_placement(handle: GuestHandle) -> HaPlacement:
+    """Read where HA may have a resource; anywhere when the caller may not know.
 
     A node in HA's maintenance mode keeps none (PVE::HA::NodeStatus).
     """
@@ -108,20 +116,48 @@ def read_home(handle: GuestHandle) -> HaHome | None:
         resource = client.read("cluster", "ha", "resources", sid)
         if rules is None and resource.get("group"):
             group = client.read("cluster", "ha", "groups", str(resource["group"]))
-        manager = client.read("cluster", "ha", "status", "manager_status").get("manager_status") or {}
+        states = _node_states(client)
     except PveError as error:
         if isinstance(error, (PermissionDenied, Refused)):
-            return None
+            return HaPlacement()
         raise
-    online = {node for node, status in (manager.get("node_status") or {}).items() if status == "online"}
+    online = {node for node, state in states.items() if state == "online"}
+    home = None
     if group is not None:
         fails_back = not int(group.get("nofailback") or 0)
-        return _home(f"the HA group {resource['group']}", group, fails_back, "restricted", online)
+        home = _home(f"the HA group {resource['group']}", group, fails_back, "restricted", online)
     fails_back = bool(int(resource.get("failback", 1)))
     for rule in rules or ():
         if sid in _words(rule.get("resources")) and not int(rule.get("disable") or 0):
-            return _home(f"the HA rule {rule['rule']}", rule, fails_back, "strict", online)
-    return None
+            home = _home(f"the HA rule {rule['rule']}", rule, fails_back, "strict", online)
+            break
+    return HaPlacement(home, _in_maintenance(states))
+
+
+def read_in_maintenance(client: PveClient) -> frozenset[str]:
+    """The nodes in HA's maintenance mode; none when the caller may not know."""
+    try:
+        return _in_maintenance(_node_states(client))
+    except (PermissionDenied, Refused):
+        return frozenset()
+
+
+def _node_states(client: PveClient) -> t.Mapping[str, str]:
+    """The nodes as HA's manager sees them: online, maintenance, unknown, fence or gone."""
+    manager = client.read("cluster", "ha", "status", "manager_status").get("manager_status") or {}
+    return t.cast("t.Mapping[str, str]", manager.get("node_status") or {})
+
+
+def _in_maintenance(states: t.Mapping[str, str]) -> frozenset[str]:
+    return frozenset(node for node, state in states.items() if state == "maintenance")
+
+
+def no_move_to(node: str) -> str:
+    """Why HA moves nothing to a node in its maintenance mode, and what to do."""
+    return (
+        f"node {node} is in HA's maintenance mode, in which HA moves nothing there: end it with "
+        f"ha-manager crm-command node-maintenance disable {node}"
+    )
 
 
 def _home(

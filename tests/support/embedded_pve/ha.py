@@ -16,7 +16,7 @@ from typing import Any
 from fakepve.model import PveError
 from fakepve.routing import split_list
 
-from .base import parameter_error
+from .base import is_true, parameter_error
 from .knobs import Knobs
 from .power import Power
 
@@ -58,6 +58,7 @@ class HighAvailability(Power):
         if guest.ha_managed:
             raise PveError(500, f"resource ID '{sid}' already defined")
         guest.ha_request, guest.ha_group = values.get("state", "started"), group
+        guest.ha_failback = values.get("failback")
         if self.knobs.ha_seconds:
             # A new service that is to run has to be started first, whether it runs or not (PVE::HA::Manager).
             guest.ha_state = "request_start" if guest.ha_request == "started" else "request_stop"
@@ -85,7 +86,7 @@ class HighAvailability(Power):
         if self.knobs.ha_loses:
             self.knobs.ha_loses -= 1
             return
-        if not self.nodes[target].get("online", True):
+        if not self.nodes[target].get("online", True) or target in self.ha_maintenance:
             # "crm command error - node not online": only the CRM's own log says so (PVE::HA::Manager).
             return
         if self.knobs.ha_seconds:
@@ -118,14 +119,16 @@ class HighAvailability(Power):
     def _next_state(self, guest: Any, state: str, command: str | None) -> str:
         wanted = self._requested(guest)
         if state == "started":
+            if guest.node in self.ha_maintenance:
+                guest.ha_left = guest.node
             if wanted == "stopped":
                 return "request_stop"
             if command == "stop":
                 guest.ha_request = "stopped"
                 return "request_stop"
-            if command or guest.node in self.ha_maintenance:
-                others = sorted(set(self.nodes) - self.ha_maintenance)
-                guest.ha_target = command or others[0]
+            target = command or self._preferred(guest)
+            if target != guest.node:
+                guest.ha_target = target
                 return "migrate"
         elif state == "stopped" and command not in (None, "stop", guest.node):
             guest.ha_target = command
@@ -147,6 +150,16 @@ class HighAvailability(Power):
             return "started" if wanted == "started" else "request_stop"
         return state
 
+    def _preferred(self, guest: Any) -> str:
+        """Where the CRM wants it because of a node's maintenance (PVE::HA::Manager, select_service_node)."""
+        left, failback = getattr(guest, "ha_left", None), getattr(guest, "ha_failback", None)
+        if guest.node in self.ha_maintenance:
+            return min(set(self.nodes) - self.ha_maintenance)
+        if left in (None, *self.ha_maintenance) or (failback is not None and not is_true(failback)):
+            return str(guest.node)
+        guest.ha_left = None
+        return str(left)
+
     @staticmethod
     def _requested(guest: Any) -> str:
         wanted = getattr(guest, "ha_request", None)
@@ -162,8 +175,10 @@ class HighAvailability(Power):
         if guest is None:
             raise PveError(500, f"no such resource '{values['sid']}'")
         group = getattr(guest, "ha_group", None)
-        grouped = {"group": group} if group else {}
-        return {"sid": values["sid"], "type": "vm", "state": self._requested(guest), "digest": "0" * 40, **grouped}
+        failback = getattr(guest, "ha_failback", None)
+        given = {"group": group} if group else {}
+        given.update({"failback": int(failback)} if failback is not None else {})
+        return {"sid": values["sid"], "type": "vm", "state": self._requested(guest), "digest": "0" * 40, **given}
 
     async def _ha_resource_update(self, values: dict[str, Any], user: str) -> None:
         self.require(user, "/", "Sys.Console")
@@ -212,6 +227,9 @@ class HighAvailability(Power):
         states.update(dict.fromkeys(self.ha_maintenance, "maintenance"))
         node = sorted(self.nodes)[0]
         services = {sid: {"node": guest.node, "state": guest.ha_state} for sid, guest in self._services()}
+        for sid, guest in self._services():
+            if getattr(guest, "ha_left", None):
+                services[sid]["maintenance_node"] = guest.ha_left
         return {
             "quorum": {"node": node, "quorate": "1" if self.quorate else "0"},
             "manager_status": {"master_node": node, "node_status": states, "service_status": services},
@@ -224,6 +242,12 @@ class HighAvailability(Power):
         for _sid, guest in self._services():
             if guest.node == node:
                 self._act_later(guest)
+
+    def disable_ha_maintenance(self, node: str) -> None:
+        """The same with disable: HA brings back what it moved, unless failback of the resource is 0."""
+        self.ha_maintenance.discard(node)
+        for _sid, guest in self._services():
+            self._act_later(guest)
 
     def _services(self) -> list[tuple[str, Any]]:
         return [

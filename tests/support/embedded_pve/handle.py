@@ -354,6 +354,10 @@ class PveHandle:
         """HA's maintenance mode of a node, which is not set by the API."""
         self.call(lambda: self.server.enable_ha_maintenance(node))
 
+    def disable_ha_maintenance(self, node: str) -> None:
+        """The same with disable."""
+        self.call(lambda: self.server.disable_ha_maintenance(node))
+
     def ha_rule(self, name: str) -> list[str]:
         """The resources of a rule."""
         return self.call(lambda: list(self.server.ha_rules[name]["resources"]))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.facts import Status
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.placement import Cluster, Node
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.ha import HaHome
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.ha import HaHome, HaPlacement
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.migration.after_a_failure import (
     advice_for,
 )
@@ -117,7 +117,12 @@ OBSTACLES = [
     ({"not_allowed": {"pve2": {"unavailable-resources": ["hostpci0"]}}}, {}, "add that node to it"),
     ({"not_allowed": {"pve2": {"blocking-ha-resources": [{"sid": "vm:106"}]}}}, {}, "keeps it apart from vm:106"),
     ({"not_allowed": {"pve2": {"news": 1}}}, {}, "PVE does not allow it"),
-    ({"home": HaHome("the HA rule r", frozenset({"pve1"}))}, {}, "HA brings it back, as the HA rule r prefers pve1"),
+    ({"ha": HaPlacement(in_maintenance=frozenset({"pve2"}))}, {}, "node pve2 is in HA's maintenance mode"),
+    (
+        {"ha": HaPlacement(HaHome("the HA rule r", frozenset({"pve1"})))},
+        {},
+        "HA brings it back, as the HA rule r prefers pve1",
+    ),
     ({"local_isos": ("local:iso/a.iso",)}, {}, "local:iso/a.iso in its drive"),
     ({"local_devices": ("hostpci0",)}, {}, "uses devices of this node (hostpci0)"),
     ({"fixed_while_running": ("hostpci0 (gpu)",)}, {}, "cannot move while it runs (hostpci0 (gpu)): stop it first"),
@@ -155,7 +160,7 @@ def test_all_reasons_are_given_at_once():
         ({"condition": "stopped", "local_volumes": (dataclasses.replace(DISK, snapshots=("one",)),)}, {}),
         ({"condition": "stopped", "fixed_while_running": ("hostpci0",)}, {}),
         ({"local_volumes": (dataclasses.replace(DISK, attached=False),)}, {}),
-        ({"home": HaHome("the HA rule r", frozenset({"pve1", "pve2"}))}, {}),
+        ({"ha": HaPlacement(HaHome("the HA rule r", frozenset({"pve1", "pve2"})))}, {}),
         ({"condition": "stopped"}, {"online": "never"}),
     ],
 )

@@ -13,10 +13,12 @@ from ..._pve.errors import InvalidRequest
 from ..._pve.guests import LXC, Guest, Selector
 from ..facts import split_tags
 from ..guest.placement import Cluster, read_cluster
+from ..ha import read_in_maintenance
 from ..many.many_request import Entry, ManyRequest
 from ..many.running import GuestOutcome, ManyOutcome, ensure_many
 from ..migration.ensure_migration import Look, no_node
 from ..migration.ensure_migrations import look_at_moves, look_of, planned
+from ..migration.ha_moves import ManagerAttention
 from ..migration.migration_request import MigrationRequest
 from ..plan import Applier
 from .maintenance_request import MaintenanceRequest
@@ -92,13 +94,19 @@ def ensure_maintenance(applier: Applier, request: MaintenanceRequest) -> ManyOut
 
 def _evacuation(applier: Applier, request: MaintenanceRequest, cluster: Cluster) -> list[PlannedGuest]:
     """What is done with each guest on the node."""
-    nodes = request.nodes or tuple(sorted(node.name for node in cluster.nodes if node.name != request.node))
+    nodes = request.nodes
+    if not nodes:
+        # What an administrator has taken out of service is no place for guests, whether HA has them or not.
+        barred = {request.node, *read_in_maintenance(applier.client)}
+        nodes = tuple(sorted(node.name for node in cluster.nodes if node.name not in barred))
     for node in nodes:
         cluster.check_known(node)
     here = [guest for guest in cluster.guests if guest.node == request.node and request.means(guest)]
     moving = [guest for guest in here if not guest.template]
     if not nodes and moving:
-        raise InvalidRequest(f"no node beside {request.node} is online, so its guests can go nowhere")
+        raise InvalidRequest(
+            f"no node beside {request.node} is online and not in HA's maintenance mode, so its guests can go nowhere"
+        )
     looks = _looks(applier, request, moving, nodes)
     lines = [_leaving(request, guest, entry, look) for guest, (entry, look) in zip(moving, looks)]
     templates = [guest for guest in here if guest.template]
@@ -134,6 +142,8 @@ def _return(applier: Applier, request: MaintenanceRequest, cluster: Cluster) -> 
     meant = filter(request.means, cluster.guests)
     tagged = [guest for guest in meant if has_tag(guest, moved) or has_tag(guest, stopped)]
     away = [guest for guest in tagged if guest.node != request.node and not has_tag(guest, stopped)]
+    if any(guest.ha_state for guest in away):
+        _await_end_of_ha_maintenance(applier, request.node)
     looks = _looks(applier, request, away, (request.node,))
     lines = []
     for guest, (entry, seen) in zip(away, looks):
@@ -147,6 +157,14 @@ def _return(applier: Applier, request: MaintenanceRequest, cluster: Cluster) -> 
             action = START if has_tag(guest, stopped) else FORGET
             lines.append(PlannedGuest(_entry(request, guest, (request.node,)), guest, action))
     return lines
+
+
+def _await_end_of_ha_maintenance(applier: Applier, node: str) -> None:
+    """Give HA's manager the time to notice that the mode was disabled; what stays of it, each guest's plan says."""
+    client = applier.client
+    tries, attention = client.deadline.tries(client.deadline.remaining), ManagerAttention(client)
+    while node in read_in_maintenance(client) and not attention.is_over and tries.again():
+        pass
 
 
 def _looks(

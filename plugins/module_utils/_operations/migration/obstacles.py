@@ -11,6 +11,7 @@ import typing as t
 from ..._pve.client import PveClient
 from ..._pve.errors import PermissionDenied
 from ..._pve.guests import LXC
+from ..ha import no_move_to
 from ..once import Once
 from .migration_request import MigrationOptions
 from .preconditions import Preconditions
@@ -49,7 +50,9 @@ def _of_node(preconditions: Preconditions, target: str, options: MigrationOption
         yield f"an HA rule keeps it apart from {sids}, which is there: choose another node, or move that first"
     if barred:
         yield f"PVE does not allow it ({barred})"
-    home = preconditions.home
+    if target in preconditions.ha.in_maintenance:
+        yield no_move_to(target)
+    home = preconditions.ha.home
     if home is not None and target not in home.nodes:
         yield (
             f"HA brings it back, as {home.name} prefers {', '.join(sorted(home.nodes))}: change that, or use "

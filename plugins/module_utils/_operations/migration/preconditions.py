@@ -16,7 +16,7 @@ from ..._pve.guests import LXC, Guest, GuestHandle
 from ..._pve.vm_config import NIC, NIC_KEY
 from ..facts import HIBERNATED, PAUSED, RUNNING, Status
 from ..guest.placement import Cluster
-from ..ha import HaHome, is_through_ha, read_home
+from ..ha import HaPlacement, is_through_ha, read_placement
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class LocalVolume:
 class Preconditions:
     """What PVE says about moving a guest, and what its configuration does.
 
-    not_allowed says for each node what PVE holds against it. cpu is set where the guest has its node's own processor,
-    and home the nodes that HA would bring it back to.
+    not_allowed says for each node what PVE holds against it. host_cpu is set where the guest has its node's own
+    processor, and ha says where HA may have it.
     """
 
     guest: Guest
@@ -53,7 +53,7 @@ class Preconditions:
     bind_mounts: tuple[str, ...] = ()
     bridges: frozenset[str] = frozenset()
     host_cpu: bool = False
-    home: HaHome | None = None
+    ha: HaPlacement = field(default_factory=HaPlacement)
     startup_order: int | None = None
 
     @property
@@ -83,7 +83,7 @@ def read_preconditions(handle: GuestHandle, status: Status, cluster: Cluster) ->
         not_allowed=data.get("not_allowed_nodes") or data.get("not-allowed-nodes") or {},
         bridges=frozenset(_bridges(config)),
         startup_order=_startup_order(config),
-        home=read_home(handle) if is_through_ha(status) else None,
+        ha=read_placement(handle) if is_through_ha(status) else HaPlacement(),
     )
     if guest.kind == LXC:
         return replace(known, **_of_container(config))
