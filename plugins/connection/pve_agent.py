@@ -98,11 +98,13 @@ pve_api_token_id: ansible@pve!agent
 
 import contextlib
 import os
+import secrets
 import tempfile
 import typing as t
 from pathlib import Path
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
+from ansible.module_utils.common.text.converters import to_bytes
 from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
@@ -173,15 +175,43 @@ class Connection(ConnectionBase):
         self,
         cmd: str | list[str],
         in_data: bytes | None = None,
-        sudoable: bool = True,  # noqa: ARG002
+        sudoable: bool = True,
     ) -> tuple[int, bytes, bytes]:
         """Run a command to its end."""
         runner = self.runner
-        Display().vvv(f"EXEC {cmd}", host=self._host)
+        # The guest's agent writes the arguments of what it runs into the guest's log.
+        is_secret = bool(self._play_context.no_log)
+        Display().vvv(f"EXEC {'(hidden by no_log)' if is_secret else cmd}", host=self._host)
         script = cmd if isinstance(cmd, str) else runner.shell.line(cmd)
+        watch = Deadline(self._option("command_timeout") or NEVER)
+        # Without its mark, the command has been left as it was.
+        if not sudoable or not self.become or not self.become.success or self.become.success not in script:
+            with self._failures():
+                return runner.run(script, in_data, watch, is_secret)
+        return self._with_become(script, in_data, watch, is_secret)
+
+    def _with_become(
+        self, script: str, in_data: bytes | None, watch: Deadline, is_secret: bool
+    ) -> tuple[int, bytes, bytes]:
+        """Run what become has made of a command; its password comes first in the input, as there is no terminal."""
+        runner, directory = self.runner, ""
+        become = t.cast("t.Any", self.become)
+        if become.expect_prompt() and isinstance(become.prompt, str):
+            password = to_bytes(become.get_option("become_pass", playcontext=self._play_context)) + b"\n"
+            directory = runner.shell.directory(secrets.token_hex(16))
+            script = runner.shell.answering(script, directory, len(password), become.prompt, become.success)
+            in_data = password + (in_data or b"")
         with self._failures():
-            result = runner.run(script, in_data, Deadline(self._option("command_timeout") or NEVER))
-        return result.status, result.stdout, result.stderr
+            status, stdout, stderr = runner.run(script, in_data, watch, is_secret)
+        if directory:
+            runner.leave(directory)
+            stderr = stderr.replace(to_bytes(become.prompt), b"")
+        if status and not become.check_success(stdout):
+            if become.check_incorrect_password(stdout + stderr):
+                raise AnsibleError(f"Incorrect {become.name} password in {self._host}")
+            if become.check_missing_password(stdout + stderr):
+                raise AnsibleError(f"Missing {become.name} password in {self._host}")
+        return status, stdout, stderr
 
     def put_file(self, in_path: str, out_path: str) -> None:
         """Copy a file into the guest."""

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,10 @@ def runner(pve: PveHandle, agent: GuestAgent) -> Iterator[GuestRunner]:
 
 def runner_for(client: PveClient) -> GuestRunner:
     return GuestRunner(AgentCalls(GuestHandle(client, get_guest(client, Selector(VMID)))), PosixShell())
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import time
 
 import pytest
 
@@ -23,16 +22,10 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors im
     GuestFileError,
     TimedOut,
 )
+from tests.integration.agent.conftest import wait_until
 
 EXEC = r"/agent/exec$"
 STATUS = r"/agent/exec-status$"
-
-
-def wait_until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.05)
 
 
 def sent(pve, path):

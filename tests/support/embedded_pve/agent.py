@@ -74,11 +74,12 @@ class Agent(EmbeddedBase):
             raise PveError(500, "No QEMU guest agent configured")
         if vm.status != "running":
             raise PveError(500, f"VM {vm.vmid} is not running")
-        if vm.agent is None or vm.agent_hangs or vm.qmpstatus == "paused":
+        process: GuestAgent | None = getattr(vm, "agent_process", None)
+        is_silent = vm.agent is None or vm.agent_hangs or vm.qmpstatus == "paused"
+        if is_silent or (process is not None and process.is_silent):
             await asyncio.sleep(self.knobs.silent_agent_seconds)
             raise PveError(500, "QEMU guest agent is not running")
         await asyncio.sleep(self.knobs.agent_seconds)
-        process: GuestAgent | None = getattr(vm, "agent_process", None)
         if process is not None and command in REAL_COMMANDS:
             return await self._really(process, vm, command, values)
         guest_agent.record(vm, command, values)

@@ -17,11 +17,13 @@ import binascii
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 JOBS = "/tmp/.pve-agent-"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 LATIN_1_END = 0xFF
 # GUEST_EXEC_MAX_OUTPUT of qga/commands.c.
 MOST_OUTPUT = 16 * 1024 * 1024
@@ -59,6 +61,8 @@ class GuestAgent:
         self.forbidden: set[str] = set()
         self.moved = [JOBS]
         self.frozen = False
+        # So many calls a system that boots leaves without an answer.
+        self.booting = 0
         # Bytes of output that a guest hands over before PVE's 5 s are over (75-agent.json: "exec, 2 MB of output").
         self.drains = 512 * 1024
         self.mark = secrets.token_hex(8)
@@ -66,6 +70,27 @@ class GuestAgent:
         self._processes: dict[int, _Process] = {}
         self._forgotten: list[_Process] = []
         (root / "tmp").mkdir(parents=True, exist_ok=True)
+
+    def can_reboot(self) -> None:
+        """Its program `shutdown` reboots it; the file BOOT_ID is another one then."""
+        self.moved.append(BOOT_ID)
+        (self.root / BOOT_ID[1:]).parent.mkdir(parents=True)
+        (self.root / BOOT_ID[1:]).write_text("first\n", encoding="utf-8")
+        self.add_program("shutdown", f'echo "$*" >>"{self.root}/rebooting"')
+
+    @property
+    def is_silent(self) -> bool:
+        """The system boots; it has begun to, if its program shutdown has been run."""
+        request = self.root / "rebooting"
+        if request.exists():
+            request.rename(self.root / "rebooted")
+            self.kill_all()
+            for job in self.jobs():
+                shutil.rmtree(self.root / "tmp" / job)
+            (self.root / BOOT_ID[1:]).write_text("second\n", encoding="utf-8")
+            self.booting = 2
+        self.booting -= 1
+        return self.booting >= 0
 
     def add_program(self, name: str, script: str = "exit 0") -> None:
         """A program of the guest, that goes before the machine's own."""

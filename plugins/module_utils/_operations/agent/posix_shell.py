@@ -56,6 +56,25 @@ echo "$s $o $e"
 exit 0
 """
 _REMOVE = 'rm -rf "$@"'
+# The first bytes of the input are a password, for a program that may ask for it or not; the rest is for what it begins.
+# A program that has refused the password gets nothing of the rest.
+_ANSWER = """d={directory}; u=$(umask); umask 077
+mkdir "$d" && mkfifo "$d/in" && : >"$d/out" && : >"$d/err" || exit 125
+came() {{ grep -qF -e "$1" "$d/out" "$d/err" 2>/dev/null; }}
+again() {{ [ "$(cat "$d/out" "$d/err" | grep -cF -e {prompt})" -gt 1 ]; }}
+nap() {{ sleep 0.1 2>/dev/null || sleep 1; }}
+exec 3<&0
+( until came {success} || came {prompt} || [ -f "$d/ended" ]; do nap; done
+if came {success}; then dd bs=1 count={length} >/dev/null
+else dd bs=1 count={length}; until came {success} || again || [ -f "$d/ended" ]; do nap; done; fi
+! came {success} || cat ) <&3 >"$d/in" 2>/dev/null &
+( exec 3<&-; umask "$u"
+{script}
+) <"$d/in" >"$d/out" 2>"$d/err"
+s=$?; : >"$d/ended"
+cat "$d/out"; cat "$d/err" >&2
+rm -rf "$d"; exit $s
+"""
 # A process of that number may be another one, if the guest was started anew.
 _IS_ALIVE = """p=$(cat {directory}/pid) && kill -0 "$p" && {{ [ ! -r /proc/$p/cmdline ] ||
 grep -q {key} /proc/$p/cmdline; }}"""
@@ -148,6 +167,14 @@ class PosixShell:
         """A script that succeeds when there is a file of that name, seen from a directory."""
         script = _EXISTS.format(pattern=shlex.quote(pattern))
         return self.within(directory, script) if directory else script
+
+    def answering(self, script: str, directory: str, length: int, prompt: str, success: str) -> str:
+        """The script with so many first bytes of its input left out, unless it asks for a password by that prompt.
+
+        It prints the word success when it has got the password, or needs none.
+        """
+        words = {"prompt": shlex.quote(prompt), "success": shlex.quote(success)}
+        return _ANSWER.format(script=script, directory=directory, length=length, **words)
 
     def is_alive(self, directory: str) -> str:
         """A script that succeeds while the job runs."""

@@ -72,6 +72,9 @@ class GuestShell(t.Protocol):
     def exists(self, pattern: str, directory: str) -> str:
         """A script that succeeds when there is such a file."""
 
+    def answering(self, script: str, directory: str, length: int, prompt: str, success: str) -> str:
+        """The script with a password, the first bytes of its input, left out unless it asks for it."""
+
     def is_alive(self, directory: str) -> str:
         """A script that succeeds while the job runs."""
 
@@ -106,8 +109,7 @@ class GuestShell(t.Protocol):
         """A script that prints the size and the checksum of a file, and makes it readable in the directory."""
 
 
-@dataclass(frozen=True)
-class CommandResult:
+class CommandResult(t.NamedTuple):
     """How a command ended, and all that it put out."""
 
     status: int
@@ -134,14 +136,16 @@ class GuestRunner:
         self._leftover: tuple[str, ...] = ()
         self._preparing: int | None = None
 
-    def run(self, script: str, stdin: bytes | None = None, watch: Deadline | None = None) -> CommandResult:
-        """Run a script of the guest's shell to its end.
+    def run(
+        self, script: str, stdin: bytes | None = None, watch: Deadline | None = None, is_secret: bool = False
+    ) -> CommandResult:
+        """Run a script of the guest's shell to its end; one that is secret is not an argument of any program.
 
         Raises TimedOut, naming the process that goes on, when watch expires, AgentUnavailable when the agent cannot
         do it or nobody knows what came of it, or another PveError.
         """
         directory = self.shell.directory(secrets.token_hex(16))
-        argv, data = self._sent(directory, script.encode("utf-8", "surrogateescape"), stdin)
+        argv, data = self._sent(directory, script.encode("utf-8", "surrogateescape"), stdin, is_secret)
         self._leftover = ()
         job = _Job(directory, self.calls.execute(argv, data))
         try:
@@ -195,9 +199,11 @@ class GuestRunner:
         for number, piece in enumerate(pieces):
             self._write(f"{directory}/in.{number:06}", piece)
 
-    def _sent(self, directory: str, script: bytes, stdin: bytes | None) -> tuple[list[str], bytes | None]:
+    def _sent(
+        self, directory: str, script: bytes, stdin: bytes | None, is_secret: bool
+    ) -> tuple[list[str], bytes | None]:
         """The program to run, and its input; what is too large, or no plain text, is written into files before."""
-        is_plain = len(script) <= _MOST_SCRIPT and PLAIN.fullmatch(script)
+        is_plain = not is_secret and len(script) <= _MOST_SCRIPT and PLAIN.fullmatch(script)
         is_large = stdin is not None and len(stdin) > MOST_INPUT
         if not is_plain or is_large:
             self._preparing = self.calls.execute(self.shell.prepare(directory))
