@@ -118,10 +118,28 @@ options:
       max_workers:
         description: The most parallel reads of a virtual machine's disks. It takes C(Sys.Modify) on C(/).
         type: int
+      pbs_entries_max:
+        description:
+          - The most entries of a directory that are held in memory, for a container on Proxmox Backup Server. It takes
+            C(Sys.Modify) on C(/).
+        type: int
       exclude_paths:
         description: Shell patterns of files in a container that are left out.
         type: list
         elements: str
+      mailto:
+        description: Addresses and users who get mail about the backup.
+        type: list
+        elements: str
+      notification_mode:
+        description:
+          - How notifications are sent. With V(auto), it is V(legacy-sendmail) when
+            O(cloudbridge.proxmox.pve_backup#module:mailto) is given.
+        type: str
+        choices:
+          - auto
+          - legacy-sendmail
+          - notification-system
       keep_last:
         description:
           - How many of the guest's newest backups on the storage stay. The others are pruned, those that are protected

@@ -53,6 +53,13 @@ options:
       - The guests, by numbers or names. A new job needs one of O(guests), O(all_guests) and O(pool).
     type: list
     elements: str
+  guests_mode:
+    description:
+      - Whether O(guests) are all guests of the job, V(set), or are added to or removed from those that it lists.
+      - With V(remove), guests that are gone are named by their numbers.
+    type: str
+    choices: [set, add, remove]
+    default: set
   all_guests:
     description: All guests are meant, those that are made later included.
     type: bool
@@ -60,7 +67,7 @@ options:
     description: All guests of this pool are meant.
     type: str
   exclude:
-    description: Guests that are left out of O(all_guests) or O(pool), by numbers or names.
+    description: Guests that are left out of O(all_guests), by numbers or names.
     type: list
     elements: str
   mode:
@@ -93,6 +100,10 @@ options:
     type: int
   max_workers:
     description: The most parallel reads of a virtual machine's disks.
+    type: int
+  pbs_entries_max:
+    description:
+      - The most entries of a directory that are held in memory, for containers on Proxmox Backup Server.
     type: int
   exclude_paths:
     description: Shell patterns of files in containers that are left out.
@@ -135,6 +146,7 @@ options:
     type: int
     default: 600
 seealso:
+  - module: cloudbridge.proxmox.pve_backup_job_info
   - module: cloudbridge.proxmox.pve_backup
 """
 
@@ -150,6 +162,14 @@ EXAMPLES = r"""
     compress: zstd
     keep_daily: 7
     keep_weekly: 4
+
+- name: Add a new guest to the guests that another job lists
+  cloudbridge.proxmox.pve_backup_job:
+    job: weekly
+    schedule: sat 03:00
+    storage: local
+    guests: [web]
+    guests_mode: add
 
 - name: Let it rest
   cloudbridge.proxmox.pve_backup_job:

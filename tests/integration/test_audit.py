@@ -39,6 +39,7 @@ NOT_COUNTED = {
     "pve_node_maintenance",
     "pve_backup_info",
     "pve_backup_job",
+    "pve_backup_job_info",
     "pve_task_info",
     "pve_console_info",
     "pve_console_script",

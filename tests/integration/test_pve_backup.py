@@ -97,6 +97,7 @@ class TestMaxAge:
     def test_all_options_of_vzdump(self, pve, backup):
         options = {"mode": "suspend", "compress": "gzip", "notes": "two\nlines", "protected": True, "bandwidth": 1000}
         more = {"fleecing_storage": "local-lvm", "change_detection": "data", "zstd_threads": 2, "max_workers": 4}
+        more |= {"pbs_entries_max": 9, "mailto": ["a@example.org", "b@example.org"], "notification_mode": "auto"}
         result = backup(max_age="0", **options, **more)
         assert not result.failed, result
         assert pve.forms("POST", "/vzdump$") == [
@@ -112,7 +113,9 @@ class TestMaxAge:
                 "fleecing": "enabled=1,storage=local-lvm",
                 "pbs-change-detection-mode": "data",
                 "zstd": "2",
-                "performance": "max-workers=4",
+                "performance": "max-workers=4,pbs-entries-max=9",
+                "mailto": "a@example.org,b@example.org",
+                "notification-mode": "auto",
             }
         ]
         assert (result["backup"]["protected"], pve.backup(result["backup"]["volid"])["notes"]) == (True, "two\nlines")

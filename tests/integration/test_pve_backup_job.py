@@ -72,6 +72,69 @@ def test_the_selection_is_one_thing(pve, change):
     assert (pve.server.backup_jobs["nightly"]["vmid"], "pool" in pve.server.backup_jobs["nightly"]) == ("200", False)
 
 
+def test_guests_are_added_and_removed(pve, change, job):
+    assert "there is no job nightly from which guests" in job(**NIGHTLY, guests_mode="remove").msg
+    change(**{**NIGHTLY, "guests": ["web"]}, guests_mode="add")
+    assert change(guests=["db"], guests_mode="add").diff == {"before": {"vmid": "100"}, "after": {"vmid": "100,101"}}
+    assert job(guests=["100", "db"], guests_mode="add").changed is False
+    change(guests=["web"], guests_mode="remove")
+    pve.server.backup_jobs["nightly"]["vmid"] = "101,555"
+    change(guests=["555"], guests_mode="remove")
+    assert job(guests=["db"], guests_mode="remove").msg == (
+        "job nightly would have no guests any more: delete it with state=absent"
+    )
+    job(all_guests=True)
+    assert "backs all guests up, and lists none: leave out guests_mode=add" in job(guests=["db"], guests_mode="add").msg
+
+
+def test_a_limit_that_is_not_named_stays(pve, change, job):
+    job(**NIGHTLY, max_workers=4)
+    change(pbs_entries_max=1000)
+    assert pve.server.backup_jobs["nightly"]["performance"] == "max-workers=4,pbs-entries-max=1000"
+    assert job(max_workers=4).changed is False
+    change(max_workers=8)
+    assert pve.server.backup_jobs["nightly"]["performance"] == "max-workers=8,pbs-entries-max=1000"
+
+
+def test_pve_would_not_exclude_anything_from_the_guests_of_a_pool(pve, job):
+    pve.add_pool("prod")
+    job(schedule="daily", storage="local", pool="prod")
+    assert "job nightly does not back up all guests, and PVE excludes none" in job(exclude=["db"]).msg
+    assert "exclude does not go with pool, but with all_guests" in job(pool="prod", exclude=["db"]).msg
+
+
+class TestInfo:
+    @pytest.fixture
+    def ids(self, run_module):
+        def run(**arguments):
+            found = run_module("pve_backup_job_info", arguments)
+            assert not found.failed, found
+            return {one["id"]: one["covers"] for one in found["jobs"]}
+
+        return run
+
+    def test_which_guests_each_job_backs_up(self, pve_cluster, run_module, job, ids):
+        pve_cluster.add_pool("prod", 200)
+        daily = {"schedule": "daily", "storage": "local"}
+        for name, selection in (
+            ("some", {"guests": ["100", "101"], "enabled": False}),
+            ("every", {"all_guests": True, "exclude": ["101"]}),
+            ("pooled", {"pool": "prod"}),
+            ("here", {"all_guests": True, "node": "pve2"}),
+        ):
+            assert job(job=name, **daily, **selection).changed
+        pve_cluster.server.backup_jobs["gone"] = {"enabled": 1, "schedule": "daily", "storage": "local", "vmid": "555"}
+        every = [vmid for vmid in pve_cluster.vmids() if vmid != 101]
+        on_pve2 = [vmid for vmid in pve_cluster.vmids() if pve_cluster.guest(vmid).node == "pve2"]
+        assert ids() == {"every": every, "gone": [], "here": on_pve2, "pooled": [200], "some": [100, 101]}
+        assert sorted(ids(vmid=101)) == ["here", "some"]
+        assert sorted(ids(name="web")) == ["every", "some"]
+        assert ids(vmid=555) == {"gone": []}
+        assert list(ids(job="pooled")) == ["pooled"]
+        one = run_module("pve_backup_job_info", {"job": "some"})["jobs"][0]
+        assert (one["enabled"], one["vmids"], one["next_run"]) == (False, [100, 101], 1795834800)
+
+
 @pytest.mark.parametrize(
     "same",
     [
@@ -115,6 +178,7 @@ WRONG = (
     ({**NIGHTLY, "guests": None, "pool": "nope"}, "name a pool that there is"),
     ({**NIGHTLY, "pool": "prod"}, "guests and pool do not go together"),
     ({**NIGHTLY, "exclude": ["db"]}, "exclude does not go with guests"),
+    ({"guests_mode": "add"}, "guests_mode=add needs guests"),
     ({"guests": []}, "guests is empty"),
     ({"all_guests": False}, "all_guests=false says of no guest that it is meant"),
     ({"job": "a b"}, "job 'a b' is no name of a job"),

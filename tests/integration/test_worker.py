@@ -61,6 +61,7 @@ TASKS = """
     state: absent, file_name: debian-13.iso}}
 - {name: a backup, diff: true, cloudbridge.proxmox.pve_backup: {vmid: 300, storage: local, max_age: 1h, keep_last: 2}}
 - {name: backups, cloudbridge.proxmox.pve_backup_info: {vmid: 300}}
+- {name: backup jobs, cloudbridge.proxmox.pve_backup_job_info: {vmid: 300}}
 - {name: no such backup, ignore_errors: true, cloudbridge.proxmox.pve_restore: {vmid: 302,
     backup: "local:backup/vzdump-qemu-300-2026_01_31-03_00_00.vma.zst"}}
 - {name: many backups, check_mode: true, cloudbridge.proxmox.pve_backups: {select: {names: [d*]},

@@ -465,7 +465,7 @@ def community_vocabulary() -> set[str]:
     text = FROM_COMMUNITY.read_text(encoding="utf-8")
     groups = set(re.findall(r"`(proxmox_\w+|pve_(?:status|type|node|pool)_\w+)`", text))
     values = {"active", "archive", "current", "moved", "pending", "resized", "rollback", "true"}
-    values |= {"auto", "default", "full", "linked", "opportunistic", "options", "mountoptions"}
+    values |= {"all", "auto", "default", "full", "linked", "opportunistic", "options", "mountoptions"}
     settings = {"audio0", "virtiofs0", "numa0", "parallel0", "smbios1"}
     return {*options, *COMMUNITY_PROXMOX["options"], *groups, *values, *settings, "proxmox_", "pve_"}
 

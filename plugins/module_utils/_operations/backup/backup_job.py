@@ -23,7 +23,7 @@ from .retention import retention_from
 from .schedule import comparable_schedule
 from .vzdump import COMPRESSIONS, MODES
 
-NOTIFICATIONS = ("auto", "legacy-sendmail", "notification-system")
+GUESTS_MODES = ("set", "add", "remove")
 JOB_SPEC: dict[str, dict[str, t.Any]] = {
     "job": {"type": "str", "required": True},
     "state": {"type": "str", "choices": list(STATES), "default": "present"},
@@ -34,6 +34,7 @@ JOB_SPEC: dict[str, dict[str, t.Any]] = {
     "storage": {"type": "str"},
     "node": {"type": "str"},
     "guests": {"type": "list", "elements": "str"},
+    "guests_mode": {"type": "str", "choices": list(GUESTS_MODES), "default": "set"},
     "all_guests": {"type": "bool"},
     "pool": {"type": "str"},
     "exclude": {"type": "list", "elements": "str"},
@@ -42,8 +43,6 @@ JOB_SPEC: dict[str, dict[str, t.Any]] = {
     "notes_template": {"type": "str"},
     "protected": {"type": "bool"},
     **VZDUMP_SPEC,
-    "mailto": {"type": "list", "elements": "str"},
-    "notification_mode": {"type": "str", "choices": list(NOTIFICATIONS)},
     **KEEP_SPEC,
 }
 # Which guests are meant is one thing, whichever of these says it.
@@ -65,6 +64,7 @@ class JobRequest:
     state: str = "present"
     values: t.Mapping[str, t.Any] = field(default_factory=dict)
     guests: tuple[str, ...] = ()
+    guests_mode: str = "set"
     exclude: tuple[str, ...] = ()
 
 
@@ -84,8 +84,15 @@ def job_request(parameters: t.Mapping[str, t.Any]) -> JobRequest:
         raise InvalidRequest("guests is empty: a job needs guests, all_guests or pool")
     if every is False:
         raise InvalidRequest("all_guests=false says of no guest that it is meant: give guests or pool")
-    if exclude and guests:
-        raise InvalidRequest("exclude does not go with guests: leave those out that are not meant")
+    if exclude and (guests or pool):
+        # PVE takes it and does not look at it (PVE::VZDump, get_included_guests).
+        wrong = "guests" if guests else "pool"
+        raise InvalidRequest(
+            f"exclude does not go with {wrong}, but with all_guests: leave out those that are not meant"
+        )
+    mode = parameters["guests_mode"]
+    if mode != "set" and not guests:
+        raise InvalidRequest(f"guests_mode={mode} needs guests")
     values: dict[str, t.Any] = {
         "enabled": parameters.get("enabled"),
         "schedule": parameters.get("schedule"),
@@ -97,19 +104,18 @@ def job_request(parameters: t.Mapping[str, t.Any]) -> JobRequest:
         "compress": parameters.get("compress"),
         "notes-template": _one_line(parameters.get("notes_template")),
         "protected": parameters.get("protected"),
-        "notification-mode": parameters.get("notification_mode"),
         **vzdump_options(parameters),
     }
     given = {key: value for key, value in values.items() if value is not None}
-    if parameters.get("mailto") is not None:
-        given["mailto"] = ",".join(parameters["mailto"]) or None
+    if parameters.get("mailto") == []:
+        given["mailto"] = None
     retention = retention_from(parameters)
     if retention is not None:
         given["prune-backups"] = None if retention.as_storage else retention.text
     if every or pool:
         given.update({"all": True if every else None, "pool": pool, "vmid": None})
         given["exclude"] = None
-    return JobRequest(job, state, given, guests, exclude)
+    return JobRequest(job, state, given, guests, mode, exclude)
 
 
 def _one_line(text: str | None) -> str | None:
@@ -126,7 +132,7 @@ def ensure_job(applier: Applier, request: JobRequest) -> Outcome:
             if found is not None:
                 applier.apply(_removal(client, request.job, found))
             return outcome(applier, None, job=None)
-        wanted = _with_guests(client, request)
+        wanted = _with_guests(client, request, found)
         if found is None and not {"schedule", "storage"} <= wanted.keys():
             missing = next(key for key in ("schedule", "storage") if key not in wanted)
             raise InvalidRequest(f"there is no job {request.job}, and a new one needs {missing}")
@@ -138,7 +144,7 @@ def ensure_job(applier: Applier, request: JobRequest) -> Outcome:
             found = _find(client, request.job)
         elif applier.titles:
             found = {**(found or {"id": request.job}), **{key: value for key, value in wanted.items() if value}}
-    return outcome(applier, None, job=_result(found))
+    return outcome(applier, None, job=job_result(found))
 
 
 def _find(client: PveClient, job: str) -> dict[str, t.Any] | None:
@@ -146,22 +152,50 @@ def _find(client: PveClient, job: str) -> dict[str, t.Any] | None:
     return next((dict(entry) for entry in jobs if entry.get("id") == job), None)
 
 
-def _with_guests(client: PveClient, request: JobRequest) -> dict[str, t.Any]:
+def _with_guests(client: PveClient, request: JobRequest, found: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
     """The values with the numbers of the guests that are named."""
     wanted = dict(request.values)
     if not request.guests and not request.exclude:
         return wanted
     guests = Surroundings.read(client).guests
 
-    def numbers(names: t.Sequence[str]) -> str:
-        selectors = (Selector(int(name)) if name.isdigit() else Selector(name=name) for name in names)
-        return ",".join(str(vmid) for vmid in sorted({get_guest(client, one, guests).vmid for one in selectors}))
+    def numbers(names: t.Sequence[str], may_be_gone: bool = False) -> set[int]:
+        gone = {int(name) for name in names if may_be_gone and name.isdigit()}
+        rest = [name for name in names if not (may_be_gone and name.isdigit())]
+        selectors = (Selector(int(name)) if name.isdigit() else Selector(name=name) for name in rest)
+        return gone | {get_guest(client, one, guests).vmid for one in selectors}
 
     if request.guests:
-        wanted.update({"vmid": numbers(request.guests), "all": None, "pool": None, "exclude": None})
+        named = numbers(request.guests, may_be_gone=request.guests_mode == "remove")
+        listed = _listed(request, named, found)
+        wanted.update({"vmid": _joined(listed), "all": None, "pool": None, "exclude": None})
+    if request.exclude and found is not None and not {**found, **wanted}.get("all"):
+        raise InvalidRequest(f"job {request.job} does not back up all guests, and PVE excludes none of any other job")
     if request.exclude:
-        wanted["exclude"] = numbers(request.exclude)
+        wanted["exclude"] = _joined(numbers(request.exclude))
     return wanted
+
+
+def _listed(request: JobRequest, named: set[int], found: t.Mapping[str, t.Any] | None) -> set[int]:
+    """The guests that the job is to list; raises InvalidRequest when it has no list that could be changed."""
+    mode = request.guests_mode
+    if mode == "set" or (mode == "add" and found is None):
+        return named
+    if found is None:
+        raise InvalidRequest(f"there is no job {request.job} from which guests could be removed")
+    if not found.get("vmid"):
+        what = f"pool {found['pool']}" if found.get("pool") else "all guests"
+        raise InvalidRequest(f"job {request.job} backs {what} up, and lists none: leave out guests_mode={mode}")
+    before = {int(vmid) for vmid in str(found["vmid"]).split(",")}
+    if mode == "add":
+        return before | named
+    if before <= named:
+        raise InvalidRequest(f"job {request.job} would have no guests any more: delete it with state=absent")
+    return before - named
+
+
+def _joined(vmids: t.Iterable[int]) -> str:
+    return ",".join(map(str, sorted(vmids)))
 
 
 def _check_places(client: PveClient, wanted: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> None:
@@ -190,6 +224,7 @@ def _creation(client: PveClient, job: str, wanted: t.Mapping[str, t.Any]) -> Pla
 
 def _changes(job: str, found: t.Mapping[str, t.Any], wanted: t.Mapping[str, t.Any]) -> Plan:
     """What differs by meaning; of a selection that changes, the other ways to say it are taken away."""
+    wanted = _with_limits_kept(found, wanted)
     different = {key: value for key, value in wanted.items() if not _same(key, found.get(key), value)}
     if not different:
         return Plan()
@@ -205,6 +240,18 @@ def _changes(job: str, found: t.Mapping[str, t.Any], wanted: t.Mapping[str, t.An
         for key, value in sorted(different.items())
     )
     return Plan((PlanStep(f"change the backup job {job}", command),), changes)
+
+
+def _with_limits_kept(found: t.Mapping[str, t.Any], wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The values with those limits of the job that the task does not name: PVE has them in one key."""
+    if not wanted.get("performance") or not found.get("performance"):
+        return dict(wanted)
+    both = {**_pairs(_shown("performance", found["performance"])), **_pairs(wanted["performance"])}
+    return {**wanted, "performance": ",".join(f"{key}={value}" for key, value in sorted(both.items()))}
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in text.split(","))
 
 
 def _removal(client: PveClient, job: str, found: t.Mapping[str, t.Any]) -> Plan:
@@ -245,7 +292,7 @@ def _shown(key: str, value: t.Any) -> str:
     return in_full(value) if isinstance(value, float) else str(value)
 
 
-def _result(found: t.Mapping[str, t.Any] | None) -> dict[str, t.Any] | None:
+def job_result(found: t.Mapping[str, t.Any] | None) -> dict[str, t.Any] | None:
     """The job as modules return it."""
     if found is None:
         return None

@@ -20,6 +20,7 @@ from .vzdump import COMPRESSIONS, MODES, NewBackup, new_backup
 
 STATES = ("present", "absent")
 CHANGE_DETECTION = ("legacy", "data", "metadata")
+NOTIFICATIONS = ("auto", "legacy-sendmail", "notification-system")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGE = re.compile(r"(?P<number>\d+)\s*(?P<unit>[smhdw]?)")
 
@@ -30,7 +31,10 @@ VZDUMP_SPEC: dict[str, dict[str, t.Any]] = {
     "change_detection": {"type": "str", "choices": list(CHANGE_DETECTION)},
     "zstd_threads": {"type": "int"},
     "max_workers": {"type": "int"},
+    "pbs_entries_max": {"type": "int"},
     "exclude_paths": {"type": "list", "elements": "str"},
+    "mailto": {"type": "list", "elements": "str"},
+    "notification_mode": {"type": "str", "choices": list(NOTIFICATIONS)},
 }
 # How a backup is made; each is of no use where none is made.
 NEW_SPEC: dict[str, dict[str, t.Any]] = {
@@ -138,7 +142,7 @@ def _check_options(parameters: t.Mapping[str, t.Any], state: str, is_named: bool
 
 
 def _new_backup(parameters: t.Mapping[str, t.Any], storage: str, retention: Retention | None) -> NewBackup:
-    for name in ("bandwidth", "zstd_threads", "max_workers"):
+    for name in ("bandwidth", "zstd_threads", "max_workers", "pbs_entries_max"):
         if parameters.get(name) is not None and parameters[name] < 0:
             raise InvalidRequest(f"{name} must not be negative, but is {parameters[name]}")
     fleecing = parameters.get("fleecing_storage")
@@ -156,12 +160,15 @@ def _new_backup(parameters: t.Mapping[str, t.Any], storage: str, retention: Rete
 
 def vzdump_options(parameters: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The options of NEW_SPEC that few people need, as vzdump takes them; None for those not given."""
-    fleecing, workers = parameters.get("fleecing_storage"), parameters.get("max_workers")
+    fleecing = parameters.get("fleecing_storage")
+    limits = {"max-workers": parameters.get("max_workers"), "pbs-entries-max": parameters.get("pbs_entries_max")}
     return {
         "bwlimit": parameters.get("bandwidth"),
         "fleecing": None if fleecing is None else f"enabled=1,storage={fleecing}",
         "pbs-change-detection-mode": parameters.get("change_detection"),
         "zstd": parameters.get("zstd_threads"),
-        "performance": None if workers is None else f"max-workers={workers}",
+        "performance": ",".join(f"{key}={value}" for key, value in limits.items() if value is not None) or None,
         "exclude-path": parameters.get("exclude_paths") or None,
+        "mailto": ",".join(parameters.get("mailto") or ()) or None,
+        "notification-mode": parameters.get("notification_mode"),
     }
