@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.support.collection_tree import REPOSITORY
 
-from . import bridge, inventory, modules, parallel, peers, report, tasks, terminal
+from . import agent, bridge, inventory, modules, parallel, peers, report, tasks, terminal
 from .runner import from_command_line
 
 HERE = Path(__file__).parent
@@ -53,6 +53,7 @@ def main() -> None:
             modules.measure(run, here.pve, homes)
             parallel.measure(run, here, homes)
             tasks.measure(run, here.pve, homes)
+        agent.measure(run, homes)
         inventory.measure(run, homes)
         keys = [] if run.pick or run.quick else terminal.figures(500, 20)
         known["Duration of all runs"] = f"{run.elapsed / 60:.0f} minutes"

@@ -27,6 +27,7 @@ TITLES = {
     "bridge": "The bridge: what CloudStack calls",
     "modules": "Modules: playbooks of one task",
     "tasks": "Many tasks, and tasks for many guests",
+    "agent": "Tasks over the guest agent",
     "inventory": "Inventory",
     "parallel": "Twenty deploys at a time",
 }
@@ -208,6 +209,9 @@ METHOD = """* Both sides run in one session against the embedded PVE of `tests/s
 * In the topic `tasks`, `debug` is as many tasks of ansible.builtin.debug, and `curl` makes the requests of ours, one
   after the other over one connection. Of the 1,000 guests community.proxmox looked at 100; its time and requests are
   multiplied by 10.
+* In the topic `agent` the guest's programs run on the same machine, and are in no figure of CPU and memory. The tasks
+  over the connections `cloudbridge.proxmox.pve_agent` and `community.proxmox.proxmox_qemu_api` are the same, and both
+  know node and number of the guest.
 * To read addresses from agents, the plugin of community.proxmox reads each guest's status, configuration and snapshots,
   too. The case of addresses and configurations is the one in which both read about the same.
 """

@@ -28,6 +28,13 @@ EXEC = r"/agent/exec$"
 STATUS = r"/agent/exec-status$"
 
 
+def ended(runner, pid):
+    """What the agent says of a process once it has ended."""
+    found = {}
+    wait_until(lambda: found.update(runner.calls.status(pid)) or found["exited"])
+    return found
+
+
 def sent(pve, path):
     return sum(line.endswith(path) for line in pve.summary())
 
@@ -76,6 +83,13 @@ class TestCommands:
         runner.close()
         wait_until(lambda: not agent.jobs() and not agent.running())
 
+    def test_input_that_does_not_arrive_runs_nothing(self, runner, agent):
+        agent.add_program("sleep", "case $1 in *.*) exit 1;; esac")
+        argv = runner.shell.run(runner.shell.directory("0" * 32), 1, 2, "echo run >>runs", ())
+        found = ended(runner, runner.calls.execute(argv, b"the last piece"))
+        assert (found["exitcode"], found["err-data"]) == (125, "its input has not arrived\n")
+        assert (agent.jobs(), (agent.root / "runs").exists()) == ([], False)
+
     def test_a_command_that_goes_on_is_named(self, runner, agent):
         with pytest.raises(TimedOut, match=r"process \d+ goes on in guest 101"):
             runner.run("sleep 300", watch=Deadline(0.3))
@@ -107,6 +121,15 @@ class TestLostAnswers:
         pve.fault("POST", r"/agent/file-write$", "lose_answer", times=2)
         data = os.urandom(200_000)
         assert runner.run("cat", data).stdout == data
+
+    def test_a_request_that_arrives_once_more_after_the_end(self, pve, api, runner, agent):
+        """A worker of PVE may get to it when its answer has been given up, and the command was sent again."""
+        pve.fault("POST", EXEC, "lose_answer")
+        assert runner.run("echo run >>runs").status == 0
+        runner.close()
+        late = next(item for item in pve.exchanges if item.path.endswith("agent/exec"))
+        ended(runner, api("POST", late.path, **late.form).json()["data"]["pid"])
+        assert (agent.root / "runs").read_text() == "run\n"
 
     def test_an_agent_that_was_started_anew(self, runner, agent, pve):
         pve.before("GET", STATUS, agent.restart)

@@ -65,6 +65,8 @@ class GuestAgent:
         self.booting = 0
         # Bytes of output that a guest hands over before PVE's 5 s are over (75-agent.json: "exec, 2 MB of output").
         self.drains = 512 * 1024
+        # Where the guest's programs are, beside its own.
+        self.path = os.environ["PATH"]
         self.mark = secrets.token_hex(8)
         self.started: list[list[str]] = []
         self._processes: dict[int, _Process] = {}
@@ -115,7 +117,7 @@ class GuestAgent:
         """guest-exec: the pid; raises NoAnswer for a program that does not exist."""
         self.check_allowed("exec")
         self.started.append(argv)
-        path = f"{self.root}/bin:{os.environ['PATH']}"
+        path = f"{self.root}/bin:{self.path}"
         environment = {"PATH": path, "HOME": str(self.root), "EMBEDDED_AGENT": self.mark}
         try:
             process = await asyncio.create_subprocess_exec(

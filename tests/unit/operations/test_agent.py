@@ -75,7 +75,8 @@ def test_no_shell_sees_the_words(words):
     "argv",
     [
         SHELL.prepare("/tmp/.pve-agent-0"),
-        SHELL.run("/tmp/.pve-agent-0", 1, "none", "true", ["/tmp/.pve-agent-1"]),
+        SHELL.run("/tmp/.pve-agent-0", 1, None, "true", ["/tmp/.pve-agent-1"]),
+        SHELL.piece("/tmp/.pve-agent-0", 3),
         SHELL.remove("/tmp/.pve-agent-0"),
         ["/bin/sh", "-c", SHELL.put("/etc/motd", "key", "0" * 64, Attributes("0644", "root", "root"))],
         ["/bin/sh", "-c", SHELL.begin_put("/etc/motd", "key", "/tmp/.pve-agent-0", Attributes())],

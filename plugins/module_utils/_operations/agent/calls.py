@@ -48,6 +48,8 @@ class AgentCalls:
         self._has_answered = False
         # PVE knows offset and count since qemu-server 9.1.5.
         self.reads_parts = True
+        # How often something was sent again.
+        self.repeats = 0
 
     def ask(self, name: str, method: str = "GET") -> t.Any:
         """The result of one of the agent's commands that take no parameters; raises Refused when it is an error."""
@@ -68,9 +70,15 @@ class AgentCalls:
 
         Whoever calls it is sure that it may be sent twice.
         """
+        return int(self._repeated(self._execution(argv, data))["pid"])
+
+    def execute_once(self, argv: t.Sequence[str]) -> None:
+        """Start a program that one can do without."""
+        self._call(self._execution(argv, None))
+
+    def _execution(self, argv: t.Sequence[str], data: bytes | None) -> t.Callable[[], t.Any]:
         form = {"command": list(argv), "input-data": None if data is None else data.decode("latin-1")}
-        answer = self._repeated(lambda: self.client.write("POST", *self._path("exec"), **form))
-        return int(answer["pid"])
+        return lambda: self.client.write("POST", *self._path("exec"), **form)
 
     def status(self, pid: int) -> t.Mapping[str, t.Any]:
         """What has become of a process; of one that has ended, once."""
@@ -123,6 +131,7 @@ class AgentCalls:
                 lost = isinstance(error, AnswerLost) or (slow and error.pve_reason is ErrorReason.QEMU_TIMEOUT)
                 if not lost or not tries.again():
                     raise
+                self.repeats += 1
 
     def _tries(self, seconds: float) -> Tries:
         return self.client.deadline.tries(seconds)

@@ -17,7 +17,7 @@ import typing as t
 WORKERS_OF_A_NODE = 3
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 2.0
-_GROWTH = 1.7
+_GROWTH = 1.4
 # An answer that takes so many times as long as the best one, and so many seconds longer, has waited for others.
 _QUEUED_FACTOR = 3.0
 _QUEUED_SECONDS = 0.5
@@ -42,9 +42,9 @@ class Pace:
         else:
             self.brake = self.brake / 2 if self.brake > FIRST_PAUSE_SECONDS else 0.0
 
-    def pauses(self) -> t.Iterator[float]:
+    def pauses(self, first: float = FIRST_PAUSE_SECONDS) -> t.Iterator[float]:
         """The pauses before one look after the other."""
-        pause = FIRST_PAUSE_SECONDS
+        pause = first
         while True:
             yield max(pause, self.breath())
             pause = min(pause * _GROWTH, LONGEST_PAUSE_SECONDS)

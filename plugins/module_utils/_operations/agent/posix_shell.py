@@ -13,10 +13,11 @@ from __future__ import annotations
 import shlex
 import typing as t
 
-from .running import Attributes
+from .running import WAIT, Attributes
 
 JOBS = "/tmp/.pve-agent-"  # noqa: S108 - nobody can foresee the rest of the name
 # So many seconds the files of a job, or of an upload, are kept for a controller that does not ask for them any more.
+# One that needs longer makes the file wait now and then.
 KEPT_SECONDS = 60
 
 _BLOCK = 1024 * 1024
@@ -25,11 +26,18 @@ _ALONE = "</dev/null >/dev/null 2>&1 &"
 # It removes the directory, and what else is named, when nothing has changed there for a while. A command that has begun
 # sees to that itself.
 _WATCH = f"""( o=; n=0; while sleep 1 && [ -d "$d" ] && [ ! -f "$d/pid" ]; do
-n=$((n + 1)); [ $((n % {KEPT_SECONDS})) = 0 ] || continue
-c=$(ls -ln "$d" "$@" 2>/dev/null); [ "$c" != "$o" ] || rm -rf "$d" "$@"; o=$c; done ) {_ALONE}
+n=$((n + 1)); [ ! -f "$d/{WAIT}" ] || {{ rm -f "$d/{WAIT}"; n=0; }}
+[ "$n" -ge {KEPT_SECONDS} ] || continue
+c=$(ls -ln "$d" "$@" 2>/dev/null); [ "$c" != "$o" ] || rm -rf "$d" "$@"; o=$c; n=0; done ) {_ALONE}
 """
 _PREPARE = f"""d=$1; shift; umask 077; mkdir "$d" 2>/dev/null || exit 0
 {_WATCH}"""
+# One of several pieces of a command's input, which is its own input.
+_PIECE = f"""d=$1; n=$2; shift 2; umask 077
+if mkdir "$d" 2>/dev/null; then
+{_WATCH}fi
+cat >"$d/piece.$$" && mv -f "$d/piece.$$" "$d/in.$n"
+"""
 # Whoever makes the file pid is the one that runs the command, however often it was sent.
 _RUN = f"""d=$1; most=$2; from=$3; c=$4; shift 4
 u=$(umask); umask 077
@@ -41,10 +49,18 @@ case $HOME in /*) ;; *) HOME=/ ;; esac
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME PATH
 run() {{ umask "$u"; if [ -f "$d/script" ]; then /bin/sh "$d/script"; else /bin/sh -c "$c"; fi; }}
+if [ "$from" != none ] && [ "$from" != 0 ]; then
+n=0; set -- "$d"/in.*
+until [ -f "$1" ] && [ "$#" -ge "$from" ]; do
+[ "$n" -lt {KEPT_SECONDS}00 ] || {{ echo "its input has not arrived" >&2; rm -rf "$d"; exit 125; }}
+if sleep 0.02 2>/dev/null; then n=$((n + 2)); else sleep 1; n=$((n + 100)); fi
+set -- "$d"/in.*
+done
+cat "$@" - >"$d/stdin"; rm -f "$@"; exec <"$d/stdin"
+fi
 case $from in
 none) ( run ) </dev/null ;;
-input) ( run ) ;;
-files) cat "$d"/in.* - >"$d/stdin"; rm -f "$d"/in.*; ( run ) <"$d/stdin" ;;
+*) ( run ) ;;
 esac >"$d/out" 2>"$d/err"
 s=$?
 rm -f "$d/stdin" "$d/script"
@@ -52,7 +68,8 @@ o=$(wc -c <"$d/out"); e=$(wc -c <"$d/err"); o=$((o)); e=$((e))
 echo "$s $o $e" >"$d/ended" && mv -f "$d/ended" "$d/done"
 echo "$s $o $e"
 [ $((o + e)) -gt "$most" ] || cat "$d/out" "$d/err"
-( n=0; while [ -d "$d" ] && [ $n -lt {KEPT_SECONDS} ]; do sleep 1; n=$((n + 1)); done; rm -rf "$d" ) {_ALONE}
+( n=0; while [ -d "$d" ] && [ "$n" -lt {KEPT_SECONDS} ]; do sleep 1; n=$((n + 1))
+[ ! -f "$d/{WAIT}" ] || {{ rm -f "$d/{WAIT}"; n=0; }}; done; rm -rf "$d" ) {_ALONE}
 exit 0
 """
 _REMOVE = 'rm -rf "$@"'
@@ -93,9 +110,6 @@ _BEGIN = """f={path}
 p=$f.{key}.part
 if [ -f "$f" ]; then cp -p "$f" "$p"; fi && : >"$p" && {guard} || {{ rm -f "$p"; exit 1; }}
 """
-_DIRECTORY = f"""d={{directory}}; (umask 077; mkdir "$d"); set -- "$p"
-{_WATCH}printf %s "$p"
-"""
 _END = """case $(sum <"$p") in
 {checksum}*|none*) {attributes} && mv -f "$p" "$f" ;;
 *) echo "what arrived has another checksum" >&2; false ;;
@@ -135,6 +149,7 @@ class PosixShell:
     """The programs of jobs and of transfers, for guests with /bin/sh."""
 
     name = "/bin/sh"
+    most_pieces = 4
 
     def directory(self, key: str) -> str:
         """Where the files of a job are; the key is a secret of the one that begins it."""
@@ -144,12 +159,17 @@ class PosixShell:
         """Make the directory; without another call within a while it is removed."""
         return ["/bin/sh", "-c", _PREPARE, "sh", directory]
 
-    def run(self, directory: str, most: int, source: str, script: str, remove: t.Sequence[str]) -> list[str]:
+    def piece(self, directory: str, number: int) -> list[str]:
+        """Keep the input as a piece of the input of the command that runs in the directory later."""
+        return ["/bin/sh", "-c", _PIECE, "sh", directory, f"{number:06}"]
+
+    def run(self, directory: str, most: int, pieces: int | None, script: str, remove: t.Sequence[str]) -> list[str]:
         """Run a script, or the one in the file script, once; what it puts out comes along up to so many bytes.
 
-        source is where its input is: none, input, or files, of which the last part is input. remove are the directories
-        of jobs before it.
+        pieces is how many pieces of its input come before what is sent along; None is no input. remove are the
+        directories of jobs before it.
         """
+        source = "none" if pieces is None else str(pieces)
         return ["/bin/sh", "-c", _RUN, "sh", directory, str(most), source, script, *remove]
 
     def remove(self, *directories: str) -> list[str]:
@@ -189,7 +209,7 @@ class PosixShell:
     def begin_put(self, path: str, key: str, directory: str, attributes: Attributes) -> str:
         """A script that begins a file which comes in pieces, and prints the name of its unfinished one."""
         begin = _BEGIN.format(path=shlex.quote(path), key=key, guard=_guard(attributes))
-        return begin + _DIRECTORY.format(directory=directory)
+        return f'{begin}d={directory}; (umask 077; mkdir "$d"); set -- "$p"\n{_WATCH}printf %s "$p"\n'
 
     def append(self, directory: str, part: str) -> str:
         """A script that moves the pieces in the directory to the end of the unfinished file."""

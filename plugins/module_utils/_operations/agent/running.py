@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import time
 import typing as t
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from ..._pve.deadline import Deadline
 from ..._pve.errors import AgentUnavailable, AnswerLost, ErrorReason, PveError, TimedOut
 from ..._pve.numbers import in_full
 from .calls import MOST_INPUT, MOST_WRITTEN, AgentCalls, knows_no_parts
+from .pace import FIRST_PAUSE_SECONDS
 
 # What comes along with the answer about the process; slow guests lose more (75-agent.json: "exec, 2 MB of output").
 MOST_INLINE = 64 * 1024
@@ -31,6 +33,11 @@ PLAIN = re.compile(rb"[\t\n -~]*")
 _HEADER = re.compile(rb"(\d+) (\d+) (\d+)\r?\n")
 _AGAIN = re.compile(rb"again (\d+)")
 _LONGEST_HEADER = 100
+# The file that tells the guest to keep the files of a job longer, and how often it is made meanwhile.
+WAIT = "wait"
+KEEP_SECONDS = 20.0
+# A module of Ansible takes longer than other commands, and comes in several pieces.
+_FIRST_PAUSE_AFTER_PIECES = 0.06
 # What PVE reads at once where it reads whole files only, so that a slow guest hands it over before pveproxy gives up.
 _COPIED = 4 * 1024 * 1024
 
@@ -50,6 +57,8 @@ class GuestShell(t.Protocol):
     """What runs in guests of one kind, as PosixShell has it."""
 
     name: str
+    # Input of so many pieces comes as input of programs, one each; more comes in files.
+    most_pieces: int
 
     def directory(self, key: str) -> str:
         """Where the files of a job are."""
@@ -57,8 +66,11 @@ class GuestShell(t.Protocol):
     def prepare(self, directory: str) -> list[str]:
         """Make the directory."""
 
-    def run(self, directory: str, most: int, source: str, script: str, remove: t.Sequence[str]) -> list[str]:
-        """Run a script once."""
+    def piece(self, directory: str, number: int) -> list[str]:
+        """Keep a piece of input."""
+
+    def run(self, directory: str, most: int, pieces: int | None, script: str, remove: t.Sequence[str]) -> list[str]:
+        """Run a script once, with the input of so many pieces and what is sent along; None is no input."""
 
     def remove(self, *directories: str) -> list[str]:
         """Remove directories."""
@@ -123,6 +135,7 @@ class _Job:
 
     directory: str
     pid: int
+    first_pause: float = FIRST_PAUSE_SECONDS
 
 
 class GuestRunner:
@@ -147,12 +160,17 @@ class GuestRunner:
         directory = self.shell.directory(secrets.token_hex(16))
         argv, data = self._sent(directory, script.encode("utf-8", "surrogateescape"), stdin, is_secret)
         self._leftover = ()
+        repeats = self.calls.repeats
         job = _Job(directory, self.calls.execute(argv, data))
+        if stdin is not None and len(stdin) > MOST_INPUT:
+            job.first_pause = _FIRST_PAUSE_AFTER_PIECES
         try:
             self.pid = job.pid
             result = self._result_of(job, watch or self.calls.client.deadline)
         finally:
-            self.leave(directory)
+            # What was sent twice may arrive once more, and finds the directory: the guest itself removes it later.
+            if self.calls.repeats == repeats:
+                self.leave(directory)
         self.pid = None
         return result
 
@@ -161,10 +179,22 @@ class GuestRunner:
         leftover, self._leftover = self._leftover, ()
         if leftover and self.pid is None:
             with contextlib.suppress(PveError):
-                self.calls.execute(self.shell.remove(*leftover))
+                self.calls.execute_once(self.shell.remove(*leftover))
 
-    def read(self, path: str, size: int) -> t.Iterator[bytes]:
-        """Yield the first so many bytes of a file in pieces; fewer, when it ends before."""
+    def read(self, path: str, size: int, directory: str = "") -> t.Iterator[bytes]:
+        """Yield the first so many bytes of a file in pieces; fewer, when it ends before.
+
+        The guest keeps the files of the job in the directory meanwhile.
+        """
+        kept = time.monotonic()
+        for piece in self._read_pieces(path, size):
+            yield piece
+            if directory and time.monotonic() - kept >= KEEP_SECONDS:
+                with contextlib.suppress(PveError):
+                    self.calls.write_file(f"{directory}/{WAIT}", b"")
+                kept = time.monotonic()
+
+    def _read_pieces(self, path: str, size: int) -> t.Iterator[bytes]:
         if self.calls.reads_parts:
             try:
                 yield from self.calls.read_file(path, size)
@@ -204,17 +234,27 @@ class GuestRunner:
     ) -> tuple[list[str], bytes | None]:
         """The program to run, and its input; what is too large, or no plain text, is written into files before."""
         is_plain = not is_secret and len(script) <= _MOST_SCRIPT and PLAIN.fullmatch(script)
-        is_large = stdin is not None and len(stdin) > MOST_INPUT
-        if not is_plain or is_large:
+        by_file = stdin is not None and len(stdin) > self.shell.most_pieces * MOST_INPUT
+        if not is_plain or by_file:
             self._preparing = self.calls.execute(self.shell.prepare(directory))
         if not is_plain:
             self._write_script(directory, script)
-        if is_large and stdin is not None:
-            self.write_pieces(directory, pieces_of(stdin[:-MOST_INPUT]))
-            stdin = stdin[-MOST_INPUT:]
-        source = "none" if stdin is None else "files" if is_large else "input"
+        pieces: int | None = None
+        if stdin is not None:
+            before, stdin = stdin[:-MOST_INPUT], stdin[-MOST_INPUT:]
+            pieces = self._send_before(directory, before, by_file)
         text = script.decode("ascii") if is_plain else ""
-        return self.shell.run(directory, MOST_INLINE, source, text, self._leftover), stdin
+        return self.shell.run(directory, MOST_INLINE, pieces, text, self._leftover), stdin
+
+    def _send_before(self, directory: str, content: bytes, by_file: bool) -> int:
+        """Send what of the input does not go along with the command, and say how many pieces it was."""
+        pieces = list(pieces_of(content, MOST_WRITTEN if by_file else MOST_INPUT))
+        if by_file:
+            self.write_pieces(directory, pieces)
+        else:
+            for number, piece in enumerate(pieces):
+                self.calls.execute(self.shell.piece(directory, number), piece)
+        return len(pieces)
 
     def _write_script(self, directory: str, script: bytes) -> None:
         if len(script) > MOST_WRITTEN:
@@ -248,7 +288,7 @@ class GuestRunner:
     def _result_of(self, job: _Job, watch: Deadline) -> CommandResult:
         """Wait until the command has ended, and read its output."""
         try:
-            for pause in self.calls.pace.pauses():
+            for pause in self.calls.pace.pauses(job.first_pause):
                 watch.pause(pause)
                 if watch.expired:
                     break
@@ -288,11 +328,12 @@ class GuestRunner:
         code, out, err = (int(text) for text in header.groups())
         if out + err <= MOST_INLINE and len(inline) == out + err:
             return CommandResult(code, inline[:out], inline[out:])
-        stdout, stderr = (self._read(f"{job.directory}/{name}", size) for name, size in (("out", out), ("err", err)))
+        stdout, stderr = (self._read(job.directory, name, size) for name, size in (("out", out), ("err", err)))
         return CommandResult(code, stdout, stderr)
 
-    def _read(self, path: str, size: int) -> bytes:
-        content = b"".join(self.read(path, size))
+    def _read(self, directory: str, name: str, size: int) -> bytes:
+        path = f"{directory}/{name}"
+        content = b"".join(self.read(path, size, directory))
         if len(content) != size:
             raise AgentUnavailable(
                 f"{path} in {self.calls.handle.guest.label} has {len(content)} bytes instead of {size}"
@@ -346,9 +387,9 @@ class GuestRunner:
         )
 
 
-def pieces_of(content: bytes) -> t.Iterator[bytes]:
-    """Content in pieces that PVE takes."""
-    return (content[start : start + MOST_WRITTEN] for start in range(0, len(content), MOST_WRITTEN))
+def pieces_of(content: bytes, size: int = MOST_WRITTEN) -> t.Iterator[bytes]:
+    """Content in pieces of at most this size."""
+    return (content[start : start + size] for start in range(0, len(content), size))
 
 
 def _has_ended(status: t.Mapping[str, t.Any]) -> bool:

@@ -46,8 +46,9 @@ def look_at_file(runner: GuestRunner, path: str, directory: str = "") -> FileSta
 
 def put_file(runner: GuestRunner, source: t.BinaryIO, path: str, attributes: Attributes = AS_IT_IS) -> None:
     """Write what source holds into a file, which has its old content or all of the new; raises GuestFileError."""
-    first = source.read(MOST_INPUT + 1)
-    if len(first) <= MOST_INPUT:
+    at_once = max(1, runner.shell.most_pieces) * MOST_INPUT
+    first = source.read(at_once + 1)
+    if len(first) <= at_once:
         script = runner.shell.put(path, secrets.token_hex(8), hashlib.sha256(first).hexdigest(), attributes)
         run_for_file(runner, path, script, first)
         return
@@ -92,7 +93,7 @@ def fetch_file(runner: GuestRunner, path: str, sink: t.Callable[[bytes], object]
     if found is None:
         raise GuestFileError(f"there is no file {path} in {runner.calls.handle.guest.label}", path, is_absent=True)
     checksum, size = hashlib.sha256(), 0
-    for piece in runner.read(name, found.size):
+    for piece in runner.read(name, found.size, directory):
         checksum.update(piece)
         size += len(piece)
         sink(piece)
