@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 JOBS = "/tmp/.pve-agent-"
+USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 LATIN_1_END = 0xFF
 # GUEST_EXEC_MAX_OUTPUT of qga/commands.c.
@@ -60,13 +61,13 @@ class GuestAgent:
         self.root = root
         self.forbidden: set[str] = set()
         self.moved = [JOBS]
+        # Where it looks for programs, after its own ones in `bin`; what the collection adds to PATH is added here, too.
+        self.path: str | None = os.environ["PATH"]
         self.frozen = False
         # So many calls a system that boots leaves without an answer.
         self.booting = 0
         # Bytes of output that a guest hands over before PVE's 5 s are over (75-agent.json: "exec, 2 MB of output").
         self.drains = 512 * 1024
-        # Where the guest's programs are, beside its own.
-        self.path = os.environ["PATH"]
         self.mark = secrets.token_hex(8)
         self.started: list[list[str]] = []
         self._processes: dict[int, _Process] = {}
@@ -111,13 +112,13 @@ class GuestAgent:
         """Where a file of the guest is on this machine."""
         for name in self.moved:
             path = path.replace(name, f"{self.root}{name}")
-        return path
+        return path if self.path else path.replace(f":{USUAL_PATH}", "")
 
     async def execute(self, argv: list[str], data: bytes | None) -> int:
         """guest-exec: the pid; raises NoAnswer for a program that does not exist."""
         self.check_allowed("exec")
         self.started.append(argv)
-        path = f"{self.root}/bin:{self.path}"
+        path = f"{self.root}/bin" + (f":{self.path}" if self.path else "")
         environment = {"PATH": path, "HOME": str(self.root), "EMBEDDED_AGENT": self.mark}
         try:
             process = await asyncio.create_subprocess_exec(

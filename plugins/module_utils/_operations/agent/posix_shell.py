@@ -22,13 +22,14 @@ KEPT_SECONDS = 60
 
 _BLOCK = 1024 * 1024
 
+# A shell of its own: a subshell of the pdksh family, as OpenBSD has it, keeps the output open that it was begun with.
 _ALONE = "</dev/null >/dev/null 2>&1 &"
 # It removes the directory, and what else is named, when nothing has changed there for a while. A command that has begun
 # sees to that itself.
-_WATCH = f"""( o=; n=0; while sleep 1 && [ -d "$d" ] && [ ! -f "$d/pid" ]; do
-n=$((n + 1)); [ ! -f "$d/{WAIT}" ] || {{ rm -f "$d/{WAIT}"; n=0; }}
+_WATCH = f"""/bin/sh -c 'o=; n=0; while sleep 1 && [ -d "$1" ] && [ ! -f "$1/pid" ]; do
+n=$((n + 1)); [ ! -f "$1/{WAIT}" ] || {{ rm -f "$1/{WAIT}"; n=0; }}
 [ "$n" -ge {KEPT_SECONDS} ] || continue
-c=$(ls -ln "$d" "$@" 2>/dev/null); [ "$c" != "$o" ] || rm -rf "$d" "$@"; o=$c; n=0; done ) {_ALONE}
+c=$(ls -ln "$@" 2>/dev/null); [ "$c" != "$o" ] || rm -rf "$@"; o=$c; n=0; done' sh "$d" "$@" {_ALONE}
 """
 _PREPARE = f"""d=$1; shift; umask 077; mkdir "$d" 2>/dev/null || exit 0
 {_WATCH}"""
@@ -68,8 +69,8 @@ o=$(wc -c <"$d/out"); e=$(wc -c <"$d/err"); o=$((o)); e=$((e))
 echo "$s $o $e" >"$d/ended" && mv -f "$d/ended" "$d/done"
 echo "$s $o $e"
 [ $((o + e)) -gt "$most" ] || cat "$d/out" "$d/err"
-( n=0; while [ -d "$d" ] && [ "$n" -lt {KEPT_SECONDS} ]; do sleep 1; n=$((n + 1))
-[ ! -f "$d/{WAIT}" ] || {{ rm -f "$d/{WAIT}"; n=0; }}; done; rm -rf "$d" ) {_ALONE}
+/bin/sh -c 'n=0; while [ -d "$1" ] && [ "$n" -lt {KEPT_SECONDS} ]; do sleep 1; n=$((n + 1))
+[ ! -f "$1/{WAIT}" ] || {{ rm -f "$1/{WAIT}"; n=0; }}; done; rm -rf "$1"' sh "$d" {_ALONE}
 exit 0
 """
 _REMOVE = 'rm -rf "$@"'
@@ -106,7 +107,7 @@ elif has openssl; then openssl dgst -sha256 -r; else echo none; fi
 """
 _BEGIN = """f={path}
 [ ! -d "$f" ] || {{ echo "$f is a directory" >&2; exit 1; }}
-[ ! -L "$f" ] || f=$(readlink -f "$f")
+[ ! -L "$f" ] || f=$(readlink -f "$f") || {{ echo "$f is a link that readlink -f cannot follow" >&2; exit 1; }}
 p=$f.{key}.part
 if [ -f "$f" ]; then cp -p "$f" "$p"; fi && : >"$p" && {guard} || {{ rm -f "$p"; exit 1; }}
 """
