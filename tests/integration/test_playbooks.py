@@ -7,11 +7,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from tests.support import canaries
+from tests.support import canaries, playbooks
 from tests.support.api_client import ApiClient
 from tests.support.collection_tree import REPOSITORY
 from tests.support.playbooks import as_playbook
@@ -359,17 +363,41 @@ def table(result):
     return {int(line.split()[0]): line.split(None, 1)[1] for line in lines[1:]}
 
 
+def killed_at(pve, path, name, variables, home):
+    """Run a playbook, and kill it with its workers when it sends this request."""
+    words = [word for key, value in variables.items() for word in ("-e", f"{key}={value}")]
+    process = subprocess.Popen(
+        playbooks.command_line(PLAYBOOKS / f"{name}.yml", *words, home=home),
+        env=playbooks.play_environment(home, pve.environment),
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def kill():
+        # Workers are in sessions of their own, and would go on without it.
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
+        for pid in (process.pid, *map(int, workers)):
+            os.kill(pid, signal.SIGKILL)
+
+    pve.before("POST", path, kill)
+    assert process.wait() == -signal.SIGKILL
+
+
 def test_verify_backups(answering, run, tmp_path):
     pve = answering
     pve.guest(100).config.update(agent="1", tags="prod")
     pve.guest(101).config.update(tags="prod")
     good = pve.add_backup(100, age=7200)
     bad = pve.add_backup(101, age=3600, damaged="body")
-    pve.add_guest(300, "left", status="running", config={"tags": "verify-backup", "description": MADE})
     before = {vmid: pve.config(vmid) for vmid in (100, 101)}
     only = {"guest_tags": "prod", "parallel": "2", "report_file": tmp_path / "report.json"}
+    killed_at(pve, "/status/start$", "verify_backups", only, tmp_path)
+    left = set(pve.vmids()) - {100, 101, 200, 9000}
+    assert any(MADE in pve.config(vmid).get("description", "") for vmid in left)
     foretold = run("verify_backups", check=True, **only)
-    assert (foretold.failed, 300 in pve.vmids()) == (False, True), foretold.stdout
+    assert (foretold.failed, left <= set(pve.vmids())) == (False, True), foretold.stdout
     assert table(foretold)[100].split() == ["web", "2.0", "h", "35.79", "KB", "-", "not", "run"]
     result = run("verify_backups", **only)
     assert (result.failed, result.returncode) == (True, 2), result.stdout
