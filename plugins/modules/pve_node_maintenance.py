@@ -172,6 +172,7 @@ plan:
     action:
       description:
         - V(move) and V(stop) are for the state V(evacuated), V(return), V(start) and V(forget) for V(returned).
+        - V(note) only tags a guest that HA has moved already, because its maintenance mode is on.
         - V(forget) only takes the tag from a guest that is back.
         - V(stay) does nothing. V(fail) is for what cannot be moved, so that the task fails.
       type: str

@@ -293,7 +293,7 @@ def variables_of(plays: list[dict[str, Any]]) -> set[str]:
     environment.filters.update(dict.fromkeys(("bool", "combine", "expanduser", "strftime", "to_nice_json"), str))
     environment.tests.update(dict.fromkeys(("abs", "skipped"), bool))
     used = set().union(*(jinja2.meta.find_undeclared_variables(environment.parse(text)) for text in texts))
-    return {name for name in used - own if not name.startswith("ansible_")}
+    return {name for name in used - own if not name.startswith(("ansible_", "inventory_"))}
 
 
 def collect(node: Any, key: str, texts: list[str], own: set[str]) -> None:

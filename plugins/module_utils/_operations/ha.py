@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .._pve.client import PveClient
 from .._pve.commands import Command, repeat_on_conflict, run_command
@@ -116,12 +116,12 @@ def read_placement(handle: GuestHandle) -> HaPlacement:
         resource = client.read("cluster", "ha", "resources", sid)
         if rules is None and resource.get("group"):
             group = client.read("cluster", "ha", "groups", str(resource["group"]))
-        states = _node_states(client)
+        manager = _read_manager(client)
     except PveError as error:
         if isinstance(error, (PermissionDenied, Refused)):
             return HaPlacement()
         raise
-    online = {node for node, state in states.items() if state == "online"}
+    online = _nodes_in("online", manager)
     home = None
     if group is not None:
         fails_back = not int(group.get("nofailback") or 0)
@@ -131,25 +131,40 @@ def read_placement(handle: GuestHandle) -> HaPlacement:
         if sid in _words(rule.get("resources")) and not int(rule.get("disable") or 0):
             home = _home(f"the HA rule {rule['rule']}", rule, fails_back, "strict", online)
             break
-    return HaPlacement(home, _in_maintenance(states))
+    return HaPlacement(home, _nodes_in("maintenance", manager))
 
 
-def read_in_maintenance(client: PveClient) -> frozenset[str]:
-    """The nodes in HA's maintenance mode; none when the caller may not know."""
+@dataclass(frozen=True)
+class HaMaintenance:
+    """The nodes in HA's maintenance mode, and for each resource that HA has moved because of one, which one."""
+
+    nodes: frozenset[str] = frozenset()
+    left: t.Mapping[str, str] = field(default_factory=dict)
+
+    def has_moved(self, guest: Guest, node: str) -> bool:
+        """HA has moved the guest off this node, whose maintenance mode is on."""
+        return node in self.nodes and guest.node != node and self.left.get(sid_of(guest)) == node
+
+
+def read_maintenance(client: PveClient) -> HaMaintenance:
+    """Read HA's maintenance; none when the caller may not know."""
     try:
-        return _in_maintenance(_node_states(client))
+        manager = _read_manager(client)
     except (PermissionDenied, Refused):
-        return frozenset()
+        return HaMaintenance()
+    services = (manager.get("service_status") or {}).items()
+    left = {sid: str(service["maintenance_node"]) for sid, service in services if service.get("maintenance_node")}
+    return HaMaintenance(_nodes_in("maintenance", manager), left)
 
 
-def _node_states(client: PveClient) -> t.Mapping[str, str]:
-    """The nodes as HA's manager sees them: online, maintenance, unknown, fence or gone."""
-    manager = client.read("cluster", "ha", "status", "manager_status").get("manager_status") or {}
-    return t.cast("t.Mapping[str, str]", manager.get("node_status") or {})
+def _read_manager(client: PveClient) -> t.Mapping[str, t.Any]:
+    found = client.read("cluster", "ha", "status", "manager_status").get("manager_status")
+    return t.cast("t.Mapping[str, t.Any]", found or {})
 
 
-def _in_maintenance(states: t.Mapping[str, str]) -> frozenset[str]:
-    return frozenset(node for node, state in states.items() if state == "maintenance")
+def _nodes_in(state: str, manager: t.Mapping[str, t.Any]) -> frozenset[str]:
+    """The nodes that HA's manager sees so: online, maintenance, unknown, fence or gone."""
+    return frozenset(node for node, known in (manager.get("node_status") or {}).items() if known == state)
 
 
 def no_move_to(node: str) -> str:

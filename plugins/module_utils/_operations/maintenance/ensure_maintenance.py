@@ -13,7 +13,7 @@ from ..._pve.errors import InvalidRequest
 from ..._pve.guests import LXC, Guest, Selector
 from ..facts import split_tags
 from ..guest.placement import Cluster, read_cluster
-from ..ha import read_in_maintenance
+from ..ha import read_maintenance
 from ..many.many_request import Entry, ManyRequest
 from ..many.running import GuestOutcome, ManyOutcome, ensure_many
 from ..migration.ensure_migration import Look, no_node
@@ -22,8 +22,8 @@ from ..migration.ha_moves import ManagerAttention
 from ..migration.migration_request import MigrationRequest
 from ..plan import Applier
 from .maintenance_request import MaintenanceRequest
-from .relocation import AWAY, BACK, FAIL, FORGET, START, STAY, STOP, Relocation, relocate
-from .remembering import has_tag, moved_tag, stopped_tag
+from .relocation import AWAY, BACK, FAIL, FORGET, NOTE, START, STAY, STOP, Relocation, relocate
+from .remembering import has_tag, moved_tag, remembered_home, stopped_tag
 from .table import table_of
 
 _LAST = 10**9
@@ -94,11 +94,10 @@ def ensure_maintenance(applier: Applier, request: MaintenanceRequest) -> ManyOut
 
 def _evacuation(applier: Applier, request: MaintenanceRequest, cluster: Cluster) -> list[PlannedGuest]:
     """What is done with each guest on the node."""
-    nodes = request.nodes
-    if not nodes:
-        # What an administrator has taken out of service is no place for guests, whether HA has them or not.
-        barred = {request.node, *read_in_maintenance(applier.client)}
-        nodes = tuple(sorted(node.name for node in cluster.nodes if node.name not in barred))
+    ha = read_maintenance(applier.client)
+    # What an administrator has taken out of service is no place for guests, whether HA has them or not.
+    barred = {request.node, *ha.nodes}
+    nodes = request.nodes or tuple(sorted(node.name for node in cluster.nodes if node.name not in barred))
     for node in nodes:
         cluster.check_known(node)
     here = [guest for guest in cluster.guests if guest.node == request.node and request.means(guest)]
@@ -109,10 +108,13 @@ def _evacuation(applier: Applier, request: MaintenanceRequest, cluster: Cluster)
         )
     looks = _looks(applier, request, moving, nodes)
     lines = [_leaving(request, guest, entry, look) for guest, (entry, look) in zip(moving, looks)]
-    templates = [guest for guest in here if guest.template]
-    return lines + [
-        PlannedGuest(_entry(request, guest, nodes), guest, STAY, reason="it is a template") for guest in templates
-    ]
+    for guest in filter(request.means, cluster.guests):
+        entry = _entry(request, guest, nodes)
+        if guest.template and guest.node == request.node:
+            lines.append(PlannedGuest(entry, guest, STAY, reason="it is a template"))
+        elif ha.has_moved(guest, request.node) and not remembered_home(guest.tags):
+            lines.append(PlannedGuest(entry, guest, NOTE, reason="HA has moved it already"))
+    return lines
 
 
 def _leaving(request: MaintenanceRequest, guest: Guest, entry: Entry, seen: GuestOutcome) -> PlannedGuest:
@@ -163,7 +165,7 @@ def _await_end_of_ha_maintenance(applier: Applier, node: str) -> None:
     """Give HA's manager the time to notice that the mode was disabled; what stays of it, each guest's plan says."""
     client = applier.client
     tries, attention = client.deadline.tries(client.deadline.remaining), ManagerAttention(client)
-    while node in read_in_maintenance(client) and not attention.is_over and tries.again():
+    while node in read_maintenance(client).nodes and not attention.is_over and tries.again():
         pass
 
 

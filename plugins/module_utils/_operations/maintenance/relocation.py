@@ -21,7 +21,7 @@ from ..power import PowerRequest, bring_into_state
 from ..selection import select_guest
 from .remembering import TagStep, moved_tag, remembered_home, stopped_tag
 
-AWAY, STOP, BACK, START, FORGET = "move", "stop", "return", "start", "forget"
+AWAY, NOTE, STOP, BACK, START, FORGET = "move", "note", "stop", "return", "start", "forget"
 # What a plan says of those that nothing is done with.
 STAY, FAIL = "stay", "fail"
 
@@ -39,6 +39,7 @@ def relocate(applier: Applier, relocation: Relocation) -> Outcome:
     """Carry it out for one guest; raises a PveError that says where the guest is."""
     carry_out: dict[str, t.Callable[[Applier, Relocation], Outcome]] = {
         AWAY: _move_away,
+        NOTE: _note,
         STOP: _stop,
         BACK: _move_back,
         START: _start,
@@ -52,9 +53,7 @@ def _move_away(applier: Applier, relocation: Relocation) -> Outcome:
     look = look_at_move(applier, relocation.request)
     handle, status = look.handle, look.status
     tag = moved_tag(relocation.node)
-    # It may belong to another node that is in maintenance.
-    notes = not remembered_home(";".join(status.tags))
-    note = Plan((TagStep(f"tag {handle.guest.label} with {tag}", tag, before=status.tags),)) if notes else Plan()
+    note = _noting(handle, status, relocation.node)
     if look.preconditions is None:
         # HA has moved it along with another one.
         applier.apply(note, handle)
@@ -67,12 +66,27 @@ def _move_away(applier: Applier, relocation: Relocation) -> Outcome:
     except PveError as error:
         # PVE goes on with a move whose time is over, or of which there is no news.
         ended = not isinstance(error, (TimedOut, TransportError))
-        if notes and ended and handle.guest.node == relocation.node:
+        if note.steps and ended and handle.guest.node == relocation.node:
             with contextlib.suppress(PveError):
                 TagStep("", remove=(tag,)).run(applier.client, handle)
                 applier.titles.pop()
         raise
     return _found(applier, handle, status)
+
+
+def _note(applier: Applier, relocation: Relocation) -> Outcome:
+    """Note where a guest belongs that HA has moved already."""
+    handle, status = select_guest(applier.client, relocation.request.selector, applier.guests)
+    applier.apply(_noting(handle, status, relocation.node), handle)
+    return _found(applier, handle, status)
+
+
+def _noting(handle: GuestHandle, status: Status, node: str) -> Plan:
+    """The tag that says where it belongs; none when it belongs to another node that is in maintenance."""
+    if remembered_home(";".join(status.tags)):
+        return Plan()
+    tag = moved_tag(node)
+    return Plan((TagStep(f"tag {handle.guest.label} with {tag}", tag, before=status.tags),))
 
 
 def _move_back(applier: Applier, relocation: Relocation) -> Outcome:

@@ -16,7 +16,7 @@ from ..._pve.guests import LXC, GuestHandle, unless_absent
 from ..._pve.numbers import in_full
 from ..._pve.tasks import Task, ended_task, parse_upid, read_task
 from ..facts import read_status
-from ..ha import no_move_to, read_in_maintenance, read_round, takes_commands
+from ..ha import no_move_to, read_maintenance, read_round, takes_commands
 
 # HA's manager takes up a command in its next round, of ten seconds each (PVE::HA::Manager, update_crm_commands). Who
 # may not see the rounds waits as long as three of them take.
@@ -98,7 +98,7 @@ def _arrives(handle: GuestHandle, target: str, tries: Tries, since: int) -> bool
             _raise_failed_move(handle, source, since)
             if moving:
                 raise Refused(f"HA gave up to move {handle.guest.label} to node {target}: look at ha-manager status")
-            if target in read_in_maintenance(handle.client):
+            if target in read_maintenance(handle.client).nodes:
                 raise Refused(f"HA does not move {handle.guest.label}: {no_move_to(target)}")
             return False
         if not tries.again():
