@@ -89,9 +89,11 @@ def run(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Runner:
 def play(world: World, tmp_path: Path) -> Any:
     """Run tasks (YAML text) with ansible-playbook."""
 
-    def run_play(source: str, **options: Any) -> playbooks.PlayResult:
+    def run_play(source: str, *arguments: str, **options: Any) -> playbooks.PlayResult:
         connection = {**world.connection, **options.pop("env", {})}
-        return playbooks.play(source, home=tmp_path, connection=connection, timeout=MODULE_SECONDS, **options)
+        return playbooks.play(
+            source, *arguments, home=tmp_path, connection=connection, timeout=MODULE_SECONDS, **options
+        )
 
     return run_play
 

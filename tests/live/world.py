@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -134,6 +135,23 @@ class World:
         with RealShell(None, "dash", "-i") as there:
             self.target.console(vmid).run(there)
             yield
+
+    def run_programs(self, vmid: int, root: Path) -> None:
+        """From now on the agent of a guest that runs has a system around it: its own, or this directory."""
+        if isinstance(self.target, PveHandle):
+            root.mkdir()
+            self.target.run_agent(vmid, root)
+
+    def home(self, vmid: int) -> str:
+        """A directory of the guest's system in which files can be made."""
+        if isinstance(self.target, PveHandle):
+            return str(self.target.guest(vmid).agent_process.root)
+        return "/root"
+
+    def silence(self, vmid: int) -> None:
+        """Nothing answers in the guest; a real one has no system."""
+        if isinstance(self.target, PveHandle):
+            self.target.silence_agent(vmid)
 
     # ---- numbers and cleaning up
 

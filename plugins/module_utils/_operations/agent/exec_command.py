@@ -74,9 +74,11 @@ def execute(applier: Applier, request: ExecRequest) -> Outcome:
             return outcome(applier, access.guest, msg=FORESEEN, **_facts(request, CommandResult(0, b"", b"")))
         begin = _now()
         stdin = None if request.stdin is None else request.stdin.encode("utf-8", "surrogateescape")
-        # From here on something may have been done.
-        applier.note(_title(request))
-        result = access.runner.run(_script(access.runner, request), stdin)
+        try:
+            result = access.runner.run(_script(access.runner, request), stdin)
+        finally:
+            if access.runner.may_have_begun:
+                applier.note(_title(request))
         end = _now()
     facts = {**_facts(request, result), "start": str(begin), "end": str(end), "delta": str(end - begin)}
     if result.status:

@@ -146,6 +146,8 @@ class GuestRunner:
         self.shell = shell
         # The process that runs now; whoever is interrupted says which one it is.
         self.pid: int | None = None
+        # Whether the guest has got the last command, or nobody knows.
+        self.may_have_begun = False
         self._leftover: tuple[str, ...] = ()
         self._preparing: int | None = None
 
@@ -158,10 +160,16 @@ class GuestRunner:
         do it or nobody knows what came of it, or another PveError.
         """
         directory = self.shell.directory(secrets.token_hex(16))
+        self.may_have_begun = False
         argv, data = self._sent(directory, script.encode("utf-8", "surrogateescape"), stdin, is_secret)
         self._leftover = ()
         repeats = self.calls.repeats
-        job = _Job(directory, self.calls.execute(argv, data))
+        self.may_have_begun = True
+        try:
+            job = _Job(directory, self.calls.execute(argv, data))
+        except PveError as error:
+            self.may_have_begun = _is_lost(error) or self.calls.repeats != repeats
+            raise
         if stdin is not None and len(stdin) > MOST_INPUT:
             job.first_pause = _FIRST_PAUSE_AFTER_PIECES
         try:
@@ -224,10 +232,13 @@ class GuestRunner:
         """Note a directory that nobody needs any more."""
         self._leftover = (*self._leftover, directory)
 
-    def write_pieces(self, directory: str, pieces: t.Iterable[bytes]) -> None:
-        """Write files that are read in this order."""
-        for number, piece in enumerate(pieces):
-            self._write(f"{directory}/in.{number:06}", piece)
+    def write_pieces(self, directory: str, pieces: t.Iterable[bytes]) -> int:
+        """Write files that are read in this order, and say how many."""
+        written = 0
+        for piece in pieces:
+            self._write(f"{directory}/in.{written:06}", piece)
+            written += 1
+        return written
 
     def _sent(
         self, directory: str, script: bytes, stdin: bytes | None, is_secret: bool
@@ -248,13 +259,13 @@ class GuestRunner:
 
     def _send_before(self, directory: str, content: bytes, by_file: bool) -> int:
         """Send what of the input does not go along with the command, and say how many pieces it was."""
-        pieces = list(pieces_of(content, MOST_WRITTEN if by_file else MOST_INPUT))
         if by_file:
-            self.write_pieces(directory, pieces)
-        else:
-            for number, piece in enumerate(pieces):
-                self.calls.execute(self.shell.piece(directory, number), piece)
-        return len(pieces)
+            return self.write_pieces(directory, pieces_of(content))
+        sent = 0
+        for piece in pieces_of(content, MOST_INPUT):
+            self.calls.execute(self.shell.piece(directory, sent), piece)
+            sent += 1
+        return sent
 
     def _write_script(self, directory: str, script: bytes) -> None:
         if len(script) > MOST_WRITTEN:

@@ -58,14 +58,8 @@ def put_file(runner: GuestRunner, source: t.BinaryIO, path: str, attributes: Att
     target = part[: -len(f".{key}.part")]
     checksum = hashlib.sha256()
     try:
-        pieces = _pieces_of_file(first, source)
-        while True:
-            batch = list(itertools.islice(pieces, _PIECES_AT_ONCE))
-            if not batch:
-                break
-            for piece in batch:
-                checksum.update(piece)
-            runner.write_pieces(directory, batch)
+        pieces = _counted(_pieces_of_file(first, source), checksum)
+        while runner.write_pieces(directory, itertools.islice(pieces, _PIECES_AT_ONCE)):
             run_for_file(runner, path, runner.shell.append(directory, part))
         end = runner.shell.end_put(target, part, checksum.hexdigest(), directory, attributes)
         run_for_file(runner, path, end)
@@ -73,6 +67,12 @@ def put_file(runner: GuestRunner, source: t.BinaryIO, path: str, attributes: Att
         with contextlib.suppress(PveError):
             runner.run(runner.shell.abandon(directory, part))
         raise
+
+
+def _counted(pieces: t.Iterator[bytes], checksum: hashlib._Hash) -> t.Iterator[bytes]:
+    for piece in pieces:
+        checksum.update(piece)
+        yield piece
 
 
 def _pieces_of_file(first: bytes, source: t.BinaryIO) -> t.Iterator[bytes]:
