@@ -64,9 +64,10 @@ options:
       - name: pve_command_timeout
   workers_per_node:
     description:
-      - How many of a node's three API workers the calls for agents may keep busy, over all forks and all controllers.
-      - The rest of PVE needs them, too. When PVE's answers come so late that others must be waiting, each connection
-        asks less often.
+      - How many of a node's three API workers the calls for agents may keep busy, over all forks and all runs of a
+        controller on Linux. The rest of PVE needs them, too.
+      - PVE does not say how many are busy. When its answers come so late that other controllers must be waiting, or on
+        another system than Linux, each connection asks less often.
     type: int
     default: 2
     choices: [1, 2, 3]

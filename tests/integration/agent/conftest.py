@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +19,13 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.ag
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.running import GuestRunner
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.client import PveClient
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import GuestHandle, Selector, get_guest
+from tests.support import agent_user
 from tests.support.clients import client_of
 from tests.support.embedded_pve import PveHandle
 from tests.support.embedded_pve.guest_agent import GuestAgent
+from tests.support.processes import child_environment
 
+PROGRAM = Path(agent_user.__file__)
 VMID = 101
 NEVER = float("inf")
 
@@ -47,6 +52,43 @@ def runner(pve: PveHandle, agent: GuestAgent) -> Iterator[GuestRunner]:
     yield runner
     runner.close()
     client.close()
+
+
+class User:
+    """Processes that use the guest's agent, as tests/support/agent_user.py says."""
+
+    def __init__(self, pve: PveHandle, home: Path) -> None:
+        self.environment = child_environment(home, pve.environment)
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(PROGRAM), str(VMID), *words]
+        process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, text=True)
+        self.processes.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[str]) -> tuple[str, int]:
+        """What it says, and its peak of memory in KiB."""
+        output, _errors = process.communicate()
+        said, _mark, peak = output.rstrip("\n").rpartition("\n")
+        return said, int(peak)
+
+    def kill(self) -> None:
+        """End all of them, as a controller that loses its power."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def user(pve: PveHandle, agent: GuestAgent, tmp_path: Path) -> Iterator[User]:
+    """Other processes that use the agent."""
+    user = User(pve, tmp_path)
+    yield user
+    user.kill()
+    for process in user.processes:
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def runner_for(client: PveClient) -> GuestRunner:

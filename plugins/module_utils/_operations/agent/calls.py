@@ -20,10 +20,13 @@ from ..._pve.errors import (
     NotFound,
     PveError,
     Refused,
+    TimedOut,
     Unreachable,
 )
 from ..._pve.guests import LXC, Guest, GuestHandle, is_absent
+from ..._pve.numbers import in_full
 from .pace import Pace
+from .worker_slots import taken_slot
 
 # maxLength of input-data, whose characters up to U+00FF are one byte each (75-agent.json: "input-data with latin-1").
 MOST_INPUT = 64 * 1024
@@ -82,9 +85,14 @@ class AgentCalls:
 
     def status(self, pid: int) -> t.Mapping[str, t.Any]:
         """What has become of a process; of one that has ended, once."""
-        began = time.monotonic()
-        answer: t.Mapping[str, t.Any] = self._call(lambda: self.client.read_once(*self._path("exec-status"), pid=pid))
-        self.pace.measure(time.monotonic() - began)
+
+        def send() -> t.Any:
+            began = time.monotonic()
+            answer = self.client.read_once(*self._path("exec-status"), pid=pid)
+            self.pace.measure(time.monotonic() - began)
+            return answer
+
+        answer: t.Mapping[str, t.Any] = self._call(send)
         return answer
 
     def write_file(self, path: str, content: bytes) -> None:
@@ -142,7 +150,7 @@ class AgentCalls:
         tries: Tries | None = None
         while True:
             try:
-                answer = send()
+                answer = self._in_turn(send)
             except PveError as error:
                 if is_absent(error) and self._follow():
                     continue
@@ -153,6 +161,17 @@ class AgentCalls:
             else:
                 self._has_answered = True
                 return answer
+
+    def _in_turn(self, send: t.Callable[[], _Answer]) -> _Answer:
+        """Send a request when one of the workers is free that may be kept busy; raises TimedOut."""
+        node, deadline = self.handle.guest.node, self.client.deadline
+        with taken_slot(f"{self.client.address} {node}", self.pace.workers, deadline) as is_taken:
+            if not is_taken:
+                raise TimedOut(
+                    f"the time of {in_full(deadline.seconds)} s was over while other calls for guest agents kept "
+                    f"{self.pace.workers} of the API workers of node {node} busy"
+                )
+            return send()
 
     def _follow(self) -> bool:
         """The guest has moved to another node; raises NotFound when it is nowhere."""

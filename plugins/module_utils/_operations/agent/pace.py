@@ -5,8 +5,9 @@
 """How often a guest agent is asked: soon at first, and less while PVE's answers say that others wait.
 
 Each call holds one of the three workers of a node's pvedaemon, and whatever else needs one waits meanwhile: starts,
-stops, consoles. Nobody counts the calls of all forks and all controllers, but each of them sees the queue: an answer
-that takes several times as long as the best one has waited for a worker. Then each of them asks less often.
+stops, consoles. The calls of one controller are counted by worker_slots. Nobody counts those of all controllers, but
+each of them sees the queue: an answer that takes several times as long as the best one has waited for a worker. Then
+each of them asks less often.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Pace:
 
     def __init__(self, workers_per_node: int = 2, jitter: t.Callable[[], float] = random.random) -> None:
         """workers_per_node is how many of a node's workers all clients together may keep busy."""
+        self.workers = workers_per_node
         # After an answer that has waited: the share of the time in which no worker is asked for.
         self._rest = max(0.0, WORKERS_OF_A_NODE / workers_per_node - 1)
         self._jitter = jitter
