@@ -54,6 +54,9 @@ class LiveSettings:
     shuts_down: bool = False
     # It has a shell on its serial line, without a login.
     serial_shell: bool = False
+    # So many bytes of a file, and of output, go over the guest agent.
+    agent_file: int = 700_000
+    agent_output: int = 2_000_000
 
     @property
     def vmids(self) -> range:
@@ -105,6 +108,8 @@ def live_settings(environment: Mapping[str, str]) -> LiveSettings:
         distribution_image=text("DISTRIBUTION_IMAGE"),
         shuts_down=text("SHUTS_DOWN") in YES,
         serial_shell=text("SERIAL_SHELL") in YES,
+        agent_file=int(text("AGENT_FILE") or LiveSettings.agent_file),
+        agent_output=int(text("AGENT_OUTPUT") or LiveSettings.agent_output),
     )
 
 

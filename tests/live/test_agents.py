@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import threading
 
@@ -26,9 +25,6 @@ from tests.support.clients import client_of
 from .world import IS_LIVE
 
 NEVER = float("inf")
-# What goes there and back; 50 MB take minutes in an emulated guest.
-FILE_BYTES = int(os.environ.get("CLOUDBRIDGE_LIVE_AGENT_BYTES") or 700_000)
-OUTPUT_BYTES = 2_000_000
 # So long a command runs that a move is to overtake.
 SECONDS = 90 if IS_LIVE else 1
 RAW = """
@@ -124,7 +120,7 @@ def test_raw_over_the_connection_and_a_new_start(run, boot, play, tmp_path):
 def test_a_large_file_there_and_back(world, boot, runner_of, tmp_path):
     vmid = boot()
     runner, path = runner_of(vmid), f"{world.home(vmid)}/large ✓"
-    data = random.Random(1).randbytes(FILE_BYTES)
+    data = random.Random(1).randbytes(world.settings.agent_file)
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(data)
     with source.open("rb") as file:
@@ -135,10 +131,10 @@ def test_a_large_file_there_and_back(world, boot, runner_of, tmp_path):
     runner.run(runner.shell.delete(path))
 
 
-def test_large_output_is_complete(boot, runner_of):
-    runner = runner_of(boot())
-    result = runner.run(f"head -c {OUTPUT_BYTES} /dev/zero | tr '\\0' x; head -c 300000 /dev/zero >&2")
-    assert (result.status, result.stdout, result.stderr) == (0, b"x" * OUTPUT_BYTES, bytes(300_000))
+def test_large_output_is_complete(world, boot, runner_of):
+    runner, size = runner_of(boot()), world.settings.agent_output
+    result = runner.run(f"head -c {size} /dev/zero | tr '\\0' x; head -c 300000 /dev/zero >&2")
+    assert (result.status, result.stdout, result.stderr) == (0, b"x" * size, bytes(300_000))
 
 
 def test_a_command_goes_on_while_the_guest_moves(world, run, boot, shared, runner_of):
