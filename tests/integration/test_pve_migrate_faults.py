@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 HA_ROUND = 0.15
@@ -164,6 +166,8 @@ class TestLocks:
 
 WAITING = [
     ("pve_vm", {"vmid": 100, "cores": 3}),
+    ("pve_vm", {"vmid": 100, "name": "web", "state": "absent"}),
+    ("pve_container", {"vmid": 200, "cores": 3}),
     ("pve_vm_power", {"vmid": 100}),
     ("pve_snapshot", {"vmid": 100, "snapshot": "one"}),
     ("pve_vms_power", {"guests": [{"vmid": 100, "wait_for_lock": 60}]}),
@@ -172,12 +176,13 @@ WAITING = [
 
 @pytest.mark.parametrize(("module", "arguments"), WAITING)
 def test_each_module_that_changes_guests_waits_for_a_lock(pve_cluster, run_module, module, arguments):
-    pve_cluster.lock_guest(100, "backup")
+    vmid = arguments.get("vmid", 100)
+    pve_cluster.lock_guest(vmid, "backup")
     many = "guests" in arguments
     at_once = run_module(module, {**arguments, "guests": [{"vmid": 100}]} if many else arguments)
-    assert "VM is locked (backup)" in at_once.msg
+    assert re.search(r"is locked \(backup\): wait for what is being done to it, or set wait_for_lock$", at_once.msg)
     # It is read once by the module itself, at the most, before PVE refuses the change.
-    pve_cluster.before("GET", "/100/status/current$", lambda: pve_cluster.lock_guest(100, None), after=2)
+    pve_cluster.before("GET", f"/{vmid}/status/current$", lambda: pve_cluster.lock_guest(vmid, None), after=2)
     run = run_module(module, arguments if many else {**arguments, "wait_for_lock": 60})
     assert not run.failed, run.msg
     assert run.changed

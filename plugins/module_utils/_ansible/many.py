@@ -122,7 +122,7 @@ def _entry(one: ModuleDescription, validator: t.Any, place: str, options: Parame
         raise InvalidRequest(f"timeout must be more than 0 seconds, not {options['timeout']}")
     check_lock_option(options)
     request = one.request_from(options)
-    return Entry(place, request.selector, request, options["timeout"], options.get("wait_for_lock") or 0)
+    return Entry(place, request.selector, request, options["timeout"], options.get("wait_for_lock"))
 
 
 def _given(options: Parameters, spec: ArgumentSpec) -> dict[str, t.Any]:

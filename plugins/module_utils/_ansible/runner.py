@@ -48,7 +48,7 @@ def carry_out(
         check_lock_option(parameters)
         request = description.request_from(parameters)
         client = PveClient(connection_from(parameters), Deadline(parameters["timeout"]))
-        client.wait_for_lock = parameters.get("wait_for_lock") or 0
+        client.wait_for_lock = parameters.get("wait_for_lock")
         applier = Applier(client, check_mode=check_mode, progress=progress)
         outcome = description.operation(applier, request)
     except PveError as error:

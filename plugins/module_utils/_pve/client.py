@@ -36,7 +36,8 @@ class PveClient:
         # How many changes it has sent, or tried to.
         self.changes_sent = 0
         # So many seconds a guest is waited for that PVE has locked for something else.
-        self.wait_for_lock = 0.0
+        # None where nobody can choose to wait.
+        self.wait_for_lock: float | None = None
         # Who else of this run changes something at the same time.
         self.turns = Turns()
 

@@ -23,7 +23,7 @@ from .errors import (
     Unreachable,
 )
 from .guests import KIND_NAMES, GuestHandle, is_absent
-from .locks import HIBERNATED_LOCK, wait_until_unlocked
+from .locks import HIBERNATED_LOCK, held_by, lock_in, wait_until_unlocked
 from .numbers import in_full
 from .tasks import Task, Upid, find_own_task, parse_upid, wait_for_task
 from .turns import Places
@@ -207,12 +207,13 @@ class _Run:
 
     def _is_unlocked(self, error: PveError) -> bool:
         """Wait as long as the caller does for the lock of something else on the guest; raises Locked when it stays."""
-        seconds = self.client.wait_for_lock
-        if not seconds or f"({HIBERNATED_LOCK})" in error.cause.pve_message:
+        seconds, guest = self.client.wait_for_lock, self._guest_path()
+        if seconds is None or guest is None or f"({HIBERNATED_LOCK})" in error.cause.pve_message:
             return False
-        guest = self._guest_path()
-        if guest is None:
-            return False
+        if not seconds:
+            holder = held_by(self.client, str(guest[1]), int(guest[3]), lock_in(error.cause.pve_message))
+            text = f"{error}{holder}: wait for what is being done to it, or set wait_for_lock"
+            raise type(error)(text, error.cause) from error
 
         def read_lock() -> str:
             return str(self.client.read(*guest, "status", "current").get("lock") or "")
@@ -221,7 +222,8 @@ class _Run:
             self.tries[Locked] = self.client.deadline.tries(seconds)
         if wait_until_unlocked(read_lock, self.client.deadline, self.tries[Locked].deadline.remaining):
             return self.tries[Locked].again()
-        raise Locked(f"{error}; it was still locked after {in_full(seconds)} s", error.cause) from error
+        holder = held_by(self.client, str(guest[1]), int(guest[3]), lock_in(error.cause.pve_message))
+        raise Locked(f"{error}{holder}; it was still locked after {in_full(seconds)} s", error.cause) from error
 
     def _guest_path(self) -> tuple[str | int, ...] | None:
         """The path of the guest that the command is about, as far as it is about one."""

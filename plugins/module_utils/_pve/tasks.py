@@ -257,6 +257,26 @@ def find_own_task(client: PveClient, node: str, task_type: str, task_id: str, si
     return max(mine, key=lambda upid: upid.start, default=None)
 
 
+# What runs with a guest and holds no lock of it.
+_CONSOLES = ("vncproxy", "spiceproxy")
+
+
+def find_holder(client: PveClient, node: str, vmid: int, lock: str) -> Upid | None:
+    """The task that holds the lock of a guest; None when the caller may not see it, or when there is none.
+
+    A backup of several guests is no guest's task (PVE::API2::VZDump, vzdump).
+    """
+    try:
+        entries = client.read("nodes", node, "tasks", source="active")
+    except (PermissionDenied, Refused, TransportError, TimedOut):
+        return None
+    running = [parse_upid(str(entry["upid"])) for entry in entries if not entry.get("endtime")]
+    own = [upid for upid in running if upid.id == str(vmid) and upid.type not in _CONSOLES]
+    backups = [upid for upid in running if lock == "backup" and upid.type == "vzdump" and not upid.id]
+    held = [upid for upid in (*own, *backups) if upid.text not in client.own_upids]
+    return min(held, key=lambda upid: upid.start, default=None)
+
+
 def _clock_difference(client: PveClient, node: str) -> int:
     """How many seconds the node's clock is ahead of the server's; 0 when the node does not say."""
     try:

@@ -63,7 +63,7 @@ class Pve:
     lost_answers: int = 0
     unreadable: object = None
     node_of_guest: str = "pve1"
-    wait_for_lock: float = 0.0
+    wait_for_lock: float | None = None
     unlocked_at: float = 0.0
 
     def __post_init__(self):
@@ -107,7 +107,8 @@ class Pve:
         if path[-1] == "current":
             return {"lock": "backup"} if self.clock.now < self.unlocked_at else {}
         if path[-1] == "tasks":
-            assert query["source"] == "all"
+            if query["source"] == "active":
+                return [{"upid": upid_of(77, kind="vzdump", user="root@pam")}]
             return [{"upid": upid} for upid in self.tasks]
         if path[-1] == "time":
             return {"time": self.server_time}
@@ -331,6 +332,17 @@ def test_a_lock_that_stays_is_an_error_that_says_for_how_long(happens):
         run(pve)
     assert len(pve.sent) == 1
     assert 55 < pve.clock.now <= 60
+
+
+@pytest.mark.parametrize("happens", [LOCKED_NOW, LOCKED_IN_THE_TASK])
+def test_a_lock_that_nobody_waits_for_is_an_error_that_names_its_task(happens):
+    pve = Pve([happens], wait_for_lock=0)
+    with pytest.raises(
+        (Locked, TaskFailed),
+        match=r"VM is locked \(backup\), held by the task vzdump of 100 of root@pam on node pve1: wait for what is",
+    ):
+        run(pve)
+    assert pve.clock.slept == []
 
 
 def test_guests_that_are_locked_again_and_again_are_given_up():

@@ -12,6 +12,7 @@ import typing as t
 from ..._pve.commands import Command
 from ..._pve.errors import ErrorReason, InvalidRequest, PveError
 from ..._pve.guests import GuestHandle, unless_absent
+from ..._pve.locks import outlast_lock
 from ..plan import Applier, Change, Plan, PlanStep
 from ..power import PowerRequest, bring_into_state
 from .guest_request import GuestRequest
@@ -19,12 +20,17 @@ from .kind import GuestKind
 from .state import GuestState, read_state
 
 # PVE::API2::Qemu and PVE::API2::LXC, destroy_vm.
+_BACKUP_LOCK = "backup"
 _IS_RUNNING = re.compile("is running - destroy failed|container is running")
 
 
 def remove_guest(applier: Applier, handle: GuestHandle, request: GuestRequest, state: GuestState) -> None:
     """Stop the guest, if that is allowed, and destroy it; raises a PveError and then has changed nothing or little."""
     _check_removable(request, state)
+    if state.status is not None and state.status.lock == _BACKUP_LOCK and not applier.check_mode:
+        # Of a stopped guest, whose disks QEMU lends to vzdump, PVE would only say that it runs.
+        outlast_lock(handle, state.status.lock)
+        state = read_state(handle)
     _stop(applier, handle, request, state)
     try:
         applier.apply(plan_removal(request, state, handle), handle)

@@ -23,14 +23,14 @@ ON_FAILURE = ("continue", "stop")
 class Entry:
     """One guest: where the task names it, which one is meant, what is asked for it, and the seconds it has.
 
-    wait_for_lock is how many of these it may wait for a lock.
+    wait_for_lock is how many of these it may wait for a lock, None where nobody can choose that.
     """
 
     place: str
     selector: Selector
     request: t.Any
     seconds: int
-    wait_for_lock: int = 0
+    wait_for_lock: int | None = None
 
 
 @dataclass(frozen=True)

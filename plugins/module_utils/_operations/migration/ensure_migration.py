@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..._pve.errors import ErrorReason, InvalidRequest, Locked, PveError, Refused
 from ..._pve.guests import GuestHandle
-from ..._pve.locks import HIBERNATED_LOCK, wait_until_unlocked
+from ..._pve.locks import HIBERNATED_LOCK, held_by, wait_until_unlocked
 from ..facts import PAUSED, RUNNING, STOPPED, Status, guest_result, read_status
 from ..guest.placement import read_cluster
 from ..plan import Applier, Outcome, outcome
@@ -95,14 +95,14 @@ def _unlocked(handle: GuestHandle, status: Status) -> Status:
     client = handle.client
     if status.lock in ("", HIBERNATED_LOCK):
         return status
-    seconds = client.deadline.remaining if status.lock == MIGRATE_LOCK else client.wait_for_lock
+    seconds = client.deadline.remaining if status.lock == MIGRATE_LOCK else client.wait_for_lock or 0
     if not wait_until_unlocked(handle.read_lock, client.deadline, seconds):
         hint = "wait until that has ended, or set wait_for_lock"
         if status.lock == MIGRATE_LOCK:
             hint = "when no task moves it, an administrator has to unlock it with qm unlock or pct unlock"
-        raise Locked(
-            f"{handle.guest.label} on node {handle.guest.node} is locked ({status.lock}), and was not moved: {hint}"
-        )
+        guest = handle.guest
+        holder = held_by(client, guest.node, guest.vmid, status.lock)
+        raise Locked(f"{guest.label} on node {guest.node} is locked ({status.lock}){holder}, and was not moved: {hint}")
     handle.follow()
     return read_status(handle)
 
