@@ -34,6 +34,7 @@ VOLATILE = (
     (re.compile(r"UPID:[^\s\"]+:"), "<upid>"),
     (re.compile(r"\broot@pam!\w+"), "root@pam!<token>"),
     (re.compile(r"\.conf\.tmp\.\d+"), ".conf.tmp.<pid>"),
+    (re.compile(r"vzdumptmp\d+"), "vzdumptmp<pid>"),
     (re.compile(r"state-suspend-\d{4}-\d{2}-\d{2}"), "state-suspend-<day>"),
     (re.compile(r"\d{4}[-_]\d{2}[-_]\d{2}[- ]\d{2}[:_]\d{2}[:_]\d{2}"), "<time>"),
     (re.compile(r"\(\d{2}:\d{2}:\d{2}\)"), "(<duration>)"),

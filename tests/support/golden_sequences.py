@@ -355,6 +355,103 @@ def set_up_containers(pve: PveHandle) -> None:
     pve.grant("ansible@pve", "/", *(name for name in PRIVILEGES if name not in NOT_OF_PVE_ADMIN))
 
 
+def set_up_backups(pve: PveHandle) -> None:
+    """The storage of the backups that were recorded, their guests, and who asked."""
+    second_rig(pve)
+    pve.server.storages["rec2bk"] = seed.directory("/var/lib/rec2bk", "backup")
+    bare_guest(pve, 5701, "rec2bk-small", memory="64", scsi0="local-lvm:5701/vm-5701-disk-0.qcow2,size=10M")
+    for user, token in (("ansible@pve", "automation"), ("rec2b@pve", "tok")):
+        pve.add_token(f"{user}!{token}", pve.token_secret)
+    pve.grant("ansible@pve", "/", *(name for name in PRIVILEGES if name not in NOT_OF_PVE_ADMIN))
+
+
+def recorded_archive(pve: PveHandle, volid: str, text: str, **facts: Any) -> None:
+    """An archive with a configuration as `extractconfig` prints it."""
+    lines = [line for line in text.splitlines() if not line.startswith("#qmdump#")]
+    config = dict(line.split(": ", 1) for line in lines if not line.startswith("#"))
+    notes = "\n".join(line[1:] for line in lines if line.startswith("#"))
+    if notes:
+        config["description"] = notes
+    storage, name = volid.split(":", 1)
+    kind, vmid = name.split("-")[1:3]
+    seed.add_file(pve.server, storage, name, "backup", MIB)
+    form = ".".join(name.split(".")[1:])
+    pve.server.storages[storage]["volumes"][name].update(
+        vmid=int(vmid), subtype=kind, format=form, guest=config, **facts
+    )
+
+
+def extracted(name: str) -> str:
+    """The first configuration that a recording has read from an archive."""
+    steps = Sequence(name, second_rig).steps()
+    return str(next(step["data"] for step in steps if step["path"].endswith("/extractconfig") and "data" in step))
+
+
+def set_up_restore(pve: PveHandle) -> None:
+    set_up_backups(pve)
+    pve.server.storages["rec2bk"].update(content="backup,images", nodes="pve1")
+    pve.server.storages["rec2iso"] = seed.directory("/var/lib/rec2iso", "iso")
+    seed.add_file(pve.server, "local", "iso/rig.iso", "iso", MIB)
+    recorded_archive(pve, "rec2bk:backup/vzdump-qemu-5701-2026_11_26-20_50_42.vma.zst", extracted("backup-restore"))
+    recorded_archive(pve, "rec2bk:backup/vzdump-qemu-5700-2026_11_26-20_53_50.vma.zst", extracted("backup-damaged"))
+    recorded_archive(pve, "local:backup/vzdump-lxc-300-2026_11_26-19_25_45.tar.zst", "hostname: ct1")
+    bare_guest(pve, 5700, "rec-bk", memory="256", status="running", scsi0="local-lvm:5700/vm-5700-disk-0.qcow2,size=1G")
+
+
+def protected(vmid: int) -> Callable[[PveHandle], object]:
+    def action(pve: PveHandle) -> None:
+        lock(vmid, None)(pve)
+        pve.guest(vmid).config["protection"] = 1
+
+    return action
+
+
+def set_up_prune(pve: PveHandle) -> None:
+    """The archives that the recording lists when it asks for the first time what would be pruned."""
+    set_up_backups(pve)
+    steps = Sequence("backup-prune", second_rig).steps()
+    for entry in next(step["data"] for step in steps if step["path"].endswith("/prunebackups") and "data" in step):
+        facts = {"protected": 1} if entry["mark"] == "protected" else {}
+        recorded_archive(pve, entry["volid"], "memory: 64", ctime=entry["ctime"], **facts)
+
+
+def set_up_damaged(pve: PveHandle) -> None:
+    set_up_backups(pve)
+    text, path = extracted("backup-damaged"), "rec2bk:backup/vzdump-qemu-5700-"
+    recorded_archive(pve, f"{path}2026_11_26-20_51_11.vma.zst", text)
+    recorded_archive(pve, f"{path}2026_01_02-03_04_05.vma.zst", text, damaged="body")
+    recorded_archive(pve, f"{path}2026_01_02-03_04_09.vma", text, damaged="body")
+    for number in (6, 7, 8):
+        recorded_archive(pve, f"{path}2026_01_02-03_04_0{number}.vma.zst", text, damaged="head")
+
+
+def without_job(pve: PveHandle) -> None:
+    pve.call(lambda: pve.server.backup_jobs.pop("rec-j2", None))
+
+
+def first_job_again(pve: PveHandle) -> None:
+    job = {"schedule": "sat 03:00", "storage": "rec2bk", "vmid": "5701", "enabled": 0}
+    pve.call(lambda: (pve.server.backup_jobs.clear(), pve.server.backup_jobs.update({"rec-job": job})))
+
+
+def rights(*names: str) -> Callable[[PveHandle], object]:
+    """These, and no others, as the name of the step says."""
+
+    def action(pve: PveHandle) -> None:
+        pve.call(lambda: (pve.server.acl or {}).pop("rec2b@pve", None))
+        pve.grant("rec2b@pve", "/", *names)
+
+    return action
+
+
+def both(*actions: Callable[[PveHandle], object]) -> Callable[[PveHandle], object]:
+    return lambda pve: [action(pve) for action in actions]
+
+
+def granted(path: str, *names: str) -> Callable[[PveHandle], object]:
+    return lambda pve: pve.grant("rec2b@pve", path, *names)
+
+
 def no_hotplug(pve: PveHandle) -> None:
     """The recorded node had an LXC that can plug neither cards nor mount points."""
     pve.refuse_hotplug(
@@ -395,6 +492,36 @@ CONTAINER_LOCKS = {
     88: lock(5021, "backup"),
     92: lock(5021, None),
 }
+BACKUP_JOBS = {
+    **dict.fromkeys((12, 13, 16, 17, 20), without_job),
+    39: first_job_again,
+    43: granted("/", "Sys.Audit"),
+    45: granted("/", "Sys.Modify"),
+    47: granted("/storage/rec2bk", "Datastore.Allocate"),
+}
+RESTORES = {
+    4: rights("VM.Backup", "Datastore.AllocateSpace"),
+    5: rights("Datastore.AllocateSpace"),
+    6: rights("VM.Backup"),
+    7: rights("Datastore.Audit"),
+    8: rights(),
+    9: rights("VM.Allocate"),
+    10: rights("VM.Allocate", "Datastore.AllocateSpace"),
+    11: rights("VM.Allocate", "VM.Backup"),
+    12: rights("VM.Allocate", "VM.Backup", "Datastore.AllocateSpace"),
+    35: lock(5711, "backup"),
+    36: protected(5711),
+}
+PRUNES = {
+    24: rights("Datastore.Audit"),
+    45: lock(5701, "snapshot"),
+    46: both(lock(5701, None), rights()),
+    47: rights("VM.Backup"),
+    48: rights("VM.Backup", "Datastore.Audit"),
+    49: rights("Datastore.AllocateSpace"),
+    51: rights("VM.Backup", "Datastore.AllocateSpace"),
+    62: rights(),
+}
 LOCKS = ("clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete", "suspending")
 DESTROY = {
     10: lock(100, "backup"),
@@ -424,6 +551,10 @@ SEQUENCES = (
     Sequence("tasks", set_up_tasks, outside={32: long_shutdown}),
     Sequence("misc", set_up_misc, outside={31: ha_resource}),
     Sequence("backup", set_up_backup, outside={5: status(100, "running"), 6: lock(100, "backup")}),
+    Sequence("backup-jobs", set_up_backups, ("pve1", "pve2"), BACKUP_JOBS),
+    Sequence("backup-prune", set_up_prune, ("pve1", "pve2"), PRUNES),
+    Sequence("backup-restore", set_up_restore, ("pve1", "pve2"), RESTORES),
+    Sequence("backup-damaged", set_up_damaged),
     Sequence("consoles", set_up_consoles),
     Sequence("cluster", set_up_cluster, ("pve1", "pve2"), {39: make_220, 42: make_230}),
     Sequence("no-quorum", set_up_no_quorum, ("pve1", "pve2"), {18: node_back}),

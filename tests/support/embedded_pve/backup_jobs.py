@@ -10,6 +10,7 @@ import re
 import secrets
 from typing import Any
 
+from fakepve import schema
 from fakepve.model import PveError
 from fakepve.routing import die, split_list
 
@@ -21,6 +22,11 @@ NUMBERS = ("enabled", "all", "repeat-missed", "protected", "bwlimit", "zstd", "r
 DAYS = "mon|tue|wed|thu|fri|sat|sun"
 NAMED = "minutely|hourly|daily|weekly|monthly|yearly|annually|quarterly|semiannually|semi-annually"
 SCHEDULE = re.compile(rf"({NAMED})|((({DAYS})[a-z]*((\.\.|,)({DAYS})[a-z]*)*) ?)?([\d*,/.-]+ ?)?([\d*,/.:]+)?")
+
+
+OPTIONS = schema.load().paths["/cluster/backup/{id}"]["PUT"]["parameters"]["properties"].keys() - {
+    *("id", "delete", "schedule", "starttime", "dow"),
+}
 
 
 class BackupJobs(Backups):
@@ -47,7 +53,8 @@ class BackupJobs(Backups):
         for key, value in self.backup_jobs[name].items():
             shown[key] = int(is_true(value)) if key in NUMBERS[:4] else int(value) if key in NUMBERS else value
             if key in ("prune-backups", "fleecing", "performance"):
-                shown[key] = dict(part.split("=", 1) for part in str(value).split(","))
+                parts = dict(part.split("=", 1) for part in str(value).split(","))
+                shown[key] = {name: int(text) if name == "enabled" else text for name, text in parts.items()}
         return shown
 
     async def _job(self, values: dict[str, Any], user: str) -> dict[str, Any]:
@@ -67,7 +74,8 @@ class BackupJobs(Backups):
             parse_keep(str(values["prune-backups"]))
         schedule = values.get("schedule")
         if schedule is not None and not SCHEDULE.fullmatch(str(schedule).lower()):
-            text = f"invalid format - invalid calendar event '{schedule}' - unable to parse '{schedule}'\n\n"
+            what = "weekday " if re.fullmatch(r"[a-z]{3,}", str(schedule).lower()) else ""
+            text = f"invalid format - invalid calendar event '{schedule}' - unable to parse {what}'{schedule}'\n\n"
             raise parameter_error(schedule=text)
 
     @staticmethod
@@ -79,6 +87,8 @@ class BackupJobs(Backups):
 
     async def _job_create(self, values: dict[str, Any], user: str) -> None:
         self._check_job(values, user)
+        if values.get("starttime"):
+            values["schedule"] = f"{values.pop('dow', DAYS.replace('|', ','))} {values.pop('starttime')}"
         if not values.get("schedule"):
             raise parameter_error(schedule="neither 'starttime' nor 'schedule' were set")
         name = values.get("id") or f"backup-{secrets.token_hex(4)}"
@@ -96,8 +106,9 @@ class BackupJobs(Backups):
             raise die("no options specified")
         if name not in self.backup_jobs:
             raise die("no such vzdump job")
-        if "schedule" in deleted:
-            raise die("400 Parameter verification failed.\ndelete: unknown option 'schedule'")
+        for key in deleted:
+            if key not in OPTIONS:
+                raise die(f"400 Parameter verification failed.\ndelete: unknown option '{key}'")
         job = {key: value for key, value in self.backup_jobs[name].items() if key not in deleted}
         if job.get("storage"):
             try:

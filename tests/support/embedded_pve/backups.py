@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fakepve.model import PveError, TaskError
+from fakepve.qemu import drives_of, volume_ref
 from fakepve.routing import die, split_list
 
 from .pruning import parse_keep, prune_marks
@@ -118,7 +119,16 @@ class Backups(Transfers, Vzdump):
             raise die(f"Failed to extract config from VMA archive: {name[-20:]} : Read error (39) : premature end ")
         lines = [f"#{line}" for line in str(volume["guest"].get("description") or "").splitlines()]
         lines += [f"{key}: {value}" for key, value in sorted(volume["guest"].items()) if key != "description"]
+        lines += self._map_of_drives(volume["guest"]) if volume.get("subtype") == "qemu" else []
         return "".join(f"{line}\n" for line in lines)
+
+    def _map_of_drives(self, config: dict[str, Any]) -> list[str]:
+        """Which drive is which stream of the archive (PVE::VZDump::QemuServer assemble)."""
+        return [
+            f"#qmdump#map:{key}:drive-{key}:{volume_ref(drive)[0]}:{self._ext_format(volume_ref(drive)[1]) or 'raw'}:"
+            for key, drive, props in drives_of(config, skip_cdrom=True)
+            if props.get("backup") != "0"
+        ]
 
     def check_archive_access(self, user: str, volid: str) -> None:
         """PVE::Storage::check_volume_access, for a backup."""

@@ -61,12 +61,11 @@ class Restore(BackupJobs):
 
         async def body() -> str:
             if archive.get("damaged"):
-                raise TaskError(self._command(values, "exit code 133"))
+                why = "got signal 5" if values["archive"].endswith(".vma") else "exit code 133"
+                raise TaskError(self._command(values, why))
             return self._finish_restore(guest, copy.deepcopy(archive["guest"]), values)
 
-        log = [
-            f"restore vma archive: zstd -q -d -c {self._path_of(values['archive'])} | vma extract -v -r /var/tmp/fifo"
-        ]
+        log = [f"restore vma archive: {self._unpacking(values)}"]
         return await self.task(node, "qmrestore", vmid, user, body, vm=guest, log=log)
 
     def _check_restore(self, values: dict[str, Any], user: str, vmid: int, force: bool) -> None:
@@ -106,11 +105,13 @@ class Restore(BackupJobs):
         storage, name = volume_ref(volid)
         return f"{self._base_path(storage)}/dump/{name.rpartition('/')[2]}"
 
+    def _unpacking(self, values: dict[str, Any]) -> str:
+        path, temporary = self._path_of(values["archive"]), "/var/tmp/vzdumptmp4711"
+        unpack = "" if path.endswith(".vma") else f"zstd -q -d -c {path} | "
+        return f"{unpack}vma extract -v -r {temporary}.fifo {'-' if unpack else path} {temporary}"
+
     def _command(self, values: dict[str, Any], why: str) -> str:
-        unpack = (
-            f"zstd -q -d -c {self._path_of(values['archive'])} | vma extract -v -r /var/tmp/fifo - /var/tmp/vzdumptmp"
-        )
-        return f"command 'set -o pipefail && {unpack}' failed: {why}"
+        return f"command 'set -o pipefail && {self._unpacking(values)}' failed: {why}"
 
     async def _take_time(self, record: dict[str, Any], guest: Any, seconds: float) -> None:
         """What is done before the first byte is restored, and can be seen meanwhile."""

@@ -14,7 +14,7 @@ from typing import Any
 from fakepve.lxc import FakeCt
 from fakepve.model import PveError, TaskError
 from fakepve.qemu import drives_of
-from fakepve.routing import split_list
+from fakepve.routing import die, split_list
 
 from .base import is_true, parameter_error
 from .pruning import keep_all, parse_keep, prune_marks
@@ -56,6 +56,10 @@ class Vzdump(Tasks):
     async def _vzdump(self, values: dict[str, Any], user: str) -> str:
         node, storage = values["node"], values.get("storage")
         self._check_vzdump_options(values, user)
+        if values.get("vmid") and is_true(values.get("all", 0)):
+            raise parameter_error(all="option conflicts with option 'vmid'")
+        if values.get("pool") and values["pool"] not in self.pools:
+            raise die(f"pool '{values['pool']}' does not exist")
         if not values.get("vmid"):
             raise parameter_error(vmid="property is missing")
         vmid = int(values["vmid"])
@@ -101,7 +105,9 @@ class Vzdump(Tasks):
                 why = f"can't use storage '{storage}' for backups - wrong content type"
         except PveError as problem:
             why = problem.message
-        return why and f"could not get storage information for '{storage}': {why}"
+        text = why and f"could not get storage information for '{storage}': {why}"
+        # A name that is none cannot be activated, either, which PVE says first.
+        return f"could not activate storage '{storage}': {why} {text}" if storage not in self.storages else text
 
     def _beginning(self, vmid: int, values: dict[str, Any], problem: str | None) -> list[str]:
         if problem:
