@@ -16,6 +16,7 @@ description:
   - A host is the virtual machine of its O(vmid), or the one of its name in the inventory. It is followed when another
     node runs it, also in the middle of a command.
   - Everything runs as the user of the agent, which is C(root) or C(SYSTEM). C(become) makes another user of it.
+  - With C(ansible_shell_type=powershell) it is for Windows, where the shell is Windows PowerShell 5.1.
   - Modules need Python in the guest, as over SSH. P(ansible.builtin.raw#module) and
     M(cloudbridge.proxmox.pve_guest_exec) do not.
 extends_documentation_fragment:
@@ -113,6 +114,7 @@ from ..module_utils._ansible.argument_spec import connection_from, connection_sp
 from ..module_utils._operations.agent.calls import AgentCalls
 from ..module_utils._operations.agent.pace import Pace
 from ..module_utils._operations.agent.posix_shell import PosixShell
+from ..module_utils._operations.agent.powershell import PowerShell
 from ..module_utils._operations.agent.running import GuestRunner
 from ..module_utils._operations.agent.transfers import fetch_file, put_file
 from ..module_utils._pve.client import PveClient
@@ -135,6 +137,17 @@ class Connection(ConnectionBase):
     def __init__(self, *arguments: t.Any, **more: t.Any) -> None:
         super().__init__(*arguments, **more)
         self._runner: GuestRunner | None = None
+        if self._is_windows:
+            # As the connections winrm, psrp and ssh have it.
+            self.module_implementation_preferences = (".ps1", ".exe", "")
+            self.allow_executable = False
+            self.always_pipeline_modules = True
+            self.has_native_async = True
+            self.default_user = "SYSTEM"
+
+    @property
+    def _is_windows(self) -> bool:
+        return bool(getattr(self._shell, "_IS_WINDOWS", False))
 
     def _connect(self) -> Connection:
         if self._runner is None:
@@ -150,7 +163,7 @@ class Connection(ConnectionBase):
         client.deadline = Deadline(NEVER)
         Display().vvv(f"GUEST AGENT OF {guest.label} ON {guest.node} AS {client.identity}", host=self._host)
         calls = AgentCalls(GuestHandle(client, guest), Pace(self._option("workers_per_node")))
-        return GuestRunner(calls, PosixShell())
+        return GuestRunner(calls, PowerShell() if self._is_windows else PosixShell())
 
     def _guest(self, client: PveClient) -> Guest:
         vmid, node = self._option("vmid"), self._option("node")
@@ -183,7 +196,7 @@ class Connection(ConnectionBase):
         # The guest's agent writes the arguments of what it runs into the guest's log.
         is_secret = bool(self._play_context.no_log)
         Display().vvv(f"EXEC {'(hidden by no_log)' if is_secret else cmd}", host=self._host)
-        script = cmd if isinstance(cmd, str) else runner.shell.line(cmd)
+        script = runner.shell.command(cmd) if isinstance(cmd, str) else runner.shell.line(cmd)
         watch = Deadline(self._option("command_timeout") or NEVER)
         # Without its mark, the command has been left as it was.
         if not sudoable or not self.become or not self.become.success or self.become.success not in script:

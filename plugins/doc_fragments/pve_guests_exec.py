@@ -26,7 +26,7 @@ options:
         type: list
         elements: str
       command:
-        description: A line, or several, for the guest's shell, C(/bin/sh).
+        description: A line, or several, for the guest's O(cloudbridge.proxmox.pve_guest_exec#module:shell).
         type: str
       stdin:
         description: What the command reads from its standard input, which is at its end at once without this.
@@ -50,6 +50,16 @@ options:
           - Whether empty lines at the end of what was put out are left out.
           - V(true) is used when nothing says otherwise.
         type: bool
+      shell:
+        description:
+          - The shell of the guest, V(powershell) in Windows.
+          - There O(cloudbridge.proxmox.pve_guest_exec#module:command) is a program of PowerShell, and
+            O(cloudbridge.proxmox.pve_guest_exec#module:argv) are an executable file and its arguments.
+          - V(sh) is used when nothing says otherwise.
+        type: str
+        choices:
+          - sh
+          - powershell
       timeout:
         description:
           - Seconds that the command may take, together with finding the guest.

@@ -13,7 +13,8 @@ author:
   - cloudbridge.proxmox contributors (@cloudbridge)
 description:
   - Runs one command in a virtual machine and returns what M(ansible.builtin.command) would return on a host.
-  - The guest needs neither a network nor Python, but C(/bin/sh) and a guest agent that may run commands.
+  - The guest needs neither a network nor Python, but C(/bin/sh) or Windows PowerShell, and a guest agent
+    that may run commands.
   - The command runs as the user of the agent, which is C(root). It runs once, also when an answer of PVE is lost, and
     all of its output comes back, however much it is.
   - For more than a few commands, P(cloudbridge.proxmox.pve_agent#connection) makes the guest a host of the inventory.
@@ -44,7 +45,7 @@ options:
     type: list
     elements: str
   command:
-    description: A line, or several, for the guest's shell, C(/bin/sh).
+    description: A line, or several, for the guest's O(shell).
     type: str
   stdin:
     description: What the command reads from its standard input, which is at its end at once without this.
@@ -66,6 +67,13 @@ options:
     description: Whether empty lines at the end of what was put out are left out.
     type: bool
     default: true
+  shell:
+    description:
+      - The shell of the guest, V(powershell) in Windows.
+      - There O(command) is a program of PowerShell, and O(argv) are an executable file and its arguments.
+    type: str
+    choices: [sh, powershell]
+    default: sh
   timeout:
     description:
       - Seconds that the command may take, together with finding the guest.

@@ -13,7 +13,8 @@ author:
   - cloudbridge.proxmox contributors (@cloudbridge)
 description:
   - Brings a file in a virtual machine into a state, with its content, mode and owner, or returns what is in it.
-  - The guest needs neither a network nor Python, but C(/bin/sh) and a guest agent that may run commands.
+  - The guest needs neither a network nor Python, but C(/bin/sh) or Windows PowerShell, and a guest agent
+    that may run commands.
   - A file is changed as a whole, or not at all, and what arrived is compared by its SHA-256.
   - It is meant for small files. P(cloudbridge.proxmox.pve_agent#connection) copies those of any size.
 extends_documentation_fragment:
@@ -53,6 +54,13 @@ options:
   group:
     description: The group that the file is to belong to, a name or a number.
     type: str
+  shell:
+    description:
+      - The shell of the guest, V(powershell) in Windows.
+      - There O(path) begins with a drive, and O(mode), O(owner) and O(group) are refused.
+    type: str
+    choices: [sh, powershell]
+    default: sh
   timeout:
     description: Seconds that the whole operation may take.
     type: int
@@ -194,7 +202,7 @@ size:
   returned: success, with O(state=read)
   type: int
 mode:
-  description: Its mode in octal.
+  description: Its mode in octal; none in Windows, as the next four.
   returned: success, with O(state=read)
   type: str
   sample: "0644"

@@ -17,13 +17,16 @@ from hypothesis import strategies as st
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.ensure_file import mode_of
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.pace import Pace
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.posix_shell import PosixShell
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.powershell import PowerShell, quoted
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.running import (
     PLAIN,
     Attributes,
     pieces_of,
 )
+from tests.support.windows_stand_in import literals, words_of
 
 SHELL = PosixShell()
+WINDOWS = PowerShell()
 
 
 class TestPace:
@@ -69,6 +72,47 @@ def test_no_shell_sees_the_words(words):
     script = SHELL.line(["printf", "%s\\0", *words])
     output = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True).stdout
     assert output.decode() == "".join(f"{word}\0" for word in words)
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
+def test_words_are_the_same_in_windows(words):
+    _mark, _directory, program, arguments = WINDOWS.line(["a program.exe", *words]).split("\n", 3)
+    assert [program, *words_of(arguments)] == ["a program.exe", *words]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_powershell_takes_a_word_literally(text):
+    assert literals(f"x {quoted(text)} y") == [text]
+
+
+@pytest.mark.parametrize("remove", [[], ["C:/Windows/Temp/.pve-agent-1"] * 8])
+@pytest.mark.parametrize("script", ["", "exit 3", "x" * 4096])
+def test_what_is_sent_to_windows_fits(script, remove):
+    for argv in (
+        WINDOWS.run(WINDOWS.directory("0" * 32), 65536, 0, script, remove),
+        WINDOWS.prepare(WINDOWS.directory("0")),
+    ):
+        assert all(PLAIN.fullmatch(word.encode()) and " " not in word for word in argv)
+        assert len(" ".join(argv)) < 30_000
+    assert WINDOWS.takes(script.encode())
+    assert not WINDOWS.takes(b"x" * 4097)
+
+
+@pytest.mark.parametrize(
+    ("text", "packed"),
+    [
+        ("powershell -NoProfile -EncodedCommand 'eAA='", "#argv\n\npowershell.exe\n-NoProfile -EncodedCommand eAA="),
+        ("& PowerShell.exe -EncodedCommand eAA=", "#argv\n\npowershell.exe\n-EncodedCommand eAA="),
+        ("Get-Item x; powershell -EncodedCommand eAA=", "Get-Item x; powershell -EncodedCommand eAA="),
+    ],
+)
+def test_a_start_of_powershell_is_not_packed_once_more(text, packed):
+    assert WINDOWS.command(text) == packed
+
+
+def test_a_program_of_powershell_can_be_in_a_directory():
+    assert WINDOWS.within("C:\\it's", "dir") == "Set-Location -LiteralPath 'C:\\it''s' -ErrorAction Stop\ndir"
+    assert WINDOWS.within("C:\\x", WINDOWS.line(["a"])) == "#argv\nC:\\x\na\n"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..._operations.agent.access import DEFAULT_SHELL, SHELLS
 from ..._operations.agent.exec_command import exec_request, execute
 from ..argument_spec import connection_spec, guest_spec, timeout_spec
 from ..description import ModuleDescription
@@ -22,6 +23,7 @@ DESCRIPTION = ModuleDescription(
         "chdir": {"type": "str"},
         "creates": {"type": "str"},
         "removes": {"type": "str"},
+        "shell": {"type": "str", "choices": list(SHELLS), "default": DEFAULT_SHELL},
         "strip_empty_ends": {"type": "bool", "default": True},
     },
     request_from=exec_request,

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..._operations.agent.access import DEFAULT_SHELL, SHELLS
 from ..._operations.agent.ensure_file import STATES, ensure_file, file_request
 from ..argument_spec import connection_spec, guest_spec, timeout_spec
 from ..description import ModuleDescription
@@ -15,6 +16,7 @@ DESCRIPTION = ModuleDescription(
         **connection_spec(),
         **guest_spec(),
         **timeout_spec(600),
+        "shell": {"type": "str", "choices": list(SHELLS), "default": DEFAULT_SHELL},
         "path": {"type": "str", "required": True},
         "state": {"type": "str", "choices": list(STATES), "default": "present"},
         "content": {"type": "str"},

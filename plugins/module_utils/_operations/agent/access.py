@@ -16,7 +16,11 @@ from ..plan import Applier
 from ..selection import select_guest, selector_from
 from .calls import AgentCalls, not_running
 from .posix_shell import PosixShell
-from .running import GuestRunner
+from .powershell import PowerShell
+from .running import GuestRunner, GuestShell
+
+SHELLS: dict[str, type[GuestShell]] = {"sh": PosixShell, "powershell": PowerShell}
+DEFAULT_SHELL = "sh"
 
 
 class GuestAccess(t.NamedTuple):
@@ -33,12 +37,12 @@ def agent_selector(parameters: t.Mapping[str, t.Any]) -> Selector:
 
 
 @contextlib.contextmanager
-def guest_access(applier: Applier, selector: Selector) -> t.Iterator[GuestAccess]:
+def guest_access(applier: Applier, selector: Selector, shell: str = DEFAULT_SHELL) -> t.Iterator[GuestAccess]:
     """Find the guest and use its agent, within the limits of the run; raises AgentUnavailable when it is stopped."""
     handle, status = select_guest(applier.client, selector, applier.guests)
     if status.condition != RUNNING:
         raise not_running(handle.guest, status.condition)
-    runner = GuestRunner(AgentCalls(handle), PosixShell())
+    runner = GuestRunner(AgentCalls(handle), SHELLS[shell]())
     with applier.client.turns.taken(Places(node=handle.guest.node), applier.client.deadline):
         try:
             yield GuestAccess(handle, guest_result(handle.guest, status), runner)

@@ -17,7 +17,7 @@ from pathlib import Path
 from ..._pve.errors import GuestFileError, InvalidRequest
 from ..._pve.guests import Selector
 from ..plan import Applier, Change, Outcome, outcome
-from .access import GuestAccess, agent_selector, guest_access
+from .access import DEFAULT_SHELL, SHELLS, GuestAccess, agent_selector, guest_access
 from .running import Attributes
 from .transfers import put_file, run_for_file
 
@@ -38,17 +38,18 @@ class FileRequest:
     state: str
     content: bytes | None
     attributes: Attributes
+    shell: str = DEFAULT_SHELL
 
 
 class GuestFile(t.NamedTuple):
-    """A file as it is. content is None when it is too large to be compared by eye."""
+    """A file as it is. content is None when it is too large to be compared by eye, and what the guest has not is."""
 
     size: int
-    mode: str
-    uid: int
-    gid: int
-    owner: str
-    group: str
+    mode: str | None
+    uid: int | None
+    gid: int | None
+    owner: str | None
+    group: str | None
     checksum: str
     content: bytes | None
 
@@ -56,20 +57,26 @@ class GuestFile(t.NamedTuple):
 def file_request(parameters: t.Mapping[str, t.Any]) -> FileRequest:
     """Check the options of a file in a guest, and read what it is to hold; raises InvalidRequest."""
     path, state = parameters["path"], parameters.get("state") or PRESENT
-    if not path.startswith("/") or path.endswith("/") or "\0" in path:
-        raise InvalidRequest(f"path must be the whole path of a file in the guest, as in /etc/motd, not {path!r}")
+    name = parameters.get("shell") or DEFAULT_SHELL
+    shell = SHELLS[name]()
+    if not shell.is_absolute(path) or path.endswith("/" if shell.has_modes else ("/", "\\")) or "\0" in path:
+        example = "/etc/motd" if shell.has_modes else "C:\\motd.txt"
+        raise InvalidRequest(f"path must be the whole path of a file in the guest, as in {example}, not {path!r}")
     attributes = Attributes(*(parameters.get(name) for name in ("mode", "owner", "group")))
     given = [name for name in ("content", "src", "mode", "owner", "group") if parameters.get(name) is not None]
     if state != PRESENT and given:
         raise InvalidRequest(f"{given[0]} is for state present, and state is {state}")
     if parameters.get("content") is not None and parameters.get("src") is not None:
         raise InvalidRequest("give one of content and src")
+    for option in ("mode", "owner", "group"):
+        if not shell.has_modes and parameters.get(option) is not None:
+            raise InvalidRequest(f"{option} is for guests with /bin/sh: files in Windows have access control lists")
     if attributes.mode is not None and not _MODE.fullmatch(attributes.mode):
         raise InvalidRequest(f"mode must be octal and quoted, as in '0644', not {attributes.mode!r}")
-    for option, name in (("owner", attributes.owner), ("group", attributes.group)):
-        if name is not None and not _NAME.fullmatch(name):
-            raise InvalidRequest(f"{option} {name!r} is no name and no number")
-    return FileRequest(agent_selector(parameters), path, state, _content(parameters), attributes)
+    for option, wanted in (("owner", attributes.owner), ("group", attributes.group)):
+        if wanted is not None and not _NAME.fullmatch(wanted):
+            raise InvalidRequest(f"{option} {wanted!r} is no name and no number")
+    return FileRequest(agent_selector(parameters), path, state, _content(parameters), attributes, name)
 
 
 def _content(parameters: t.Mapping[str, t.Any]) -> bytes | None:
@@ -85,7 +92,7 @@ def _content(parameters: t.Mapping[str, t.Any]) -> bytes | None:
 
 def ensure_file(applier: Applier, request: FileRequest) -> Outcome:
     """Bring the file into its state, or read it; raises GuestFileError."""
-    with guest_access(applier, request.selector) as access:
+    with guest_access(applier, request.selector, request.shell) as access:
         found = _look(access, request.path)
         if request.state == READ:
             return _read(applier, access, request, found)
@@ -108,14 +115,15 @@ def _look(access: GuestAccess, path: str) -> GuestFile | None:
     if lines == ["directory"]:
         raise GuestFileError(f"{path} in {access.handle.guest.label} is a directory", path)
     try:
+        size, checksum = int(lines[2]), lines[3].split()[0]
+        shown = content if size <= MOST_CONTENT else None
+        if not access.runner.shell.has_modes:
+            return GuestFile(size, None, None, None, None, None, checksum, shown)
         letters, _links, uid, gid = lines[0].split()[:4]
         owner, group = lines[1].split()[2:4]
-        size, checksum = int(lines[2]), lines[3].split()[0]
-        numbers = int(uid), int(gid)
+        return GuestFile(size, mode_of(letters), int(uid), int(gid), owner, group, checksum, shown)
     except (IndexError, ValueError) as error:
         raise GuestFileError(f"{path} in {access.handle.guest.label} cannot be examined: {lines}", path) from error
-    shown = content if size <= MOST_CONTENT else None
-    return GuestFile(size, mode_of(letters), *numbers, owner, group, checksum, shown)
 
 
 def mode_of(letters: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..._pve.errors import CommandFailed, InvalidRequest
 from ..._pve.guests import Selector
 from ..plan import Applier, Outcome, outcome
-from .access import agent_selector, guest_access
+from .access import DEFAULT_SHELL, agent_selector, guest_access
 from .running import CommandResult, GuestRunner
 
 FORESEEN = "Command would have run if not in check mode"
@@ -31,6 +31,7 @@ class ExecRequest:
     creates: str | None = None
     removes: str | None = None
     strips: bool = True
+    shell: str = DEFAULT_SHELL
 
     @property
     def command(self) -> list[str] | str:
@@ -59,12 +60,13 @@ def exec_request(parameters: t.Mapping[str, t.Any]) -> ExecRequest:
         creates=parameters.get("creates"),
         removes=parameters.get("removes"),
         strips=bool(parameters.get("strip_empty_ends", True)),
+        shell=parameters.get("shell") or DEFAULT_SHELL,
     )
 
 
 def execute(applier: Applier, request: ExecRequest) -> Outcome:
     """Run the command unless creates or removes say that nothing is to do; raises CommandFailed when it fails."""
-    with guest_access(applier, request.selector) as access:
+    with guest_access(applier, request.selector, request.shell) as access:
         reason = _reason_to_skip(access.runner, request)
         if reason:
             facts = _facts(request, CommandResult(0, f"skipped, since {reason}".encode(), b""))

@@ -13,13 +13,16 @@ from __future__ import annotations
 import shlex
 import typing as t
 
-from .running import WAIT, Attributes
+from .calls import MOST_INPUT
+from .running import PLAIN, WAIT, Attributes
 
 JOBS = "/tmp/.pve-agent-"  # noqa: S108 - nobody can foresee the rest of the name
 # So many seconds the files of a job, or of an upload, are kept for a controller that does not ask for them any more.
 # One that needs longer makes the file wait now and then.
 KEPT_SECONDS = 60
 
+# Of one word Linux takes 128 KiB, and PVE of a request 512 KiB.
+_MOST_SCRIPT = 32 * 1024
 _BLOCK = 1024 * 1024
 
 # A shell of its own: a subshell of the pdksh family, as OpenBSD has it, keeps the output open that it was begun with.
@@ -152,6 +155,17 @@ class PosixShell:
     name = "/bin/sh"
     most_pieces = 4
 
+    most_input = MOST_INPUT
+    prepares_first = False
+    has_modes = True
+
+    def takes(self, script: bytes) -> bool:
+        """Whether the script can be an argument, which has to be plain text: other characters hang the agent."""
+        return len(script) <= _MOST_SCRIPT and bool(PLAIN.fullmatch(script))
+
+    def is_absolute(self, path: str) -> bool:
+        return path.startswith("/")
+
     def directory(self, key: str) -> str:
         """Where the files of a job are; the key is a secret of the one that begins it."""
         return f"{JOBS}{key}"
@@ -175,6 +189,10 @@ class PosixShell:
 
     def remove(self, *directories: str) -> list[str]:
         return ["/bin/sh", "-c", _REMOVE, "sh", *directories]
+
+    def command(self, text: str) -> str:
+        """A command as Ansible sends it, as a script."""
+        return text
 
     def line(self, argv: t.Sequence[str]) -> str:
         """A command of words as a line of the shell, without another shell."""

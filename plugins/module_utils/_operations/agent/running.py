@@ -27,8 +27,6 @@ from .pace import FIRST_PAUSE_SECONDS
 
 # What comes along with the answer about the process; slow guests lose more (75-agent.json: "exec, 2 MB of output").
 MOST_INLINE = 64 * 1024
-# Of one word Linux takes 128 KiB, and PVE of a request 512 KiB.
-_MOST_SCRIPT = 32 * 1024
 PLAIN = re.compile(rb"[\t\n -~]*")
 _HEADER = re.compile(rb"(\d+) (\d+) (\d+)\r?\n")
 _AGAIN = re.compile(rb"again (\d+)")
@@ -57,8 +55,20 @@ class GuestShell(t.Protocol):
     """What runs in guests of one kind, as PosixShell has it."""
 
     name: str
-    # Input of so many pieces comes as input of programs, one each; more comes in files.
+    # So much input comes along with a command. What is before it comes as input of programs, one for each of at most so
+    # many pieces; more comes in files.
+    most_input: int
     most_pieces: int
+    # The directory of a job is waited for, as nobody understands the words that it is missing.
+    prepares_first: bool
+    # Its files have modes and owners.
+    has_modes: bool
+
+    def takes(self, script: bytes) -> bool:
+        """Whether the script can be an argument."""
+
+    def is_absolute(self, path: str) -> bool:
+        """Whether it is the whole path of a file."""
 
     def directory(self, key: str) -> str:
         """Where the files of a job are."""
@@ -74,6 +84,9 @@ class GuestShell(t.Protocol):
 
     def remove(self, *directories: str) -> list[str]:
         """Remove directories."""
+
+    def command(self, text: str) -> str:
+        """A command as Ansible sends it, as a script."""
 
     def line(self, argv: t.Sequence[str]) -> str:
         """A command of words as a script."""
@@ -244,17 +257,21 @@ class GuestRunner:
         self, directory: str, script: bytes, stdin: bytes | None, is_secret: bool
     ) -> tuple[list[str], bytes | None]:
         """The program to run, and its input; what is too large, or no plain text, is written into files before."""
-        is_plain = not is_secret and len(script) <= _MOST_SCRIPT and PLAIN.fullmatch(script)
+        is_plain = not is_secret and self.shell.takes(script)
         by_file = stdin is not None and len(stdin) > self.shell.most_pieces * MOST_INPUT
         if not is_plain or by_file:
             self._preparing = self.calls.execute(self.shell.prepare(directory))
+            if self.shell.prepares_first:
+                self._wait_for(self._preparing)
+                self._preparing = None
         if not is_plain:
             self._write_script(directory, script)
         pieces: int | None = None
         if stdin is not None:
-            before, stdin = stdin[:-MOST_INPUT], stdin[-MOST_INPUT:]
+            cut = max(0, len(stdin) - self.shell.most_input)
+            before, stdin = stdin[:cut], stdin[cut:]
             pieces = self._send_before(directory, before, by_file)
-        text = script.decode("ascii") if is_plain else ""
+        text = script.decode("utf-8", "surrogateescape") if is_plain else ""
         return self.shell.run(directory, MOST_INLINE, pieces, text, self._leftover), stdin
 
     def _send_before(self, directory: str, content: bytes, by_file: bool) -> int:

@@ -85,7 +85,7 @@ def _pieces_of_file(first: bytes, source: t.BinaryIO) -> t.Iterator[bytes]:
 def fetch_file(runner: GuestRunner, path: str, sink: t.Callable[[bytes], object]) -> None:
     """Hand the content of a file to sink, piece by piece; raises GuestFileError when there is none, or it changed."""
     directory, name = "", path
-    if not PLAIN.fullmatch(os.fsencode(path)) or not path.startswith("/"):
+    if not PLAIN.fullmatch(os.fsencode(path)) or not runner.shell.is_absolute(path):
         # Other characters in the name of a file hang the agent (75-agent.json: "file name with unicode").
         directory = runner.shell.directory(secrets.token_hex(16))
         name = f"{directory}/file"
