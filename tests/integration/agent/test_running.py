@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 
 import pytest
@@ -205,3 +206,51 @@ class TestFiles:
         runner.close()
         wait_until(lambda: not agent.jobs())
         assert sorted(entry.name for entry in agent.root.iterdir()) == ["file", "tmp"]
+
+
+# Everything that a command can ask for: a directory, a script and input in pieces, and output that is read from files.
+DATA = os.urandom(100_000)
+SCRIPT = "echo run >>runs; echo ✓ >/dev/null; cat; cat runs >&2; exit 3"
+OPERATIONS = {
+    "a command": lambda runner, _agent: runner.run(SCRIPT, DATA),
+    "a file there": lambda runner, agent: put_file(runner, io.BytesIO(DATA * 3), str(agent.root / "file")),
+    "a file back": lambda runner, agent: _fetched(runner, str(agent.root / "other ✓")),
+}
+LOST = {
+    "drop": {},
+    "lose_answer": {},
+    "truncate": {},
+    "596": {},
+    "status": {"message": "VM 101 qga command 'guest-exec' failed - got timeout"},
+}
+
+
+def _fetched(runner, path):
+    back = io.BytesIO()
+    fetch_file(runner, path, back.write)
+    return back.getvalue()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_whichever_answer_is_lost(pve, runner, agent, operation):
+    """The first and the second request of each kind; in the search each in every way, else one after the other."""
+    agent.add_program("sleep", "exec /bin/sleep 0.02")
+    (agent.root / "other ✓").write_bytes(DATA)
+    runs, file = agent.root / "runs", agent.root / "file"
+    is_search = os.environ.get("CLOUDBRIDGE_TEST_EXAMPLES") == "search"
+    ways = itertools.cycle(LOST)
+
+    def carry_out():
+        runs.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+        return OPERATIONS[operation](runner, agent), file.read_bytes() if file.exists() else None
+
+    pve.reset_record()
+    expected = carry_out()
+    asked = [(item.method, item.path.rsplit("/", 1)[1]) for item in pve.exchanges]
+    for method, name in dict.fromkeys(asked):
+        for earlier in range(min(2, asked.count((method, name)))):
+            for kind in LOST if is_search else [next(ways)]:
+                pve.fault(method, rf"/agent/{name}$", kind, after=earlier, **LOST[kind])
+                assert carry_out() == expected, f"{kind} at {method} {name} number {earlier}"
+                pve.server.faults.clear()
