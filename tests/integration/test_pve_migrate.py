@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.embedded_pve import seed
+
 GIB = 1024**3
 ISO = {"ide2": "local:iso/debian-13.iso,media=cdrom"}
 
@@ -190,6 +192,23 @@ def full(pve):
     pve.fill_storage("vmstore")
 
 
+def full_for_the_second_disk(pve):
+    full(pve)
+
+    def add() -> None:
+        pve.server.guest(110).config.update(scsi1="local-lvm:vm-110-disk-1,size=4G")
+        seed.allocate_volumes(pve.server, pve.server.guest(110))
+        first = pve.server.storages["local-lvm"]["volumes"]["vm-110-disk-0"]
+        pve.server.storages["vmstore"]["avail"] = first["size"]
+
+    pve.call(add)
+
+
+def full_while_it_runs(pve):
+    full(pve)
+    pve.call(lambda: setattr(pve.server.guest(110), "status", "running"))
+
+
 def offline(pve):
     running()(pve)
     pve.set_node_offline("pve2")
@@ -217,6 +236,18 @@ REFUSALS = [
     (container_storage, {}, ["its storage local-lvm is not there", "target_storage"], True),
     (running(), {"target_storage": "nowhere"}, ["storage 'nowhere' does not exist", "another storage"], False),
     (full, {"target_storage": "vmstore"}, ["No space left on device", "make room there", "is on node pve1"], False),
+    (
+        full_for_the_second_disk,
+        {"target_storage": "vmstore"},
+        ["No space left on device", "make room there", "is on node pve1 and stopped"],
+        False,
+    ),
+    (
+        full_while_it_runs,
+        {"target_storage": "vmstore", "with_local_disks": True},
+        ["No space left on device", "make room there", "is on node pve1 and running"],
+        False,
+    ),
     (bound, {}, ["mp0 binds a directory of this node", "mark it as shared"], True),
     (apart, {}, ["an HA rule keeps it apart from vm:111", "choose another node"], True),
     (at_home, {}, ["HA brings it back, as the HA rule stay prefers pve1", "node-maintenance"], True),
@@ -234,7 +265,7 @@ REFUSALS = [
 @pytest.mark.parametrize(("prepare", "options", "words", "foretold"), REFUSALS)
 def test_each_refusal_is_one_sentence_that_says_what_to_do(pve_cluster, run_module, prepare, options, words, foretold):
     prepare(pve_cluster)
-    before = pve_cluster.guest(110).lock
+    before, config, volumes = pve_cluster.guest(110).lock, pve_cluster.config(110), held(pve_cluster)
     arguments = {"vmid": 110, "node": "pve2", **options}
     check = run_module("pve_migrate", arguments, check=True)
     assert check.failed == foretold, check.msg
@@ -245,6 +276,12 @@ def test_each_refusal_is_one_sentence_that_says_what_to_do(pve_cluster, run_modu
     assert not foretold or check.msg == run.msg
     assert "\n" not in run.msg
     assert (pve_cluster.guest(110).node, pve_cluster.guest(110).lock) == ("pve1", before)
+    assert (pve_cluster.config(110), held(pve_cluster)) == (config, volumes)
+
+
+def held(pve):
+    """The disks of the guest, wherever they are."""
+    return [name for storage in ("local-lvm", "vmstore", "shared") for name in pve.volumes(storage) if "-110-" in name]
 
 
 def test_a_node_that_the_cluster_does_not_have(pve_cluster, run_module):

@@ -151,6 +151,11 @@ class TestLocks:
         assert not run.failed, run.msg
         assert run["node"] == "pve2"
 
+    def test_a_lock_that_stays_is_named(self, pve_cluster, run_module):
+        pve_cluster.lock_guest(100, "backup")
+        run = run_module("pve_migrate", {"vmid": 100, "node": "pve2", "wait_for_lock": 1})
+        assert "is locked (backup), and was not moved: it still was after 1 s, wait until that has ended" in run.msg
+
     def test_a_move_to_another_node_is_waited_for_and_then_corrected(self, pve_cluster, run_module):
         pve_cluster.lock_guest(100, "migrate")
 

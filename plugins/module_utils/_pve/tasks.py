@@ -40,7 +40,10 @@ LOG_TAIL = 10
 # A move that fails says in its log why, and as its end only that it was aborted (PVE::AbstractMigrate, migrate).
 MOVE_ABORTED = "migration aborted"
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
+# How a move ends of which the log says why; a full storage is named before the long command that failed because of it.
+_MOVE_ENDS = (MOVE_ABORTED, "migration problems")
 _MOVE_REASONS = (
+    re.compile(r"(?:ERROR: )?(.*(?:[Nn]o space left on device|insufficient free space|not enough space).*)"),
     re.compile(r"(can't migrate local (?:disk|volume) '.*)"),
     re.compile(r"ERROR: migration aborted \(duration [\d:]+\): (?!Problem found|can't migrate CT)(.*)"),
     re.compile(r"ERROR: (?!migration aborted|Problem found|migration finished)(.*)"),
@@ -194,7 +197,7 @@ def ended_task(client: PveClient, upid: Upid, task: Task) -> Task:
 
 def reason_of_end(exit_status: str, log: t.Sequence[str]) -> str:
     """Why a task has failed: its end says it, but for moves, of which the log does."""
-    if exit_status != MOVE_ABORTED:
+    if exit_status not in _MOVE_ENDS:
         return exit_status
     lines = [_STAMP.sub("", line) for line in log]
     for pattern in _MOVE_REASONS:

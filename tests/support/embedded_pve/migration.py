@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from fakepve.lxc import parse_mount, print_mount
@@ -22,12 +24,29 @@ from .volumes import is_cloudinit
 
 DEVICE = re.compile(r"(?:usb|hostpci|serial|parallel|virtiofs)\d+")
 ABORTED = "migration aborted"
+PROBLEMS = "migration problems"
 UNUSED = re.compile(r"unused\d+")
 
 
 def stamped(line: str) -> str:
     """A line of the task's log."""
     return f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}"
+
+
+@dataclass
+class Copies:
+    """What is done when all volumes are on the other node, and when one does not get there."""
+
+    on_success: list[Callable[[], Any]] = field(default_factory=list)
+    on_failure: list[Callable[[], Any]] = field(default_factory=list)
+
+    def keep(self) -> None:
+        for act in self.on_success:
+            act()
+
+    def discard(self) -> None:
+        for act in self.on_failure:
+            act()
 
 
 class Migration(Snapshots):
@@ -259,6 +278,8 @@ class Migration(Snapshots):
         return None
 
     def _copy_disks(self, vm: Any, target: str, storages: dict[str, str], live: bool, log: list[str]) -> None:
+        copies = Copies()
+        written = list[tuple[dict[str, str], str, str]]()
         for config in (vm.config, *vm.snapshots.values()):
             for key in [*(key for key, _volume, _props in drives_of(config)), *filter(UNUSED.fullmatch, list(config))]:
                 volume, props = split_drive(config[key])
@@ -266,30 +287,55 @@ class Migration(Snapshots):
                 if storage is None or storage not in self.storages or self.storages[storage].get("shared"):
                     continue
                 wanted = storages.get(storage, storages.get("", storage))
-                copied = self._copy_volume(vm, volume, wanted, target, log)
+                copied = self._copy_volume(vm, volume, wanted, target, log, copies, live=live)
                 if live and not is_cdrom(volume, props):
                     # A mirrored drive is written anew, its format with it (96-ha-and-migrate.json).
                     props["format"] = str(self.storages[wanted]["volumes"][volume_ref(copied)[1]].get("format", "raw"))
-                config[key] = join_drive(copied, props) if props else copied
+                written.append((config, key, join_drive(copied, props) if props else copied))
+        for config, key, text in written:
+            config[key] = text
+        copies.keep()
 
-    def _copy_volume(self, guest: Any, volume: str, storage: str, target: str, log: list[str]) -> str:
+    def _copy_volume(
+        self, guest: Any, volume: str, storage: str, target: str, log: list[str], copies: Copies, *, live: bool = False
+    ) -> str:
+        """Copy it; the source stays until all volumes are there, and the copies go when one cannot be made."""
         source, name = volume_ref(volume)
         made = self.storages[source].get("volumes", {}).get(name)
         if made is None:
             return volume
         if storage == source:
             if "node" in made:
-                made["node"] = target
+                copies.on_success.append(lambda: made.update(node=target))
             log.append(stamped(f"volume '{volume}' is '{volume}' on the target"))
             return volume
         try:
             copied = self.allocate(storage, guest.vmid, int(made.get("size") or 0), target, made.get("format"))
         except TaskError as problem:
-            why = f"storage migration for '{volume}' to storage '{storage}' failed - {problem}"
-            raise self._aborted(log, why) from problem
-        self.free_volume(volume)
+            copies.discard()
+            raise self._no_copy(log, volume, storage, str(problem), live=live) from problem
+        copies.on_success.append(lambda: self.free_volume(volume))
+        copies.on_failure.append(lambda: self.free_volume(copied))
         log.append(stamped(f"volume '{volume}' is '{copied}' on the target"))
         return copied
+
+    def _no_copy(self, log: list[str], volume: str, storage: str, problem: str, *, live: bool) -> TaskError:
+        """As a real PVE 9.2 says it: the command that failed is in the end of the task, and why in its log."""
+        if live:
+            why = f"block job (mirror) error: mirror-scsi0: {problem} (io-status: ok)"
+            log.extend(
+                [stamped(f"ERROR: online migrate failure - {why}"), stamped("aborting phase 2 - cleanup resources")]
+            )
+            log.append(stamped("ERROR: migration finished with problems (duration 00:00:18)"))
+            return TaskError(PROBLEMS)
+        full = "No space left on device"
+        log.append(stamped(f"dd: error writing '/mnt/{storage}/images': {full}" if full in problem else problem))
+        command = f"set -o pipefail && pvesm export {volume} | /usr/bin/ssh -e none -- pvesm import"
+        why = (
+            f"storage migration for '{volume}' to storage '{storage}' failed - command '{command}' failed: exit code 1"
+        )
+        log.append(stamped(f"ERROR: {why}"))
+        return self._aborted(log, why)
 
     # ---- containers
 
@@ -331,12 +377,15 @@ class Migration(Snapshots):
             log.append(stamped(f"shutdown CT {ct.vmid}"))
             await self._ct_powerdown(ct, seconds, True)
         log.append(stamped(f"starting migration of CT {ct.vmid} to node '{target}' (192.0.2.{len(target)})"))
+        copies, changed = Copies(), dict[str, str]()
         for key, mount in mounts:
             storage = volume_ref(mount["volume"])[0]
             wanted = storages.get(storage, storages.get("", storage))
             if storage in self.storages and not self.storages[storage].get("shared"):
-                copied = self._copy_volume(ct, mount["volume"], wanted, target, log)
-                ct.config[key] = print_mount({**parse_mount(ct.config[key]), "volume": copied}, key == "rootfs")
+                copied = self._copy_volume(ct, mount["volume"], wanted, target, log, copies)
+                changed[key] = print_mount({**parse_mount(ct.config[key]), "volume": copied}, key == "rootfs")
+        ct.config.update(changed)
+        copies.keep()
         ct.node = target
         if running:
             log.append(stamped("start container on target node"))

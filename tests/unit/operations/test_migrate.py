@@ -195,6 +195,29 @@ LOGS = [
         "can't migrate VM which uses local devices: hostpci0",
         "map them",
     ),
+    (
+        [
+            "2026-11-27 08:50:50 dd: error writing '/mnt/images/2362/vm-2362-disk-0.qcow2': No space left on device",
+            (
+                "2026-11-27 08:50:50 ERROR: migration aborted (duration 00:00:04): storage migration for 'a:b' to "
+                "storage 'full' failed - command 'set -o pipefail && pvesm export a:b | /usr/bin/ssh -e none -- pvesm "
+                "import' failed: exit code 1"
+            ),
+        ],
+        "dd: error writing '/mnt/images/2362/vm-2362-disk-0.qcow2': No space left on device",
+        "make room there",
+    ),
+    (
+        [
+            (
+                "2026-11-27 08:51:06 ERROR: online migrate failure - block job (mirror) error: mirror-scsi0: No space "
+                "left on device (io-status: ok)"
+            ),
+            "2026-11-27 08:51:14 ERROR: migration finished with problems (duration 00:00:18)",
+        ],
+        ("online migrate failure - block job (mirror) error: mirror-scsi0: No space left on device (io-status: ok)"),
+        "make room there",
+    ),
     ([], "migration aborted", ""),
 ]
 
@@ -202,6 +225,7 @@ LOGS = [
 @pytest.mark.parametrize(("log", "why", "advice"), LOGS)
 def test_the_reason_in_the_log_is_found(log, why, advice):
     assert reason_of_end("migration aborted", log) == why
+    assert not log or reason_of_end("migration problems", log) == why
     assert reason_of_end("unexpected status", log) == "unexpected status"
     assert advice in advice_for(why)
 

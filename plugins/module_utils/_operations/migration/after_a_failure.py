@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 
 from ..._pve.deadline import Deadline
-from ..._pve.errors import PermissionDenied, PveError, TimedOut, TransportError, one_line
+from ..._pve.errors import PermissionDenied, PveError, TaskFailed, TimedOut, TransportError, one_line
 from ..._pve.guests import LXC, Guest, GuestHandle
 from ..facts import Status, read_status
 
 LOOK_SECONDS = 3.0
-# The task's end when the guest was moved and something else went wrong (PVE::AbstractMigrate, phase3_cleanup).
-_MOVED_WITH_PROBLEMS = "migration problems"
 # PVE's words, and what to do about them (PVE::QemuMigrate, PVE::LXC::Migrate, PVE::API2::Qemu migrate_vm).
 ADVICE = (
     (r"without with-local-disks", "let its disks be copied by with_local_disks, or stop it first"),
@@ -35,13 +33,19 @@ ADVICE = (
         "make it independent of the template by a full clone first",
     ),
     (r"owned by other", "remove the disk of the other guest from it"),
-    (r"is not available on (node|storage)|does not support vm images", "choose another storage by target_storage"),
+    (
+        r"is not available on (node|storage)|does not support (vm images|CT rootdirs)",
+        "choose another storage by target_storage",
+    ),
     (
         r"storage '[^']+' does not exist|storage '[^']+' is (disabled|not online)",
         "choose another storage by target_storage",
     ),
     (r"[Nn]o space left|insufficient free space|not enough space", "make room there, or choose another target_storage"),
-    (r"using public key|ssh", "have the nodes trust each other again by pvecm updatecerts"),
+    (
+        r"using public key|ssh: |[Hh]ost key|Permission denied \(publickey",
+        "have the nodes trust each other again by pvecm updatecerts",
+    ),
     (r"bridge '[^']+' does not exist", "make the bridge there"),
     (r"clipboard", "set another clipboard, or stop it first"),
 )
@@ -58,7 +62,8 @@ def explained(error: PveError, handle: GuestHandle, source: Guest, target: str) 
     if status is None:
         return error
     here = handle.guest.node
-    if here == target and _MOVED_WITH_PROBLEMS in error.cause.pve_message and not status.lock:
+    if here == target and isinstance(error, TaskFailed) and not status.lock:
+        # Something else went wrong, after the guest was moved (PVE::AbstractMigrate, phase3_cleanup).
         return None
     where = f"it is on node {here} and {status.condition}"
     if status.lock == "migrate":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ..._pve.errors import ErrorReason, InvalidRequest, Locked, PveError, Refused
 from ..._pve.guests import GuestHandle
 from ..._pve.locks import HIBERNATED_LOCK, held_by, wait_until_unlocked
+from ..._pve.numbers import in_full
 from ..facts import PAUSED, RUNNING, STOPPED, Status, guest_result, read_status
 from ..guest.placement import read_cluster
 from ..plan import Applier, Outcome, outcome
@@ -98,6 +99,8 @@ def _unlocked(handle: GuestHandle, status: Status) -> Status:
     seconds = client.deadline.remaining if status.lock == MIGRATE_LOCK else client.wait_for_lock or 0
     if not wait_until_unlocked(handle.read_lock, client.deadline, seconds):
         hint = "wait until that has ended, or set wait_for_lock"
+        if client.wait_for_lock:
+            hint = f"it still was after {in_full(client.wait_for_lock)} s, wait until that has ended"
         if status.lock == MIGRATE_LOCK:
             hint = "when no task moves it, an administrator has to unlock it with qm unlock or pct unlock"
         guest = handle.guest
