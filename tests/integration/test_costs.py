@@ -75,12 +75,31 @@ MANY = {
     "pve_vms_power": (101, 9),
     "pve_snapshots": (101, 9),
     "pve_migrations": (101, 9),
+    "pve_backups": (201, 9),
 }
 ASKED_OF_MANY = {
     "pve_vms": {"cores": 2},
     "pve_vms_power": {"state": "stopped"},
     "pve_snapshots": {"state": "absent", "snapshot": "gone"},
     "pve_migrations": {"node": "pve1"},
+    "pve_backups": {"storage": "local", "max_age": "1d"},
+}
+BACKUPS = {
+    "a backup": (11, 1),
+    "a backup, a young one is there": (3, 1),
+    "a backup, and older ones are pruned": (15, 1),
+    "a restore beside the guest": (6, 1),
+    "a restore, it is there": (2, 1),
+    "a restore over the guest": (15, 1),
+    "a proof without booting": (10, 3),
+    "a proof with a guest agent": (18, 3),
+}
+# What these leave is what was there.
+SAME_AFTER = {
+    "a backup, a young one is there",
+    "a restore, it is there",
+    "a proof without booting",
+    "a proof with a guest agent",
 }
 # Images that are there already, and guests that were made of them.
 IMAGES = {
@@ -153,6 +172,7 @@ def test_many_guests_that_are_left_alone(pve, run_module, module):
     costs = Costs({module: MANY[module]})
     for number in range(100):
         pve.add_guest(300 + number, f"app{number}")
+        pve.add_backup(300 + number)
     pve.reset_record()
     guests = [{"name": f"app{number}"} for number in range(100)]
     done = run_module(module, {"guests": guests, "defaults": ASKED_OF_MANY[module]})
@@ -181,6 +201,40 @@ def test_images_that_are_there(run_module):
             again = run_module(module, arguments, on=pve)
             costs.note(name, pve)
             assert (again.failed, again.changed) == (False, False), again.msg
+    costs.check()
+
+
+def test_backups(pve, run_module):
+    costs, week, held = Costs(BACKUPS), 7 * 86400, []
+
+    def old():
+        pve.call(pve.server.storages["local"]["volumes"].clear)
+        held[:] = [pve.add_backup(100, age=2 * week), pve.add_backup(100, age=week)]
+
+    def agents():
+        pve.guest(100).config["agent"] = "1"
+        pve.add_backup(100)
+        pve.before("POST", "/status/start$", lambda: setattr(pve.server.vms[-1], "agent", {}))
+
+    daily = {"vmid": 100, "storage": "local", "max_age": "1d"}
+    beside = {"vmid": 300, "name": "copy"}
+    cases = {
+        "a backup": ("pve_backup", daily, old),
+        "a backup, a young one is there": ("pve_backup", daily, None),
+        "a backup, and older ones are pruned": ("pve_backup", {**daily, "keep_last": 1}, old),
+        "a restore beside the guest": ("pve_restore", beside, old),
+        "a restore, it is there": ("pve_restore", beside, None),
+        "a restore over the guest": ("pve_restore", {"vmid": 100, "name": "web", "force": True}, None),
+        "a proof without booting": ("pve_backup_verify", {"vmid": 100, "boot": "none"}, None),
+        "a proof with a guest agent": ("pve_backup_verify", {"vmid": 100}, agents),
+    }
+    for name, (module, arguments, set_up) in cases.items():
+        if set_up is not None:
+            set_up()
+        pve.reset_record()
+        done = run_module(module, {**({"backup": held[1]} if module == "pve_restore" else {}), **arguments})
+        costs.note(name, pve)
+        assert (done.failed, done.changed) == (False, name not in SAME_AFTER), (name, done.msg)
     costs.check()
 
 

@@ -24,7 +24,7 @@ from .archives import Backup, named_backup, read_backups, read_notes
 from .backup_request import BackupRequest
 from .refusals import with_advice
 from .retention import NEW, Retention, candidates, parse_retention, pruned
-from .vzdump import find_archive, plan_backup, read_backup_options
+from .vzdump import BackupOptions, logged_archive, plan_backup, read_backup_options
 
 
 def ensure_backup(applier: Applier, request: BackupRequest) -> Outcome:
@@ -65,17 +65,22 @@ def _ensure_newest(applier: Applier, request: BackupRequest) -> Outcome:
     before = held.read()
     chosen, made = _young(request, before, client.server_time), None
     if request.state == "present" and chosen is None:
-        status = _wait_until_free(applier, handle, status)
-        before = held.read()
-        chosen = _young(request, before, client.server_time)
-    if request.state == "present" and chosen is None:
-        made = _back_up(applier, handle, status, request, before)
-    elif chosen is not None:
+        status, options, waited = _wait_until_free(applier, handle, status)
+        if waited:
+            before = held.read()
+            chosen = _young(request, before, client.server_time)
+        if chosen is None:
+            made = _back_up(applier, handle, status, request, options, before)
+    if chosen is not None:
         applier.apply(_plan_attributes(request, _with_notes(client, request, chosen)))
     after = held.read() if applier.done else before
+    if made is not None and applier.done:
+        made = made or _newest_since(after, applier.tasks[-1].start)
+    known = len(applier.done)
     gone = _prune(applier, held, request, before, after, made)
-    if applier.done:
+    if len(applier.done) > known:
         after = held.read()
+    if applier.done:
         chosen = next((backup for backup in after if backup.volid == (made or (chosen and chosen.volid))), None)
     if made is not None or gone:
         applier.changes.append(_difference(before, made, gone))
@@ -91,38 +96,47 @@ def _young(request: BackupRequest, backups: t.Sequence[Backup], now: int) -> Bac
     return good[-1]
 
 
-def _wait_until_free(applier: Applier, handle: GuestHandle, status: Status) -> Status:
+def _newest_since(backups: t.Sequence[Backup], start: int) -> str:
+    """The newest backup, if it was made since then, for a log that does not say its name."""
+    return backups[-1].volid if backups and backups[-1].created >= start else NEW
+
+
+def _wait_until_free(applier: Applier, handle: GuestHandle, status: Status) -> tuple[Status, BackupOptions, bool]:
     """Wait for a backup of the guest that runs already: it may be the one that is wanted, and bars the next one.
 
-    Any other lock is waited for as far as the task says.
+    Any other lock is waited for as far as the task says. The last value says whether something was waited for.
     """
     options = read_backup_options(handle)
     if options.running and applier.check_mode:
-        return status
+        # The real run waits for it.
+        return status._replace(lock=""), replace(options, running=()), False
     for upid in options.running:
         with contextlib.suppress(TaskFailed):
             wait_for_task(applier.client, parse_upid(upid))
     if options.running:
         status = read_status(handle)
-    if not outlast_lock(handle, status.lock):
-        return status
-    handle.follow()
-    return read_status(handle)
+    if outlast_lock(handle, status.lock):
+        handle.follow()
+        status = read_status(handle)
+    elif not options.running:
+        return status, options, False
+    return status, read_backup_options(handle), True
 
 
 def _back_up(
-    applier: Applier, handle: GuestHandle, status: Status, request: BackupRequest, before: t.Sequence[Backup]
+    applier: Applier,
+    handle: GuestHandle,
+    status: Status,
+    request: BackupRequest,
+    options: BackupOptions,
+    before: t.Sequence[Backup],
 ) -> str:
-    """Make a backup; returns its name, which in check mode is none that exists."""
-    options = read_backup_options(handle)
-    if applier.check_mode:
-        # The real run waits for it.
-        options, status = replace(options, running=()), status._replace(lock="") if options.running else status
+    """Make a backup; returns its name, empty when PVE does not say it, and in check mode none that exists."""
     plan = plan_backup(request.new, handle.guest, status, options)
     _check_limit(applier.client, handle.guest, request, before)
     if not applier.apply(Plan(plan.steps), handle):
         return NEW
-    return find_archive(handle, request.storage, applier.tasks[-1]).volid or NEW
+    return logged_archive(applier.client, request.storage, applier.tasks[-1])
 
 
 def _check_limit(client: PveClient, guest: Guest, request: BackupRequest, before: t.Sequence[Backup]) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import typing as t
 from dataclasses import dataclass, field
@@ -179,10 +180,7 @@ def plan_backup(request: NewBackup, guest: Guest, status: Status, options: Backu
 def find_archive(handle: GuestHandle, storage: str, task: Task) -> Archive:
     """Say what a backup that ended well has made, by its log and the storage; it is there, whatever these say."""
     client, guest = handle.client, handle.guest
-    try:
-        volid = archive_in(read_log(client, parse_upid(task.upid)), storage)
-    except PveError:
-        volid = ""
+    volid = logged_archive(client, storage, task)
     try:
         content = client.read("nodes", task.node, "storage", storage, "content", content="backup", vmid=guest.vmid)
     except PveError:
@@ -193,6 +191,13 @@ def find_archive(handle: GuestHandle, storage: str, task: Task) -> Archive:
         volid = str(newest["volid"])
     size = next((int(entry["size"]) for entry in content if entry.get("volid") == volid and "size" in entry), None)
     return Archive(volid, size, task.warnings)
+
+
+def logged_archive(client: PveClient, storage: str, task: Task) -> str:
+    """The volume that a backup has made, by its log; empty when that does not say it."""
+    with contextlib.suppress(PveError):
+        return archive_in(read_log(client, parse_upid(task.upid)), storage)
+    return ""
 
 
 def archive_in(log: t.Iterable[str], storage: str) -> str:
