@@ -110,7 +110,9 @@ options:
     type: bool
     default: false
   start:
-    description: Start the guest when it has been restored. One that is left as it is is not started.
+    description:
+      - Start the guest when it has been restored. One that is left as it is is not started.
+      - To have it run after a task that was broken off, too, use M(cloudbridge.proxmox.pve_vm_power).
     type: bool
     default: false
   timeout:

@@ -89,6 +89,27 @@ def test_pves_rules(entries, keep, with_new):
     assert [f"bk:{new}" if volid == NEW else volid for volid in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("entry", "good"),
+    [
+        ({"size": 4096}, True),
+        ({"size": 4096, "verification": {"state": "ok", "upid": "UPID:x"}}, True),
+        ({"size": 4096, "verification": {"state": "failed", "upid": "UPID:x"}}, False),
+        # What PBSPlugin says of a snapshot that has no size yet.
+        ({"size": 1}, False),
+    ],
+)
+def test_snapshots_of_a_backup_server_that_count(entry, good):
+    volid = "pbs:backup/vm/100/2026-01-31T03:00:00Z"
+    details = {"subtype": "qemu", "vmid": 100, "ctime": 1769828400, "format": "pbs-vm", **entry}
+    backup = backup_in(Volume(volid, "pve1", "backup", "pbs-vm", entry["size"], details))
+    assert (backup.is_good, backup.kind, backup.verification) == (
+        good,
+        "qemu",
+        entry.get("verification", {}).get("state"),
+    )
+
+
 def test_retentions_as_pve_writes_them():
     assert parse_retention("keep-last=3,keep-weekly=2") == Retention({"last": 3, "weekly": 2})
     assert parse_retention("keep-all=1") == parse_retention("") == Retention()

@@ -82,9 +82,14 @@ class Backup:
         return parse_backup_name(self.volid)
 
     @property
+    def is_unfinished(self) -> bool:
+        """It is still being made on Proxmox Backup Server: PVE lists it with the size 1 (PBSPlugin list_volumes)."""
+        return self.format.startswith("pbs-") and self.size == 1
+
+    @property
     def is_good(self) -> bool:
-        """No verification of it has failed."""
-        return self.verification != VERIFIED_BADLY
+        """It is whole, and no verification of it has failed."""
+        return self.verification != VERIFIED_BADLY and not self.is_unfinished
 
     def as_result(self) -> dict[str, t.Any]:
         return {

@@ -205,7 +205,7 @@ def _prune(
     if applier.check_mode and made is not None:
         gone = pruned(candidates(after, client.server_time, bool(request.protected)), retention)
     else:
-        gone = _marked(held, retention)
+        gone = _marked(held, retention) if after else []
     if gone and not by_vzdump:
         applier.apply(Plan((_prune_step(held, retention, gone),)), held.handle)
     return gone

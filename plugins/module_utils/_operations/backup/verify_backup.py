@@ -155,7 +155,7 @@ def _find_newest(
         if storage.active or request.storage is not None:
             found += read_backups(client, storage.node, storage.name, vmid)
     kind = guest.kind if guest else request.selector.kind
-    mine = [backup for backup in found if kind in (None, backup.kind)]
+    mine = [backup for backup in found if kind in (None, backup.kind) and not backup.is_unfinished]
     if not mine:
         where = f" on storage {request.storage}" if request.storage else ""
         raise NotFound(f"guest {vmid} has no backup{where} that {client.identity} can see")
