@@ -55,12 +55,13 @@ def test_each_module_is_counted_or_is_meant_not_to_be():
 
 @pytest.mark.parametrize("module", sorted(MODULES - NOT_COUNTED))
 def test_a_result_tells_its_guests(pve, run_module, module, tmp_path):
-    pve.run_agent(101, tmp_path)
+    pve.run_agent(101, tmp_path).add_users(root="!")
     vmid, name, kind = CONTAINER if module.startswith("pve_container") else MACHINE
     volid = pve.add_backup(101)
     pve.guest(101).config["description"] = f"Restored from {volid}"
     file = {"vmid": 101, "path": str(tmp_path / "made"), "content": "one"}
-    arguments = {"pve_restore": {"backup": volid}, "pve_guest_file": file, **ARGUMENTS}
+    password = {"vmid": 101, "user": "root", "password": "long enough"}
+    arguments = {"pve_restore": {"backup": volid}, "pve_guest_file": file, "pve_guest_password": password, **ARGUMENTS}
     result = run_module(module, arguments.get(module, {"vmid": 101}))
     assert not result.failed, result.msg
     found = jq.compile(QUERIES[f"cloudbridge.proxmox.{module}"]["query"]).input_value(result.result).all()

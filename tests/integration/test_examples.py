@@ -141,6 +141,7 @@ def run_agents(pve: PveHandle) -> None:
         agent.moved += ["/etc/", "/var/log/"]
         for path in ("etc/app", "etc/network/interfaces.d", "var/log"):
             (agent.root / path).mkdir(parents=True)
+        agent.add_users(root="!", app="*")
         (agent.root / "var/log/cloud-init.log").write_text("it ran\n")
         (agent.root / "etc/nologin").write_text("not yet\n")
 
@@ -169,6 +170,7 @@ STAGES: Mapping[str, tuple[Callable[[PveHandle], None], ...]] = {
     "pve_guest_exec": (start_web, run_agents),
     "pve_guests_exec": (start_web, run_agents),
     "pve_guest_file": (run_agents,),
+    "pve_guest_password": (run_agents,),
     "pve_snapshot": (start_web, add_snapshots),
     "pve_vm_info": (start_web,),
     "pve_task_info": (begin_a_task,),

@@ -197,6 +197,7 @@ WITHOUT_LOCK = {
     "pve_backups_verify": "the same for many guests",
     "pve_guest_exec": "what goes on in a guest does not know PVE's lock",
     "pve_guest_file": "what goes on in a guest does not know PVE's lock",
+    "pve_guest_password": "what goes on in a guest does not know PVE's lock",
     "pve_guests_exec": "the same for many guests",
     "pve_console_script": "a console does not know PVE's lock",
 }

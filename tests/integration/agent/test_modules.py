@@ -12,6 +12,9 @@ import os
 
 import pytest
 
+from tests.support import canaries
+from tests.support.embedded_pve.guest_agent import hash_in_shadow
+
 DB = {"vmid": 101}
 
 
@@ -205,3 +208,75 @@ class TestAgentInfo:
         result = run_module("pve_guest_agent_info", DB)
         assert "does not answer" in result.msg
         assert sum("/agent/" in line for line in pve.summary()) == 1
+
+
+class TestPassword:
+    """Each of the users has another state: locked, never set, and with a password."""
+
+    ROOT = {**DB, "user": "root", "password": "pässwört 漢:1"}
+    HASH = "$6$salt$" + "x" * 86
+
+    @pytest.fixture(autouse=True)
+    def _users(self, agent):
+        agent.add_users(root="!*", new="", app="$6$old")
+
+    @pytest.mark.parametrize("user", ["root", "new"])
+    def test_it_is_set_once(self, run_module, agent, user):
+        arguments = {**self.ROOT, "user": user}
+        before = agent.hash_of(user)
+        foreseen = run_module("pve_guest_password", arguments, check=True)
+        assert agent.hash_of(user) == before
+        made = run_module("pve_guest_password", arguments)
+        assert foreseen.changed is made.changed is True
+        assert foreseen["steps"] == made["steps"] == [f"set the password of {user}"]
+        assert agent.hash_of(user) == hash_in_shadow(arguments["password"])
+        for check in (True, False):
+            assert not run_module("pve_guest_password", {**arguments, "password": "another one"}, check=check).changed
+
+    def test_a_user_who_has_one_keeps_it_unless_it_is_always_set(self, run_module, agent):
+        arguments = {**self.ROOT, "user": "app"}
+        assert not run_module("pve_guest_password", arguments).changed
+        assert agent.hash_of("app") == "$6$old"
+        for _run in range(2):
+            assert run_module("pve_guest_password", {**arguments, "update_password": "always"}).changed
+        assert agent.hash_of("app") == hash_in_shadow(arguments["password"])
+
+    # The hash is in the guest's own file, and may be nowhere else.
+    @pytest.mark.shows_secrets(canaries.PASSWORD)
+    def test_a_hash_is_compared(self, run_module, agent):
+        arguments = {**DB, "user": "app", "password": self.HASH, "crypted": True, "update_password": "always"}
+        assert run_module("pve_guest_password", arguments, check=True).changed
+        made = run_module("pve_guest_password", arguments, diff=True)
+        assert made.changed
+        assert self.HASH not in made.stdout + made.stderr
+        assert agent.hash_of("app") == self.HASH
+        assert not run_module("pve_guest_password", arguments).changed
+
+    def test_it_is_an_argument_of_nothing(self, run_module, agent, pve):
+        arguments = {**DB, "user": "root", "password": "plain-password-77", "update_password": "always"}
+        pve.fault("POST", "/agent/set-user-password$", "lose_answer")
+        assert run_module("pve_guest_password", arguments).changed
+        assert agent.started == []
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ({"user": "nobody"}, "there is no user nobody in guest 101 (db)"),
+            (
+                {"user": "nobody", "update_password": "always"},
+                "guest 101 (db) has not set the password of nobody: there",
+            ),
+            ({"user": "a:b"}, "user 'a:b' is no name of a user"),
+            ({"password": "four"}, "password has 4 bytes, and PVE takes from 5 to 1024"),
+            ({"password": "with\nline"}, "password holds a character that none can have"),
+        ],
+    )
+    def test_what_does_not_work(self, run_module, options, words):
+        result = run_module("pve_guest_password", {**self.ROOT, **options})
+        assert result.failed
+        assert words in result.msg
+
+    def test_a_guest_without_a_file_of_passwords(self, run_module, agent):
+        agent.shadow.unlink()
+        agent.moved.append("/etc/master.passwd")
+        assert "has neither /etc/shadow nor /etc/master.passwd" in run_module("pve_guest_password", self.ROOT).msg

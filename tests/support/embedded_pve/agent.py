@@ -24,7 +24,7 @@ from .guest_agent import LATIN_1_END, AgentError, GuestAgent, NoAnswer
 # The workers of a node's pvedaemon: each call for an agent takes one (README of the recordings, "three workers").
 WORKERS = 3
 MOST_READ = 16 * 1024 * 1024
-REAL_COMMANDS = ("exec", "exec-status", "file-read", "file-write")
+REAL_COMMANDS = ("exec", "exec-status", "file-read", "file-write", "set-user-password")
 
 
 def agent_configured(value: Any) -> bool:
@@ -111,6 +111,11 @@ class Agent(EmbeddedBase):
                     values["file"], base64.b64encode(content.encode("latin-1")).decode() if encode else content
                 )
                 return None
+            if command == "set-user-password":
+                refuse_wide(values["password"], "PVE/API2/Qemu/Agent.pm", 302)
+                password = values["password"].encode("latin-1").decode("utf-8", "surrogateescape")
+                process.set_password(values["username"], password, is_true(values.get("crypted", 0)))
+                return {"result": {}}
             return _read(process, values)
         except AgentError as problem:
             raise PveError(500, f"Agent error: {problem}") from problem

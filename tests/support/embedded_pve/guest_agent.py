@@ -15,6 +15,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
@@ -38,6 +39,11 @@ class AgentError(Exception):
 
 class NoAnswer(Exception):
     """The agent's answer kills pvedaemon's reader: pveproxy gives up in the end."""
+
+
+def hash_in_shadow(password: str) -> str:
+    """What the guest keeps of a password."""
+    return f"$6${hashlib.sha256(password.encode()).hexdigest()}"
 
 
 class _Process:
@@ -155,6 +161,33 @@ class GuestAgent:
                 answer[f"{name}-data"] = data[:MOST_OUTPUT].decode("latin-1")
                 answer[f"{name}-truncated"] = int(len(data) > MOST_OUTPUT)
         return answer
+
+    def add_users(self, **hashes: str) -> None:
+        """The guest has a file of passwords, with these users."""
+        if "/etc/" not in self.moved:
+            self.moved.append("/etc/shadow")
+        (self.root / "etc").mkdir(exist_ok=True)
+        self.shadow.write_text("".join(f"{name}:{value}:1:::::\n" for name, value in hashes.items()), "utf-8")
+
+    @property
+    def shadow(self) -> Path:
+        return self.root / "etc/shadow"
+
+    def hash_of(self, user: str) -> str:
+        lines = self.shadow.read_text("utf-8").splitlines()
+        return next(line.split(":")[1] for line in lines if line.startswith(f"{user}:"))
+
+    def set_password(self, user: str, password: str, crypted: bool) -> None:
+        """guest-set-user-password, which calls chpasswd."""
+        self.check_allowed("set-user-password")
+        if "\n" in password:
+            raise AgentError("forbidden characters in raw password")
+        lines = self.shadow.read_text("utf-8").splitlines() if self.shadow.exists() else []
+        if not any(line.startswith(f"{user}:") for line in lines):
+            raise AgentError("child process has failed to set user password")
+        value = password if crypted else hash_in_shadow(password)
+        changed = [f"{user}:{value}:1:::::" if line.startswith(f"{user}:") else line for line in lines]
+        self.shadow.write_text("".join(f"{line}\n" for line in changed), "utf-8")
 
     def read(self, path: str, offset: int, count: int) -> tuple[bytes, bool]:
         """guest-file-open, -seek, -read and -close as PVE calls them: the bytes, and whether that was the end."""

@@ -100,6 +100,11 @@ class AgentCalls:
         form = {"file": path, "content": base64.b64encode(content).decode("ascii"), "encode": False}
         self._repeated(lambda: self.client.write("POST", *self._path("file-write"), **form))
 
+    def set_password(self, user: str, password: bytes, is_crypted: bool) -> None:
+        """Set a user's password; PVE hands the characters of the form to the agent as bytes."""
+        form = {"username": user, "password": password.decode("latin-1"), "crypted": is_crypted}
+        self._repeated(lambda: self.client.write("POST", *self._path("set-user-password"), **form))
+
     def read_file(self, path: str, size: int) -> t.Iterator[bytes]:
         """Yield the first so many bytes of a file in pieces; fewer, when it ends before."""
         offset, piece = 0, READ_PIECE
