@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +16,19 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.maintenance.ensure_maintenance import (
+    ensure_maintenance,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.maintenance.maintenance_request import (
+    MaintenanceRequest,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.migration.migration_request import (
+    MigrationOptions,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Applier
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import PveError
 from tests.support import modules, playbooks
+from tests.support.clients import breaking_off, client_of
 from tests.support.collection_tree import REPOSITORY
 from tests.support.embedded_pve import EmbeddedPve, PveHandle, running_embedded_pve, seed
 from tests.support.service import wait_until
@@ -25,6 +40,7 @@ CONTAINERS = (117, 118)
 BY_HA = 119
 GUESTS = range(100, 120)
 AT_MOST = 4
+ALL = os.environ.get("CLOUDBRIDGE_TEST_EXAMPLES") == "search"
 PLAN = "cloudbridge.proxmox.node_maintenance : Show the plan"
 
 
@@ -380,17 +396,61 @@ class TestHasOwnMaintenanceMode:
         assert {line["to"] for line in found["plan"]} == {"pve2", "pve1"}
 
 
-def test_connections_that_break_off_lose_nobody(cluster, run):
+MIXED = {110: "running", 111: "running", 112: "stopped", 210: "running"}
+
+
+def some_guests(server: EmbeddedPve) -> None:
+    """Live, with local disks, stopped, and a container."""
+    seed.add_guest(server, 110, "app110", status="running", storage="shared")
+    seed.add_guest(server, 111, "app111", status="running")
+    seed.add_guest(server, 112, "app112")
+    seed.add_container(server, 210, "app210", status="running")
+
+
+def maintain(pve: PveHandle, state: str) -> bool:
+    """As the module does it, without its process; whether it changed something. Raises what one guest failed with."""
+    options = MigrationOptions(with_local_disks=True)
+    with contextlib.closing(client_of(pve, 60, api_timeout=10)) as client:
+        outcome = ensure_maintenance(Applier(client), MaintenanceRequest("pve1", state, options=options))
+    for guest in outcome.guests:
+        if guest.error is not None:
+            raise guest.error
+    return outcome.changed
+
+
+@pytest.mark.parametrize(("kind", "step"), [("drop", 1 if ALL else 7), ("lose_answer", 1 if ALL else 11)])
+def test_connections_that_break_off_at_any_request_lose_nobody(kind, step):
+    """Whichever it is, the run ends well, or the next one brings it to its end; CLOUDBRIDGE_TEST_EXAMPLES: each."""
+    with running_embedded_pve(some_guests, nodes=NODES) as pve:
+        states = itertools.cycle(["evacuated", "returned"])
+        for end, state in zip(breaking_off(pve, kind, step), states, strict=False):
+            with contextlib.suppress(PveError):
+                maintain(pve, state)
+            end()
+            maintain(pve, state)
+            assert not maintain(pve, state)
+            assert {vmid: pve.status(vmid) for vmid in MIXED} == MIXED
+            assert {pve.guest(vmid).node == "pve1" for vmid in MIXED} == {state == "returned"}
+            assert {"tags" in pve.config(vmid) for vmid in MIXED} == {state == "evacuated"}
+            assert {pve.guest(vmid).lock for vmid in MIXED} == {None}
+
+
+def test_a_quorum_that_is_lost_in_the_middle_stops_the_rest_and_leaves_nothing(cluster, run):
+    """The first guests have gone; the others stay, are told of, and go when the quorum is there again."""
     before = statuses(cluster)
-    for number in (2, 30, 60, 90):
-        cluster.fault("*", ".", "lose_answer", after=number, times=2)
-    run()
-    assert set(places(cluster)) == {*GUESTS, 200, 9000}
+    cluster.before("POST", "/migrate$", cluster.lose_quorum, after=6)
+    result = run()
+    assert (result.failed, result.changed) == (True, True)
+    assert "of 20 guests failed" in result.msg
+    assert "the cluster has no quorum" in result.msg
+    assert statuses(cluster) == before
+    assert {cluster.guest(vmid).lock for vmid in GUESTS} == {None}
+    assert 0 < sum(places(cluster)[vmid] == "pve1" for vmid in GUESTS) < len(GUESTS)
+    cluster.regain_quorum()
     again = run()
     assert not again.failed, again.msg
-    assert [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"] == []
     assert (statuses(cluster), tags(cluster)) == (before, {"evacuated-pve1"})
-    assert {cluster.guest(vmid).lock for vmid in GUESTS} == {None}
+    assert [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"] == []
 
 
 def test_a_move_whose_time_is_over_keeps_its_tag_and_is_completed_by_the_next_run(cluster, run):

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.guest.ensure_guest import ensure_guest
@@ -28,6 +30,24 @@ def client_of(pve: PveHandle, seconds: float, **options: Any) -> PveClient:
         "ca_path": pve.cafile,
     }
     return PveClient(connection_options({**known, **options}), Deadline(seconds))
+
+
+def breaking_off(pve: PveHandle, kind: str, step: int = 1) -> Iterator[Callable[[], None]]:
+    """Break off one request after the other, and give what ends that, until there was none to break off.
+
+    kind is the fault; of each so many requests one is broken off.
+    """
+    for number in itertools.count(step=step):
+        pve.fault("*", ".", kind, after=number)
+        left = []
+
+        def end(left: list[int] = left) -> None:
+            left.append(len(pve.server.faults))
+            pve.server.faults.clear()
+
+        yield end
+        if left[0]:
+            return
 
 
 def converge(pve: PveHandle, request: GuestRequest, seconds: float) -> tuple[Applier, Outcome | PveError]:

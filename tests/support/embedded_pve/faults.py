@@ -66,6 +66,11 @@ class Book(Generic[Entry]):
         with self._lock:
             self._entries.clear()
 
+    def __len__(self) -> int:
+        """How many still wait."""
+        with self._lock:
+            return len(self._entries)
+
     def take(self, method: str, path: str, only: Callable[[Entry], bool], most: int | None = None) -> list[Entry]:
         """The entries for this request that `only` accepts, at most so many, counted."""
         taken: list[Entry] = []
