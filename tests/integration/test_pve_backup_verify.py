@@ -91,6 +91,7 @@ class TestGood:
         pve.remove_guest(100)
         result = verify(backup=volid, boot="none")
         assert (result.failed, result["report"]["vmid"], pve.vmids()) == (False, 100, GUESTS[1:])
+        assert result["report"]["guest"] == "web"
 
     def test_numbers_storage_and_pool_are_as_asked_for(self, pve, verify):
         pve.add_pool("tests")

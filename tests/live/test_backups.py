@@ -110,6 +110,26 @@ def test_a_backup_is_restored_beside_its_guest_and_over_it(world, run, new_vm, v
     assert own_guests(world, {vmid, beside["vmid"]}) == {vmid, beside["vmid"]}
 
 
+def test_a_container_is_backed_up_restored_over_and_proved(world, run, new_container, storage):
+    run.once("pve_container", new_container)
+    vmid, name = new_container["vmid"], new_container["name"]
+    try:
+        made = run.changes("pve_backup", {"vmid": vmid, "storage": storage, "max_age": "1d", "mode": "stop"})
+        volid = made["backup"]["volid"]
+        assert made["backup"]["type"] == "lxc"
+        run.once("pve_container", {"vmid": vmid, "memory": 96})
+        over = {"backup": volid, "vmid": vmid, "name": name, "force": True}
+        assert run.changes("pve_restore", over)["checked"] == "restored beside it"
+        assert str(world.config(vmid)["memory"]) == "64"
+        if IS_LIVE:
+            # The embedded one has no system in a container whose number nobody knows before.
+            found = run.changes_nothing("pve_backup_verify", verification(world, new_container, storage))
+            assert (found["report"]["result"], found["report"]["booted_by"]) == ("good", "a shell")
+        assert own_guests(world, {vmid}) == {vmid}
+    finally:
+        clear(world, run, vmid)
+
+
 def test_a_backup_job_is_made_changed_and_deleted(world, run, vmid, storage):
     """It is disabled, so that it never runs."""
     name = f"{NAME_PREFIX}job-{vmid}"

@@ -99,9 +99,13 @@ def verify_backup(applier: Applier, request: VerifyRequest, console: Console) ->
         report.backup, report.size = backup.volid, backup.size
         report.age = max(0, client.server_time - backup.created)
         _check_age(request, report)
+        if backup.is_unfinished:
+            raise Locked("it is still being made: wait for it")
         if not backup.is_good:
             raise Refused("its verification by Proxmox Backup Server has failed")
         archived = read_archived(client, backup.node, backup.volid)
+        # The cluster's list has no name of a young guest, and none of one that is gone.
+        report.guest = report.guest or archived.name(backup.kind) or None
         if not applier.check_mode:
             _Trial(client, request, console, backup, archived, report).run()
             report.result = GOOD
