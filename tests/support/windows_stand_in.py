@@ -166,6 +166,8 @@ def without_a_path(script: str) -> int:
             shutil.rmtree(here(name)) if here(name).is_dir() else here(name).unlink(missing_ok=True)
     elif "CreateDirectory" in script:
         here(literal_after(script, "$d=")).mkdir(exist_ok=True)
+    elif re.fullmatch(r"exit \d+", script.strip()):
+        return int(script.split()[1])
     else:
         sys.exit(f"this is no PowerShell, and does not know {script!r}")
     return 0

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.running import GuestRunner
@@ -16,6 +18,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors im
 )
 from tests.integration.agent.conftest import NEVER, VMID, runner_for
 from tests.support.clients import client_of
+from tests.support.windows_stand_in import become_windows
 
 SILENT = "QEMU guest agent is not running"
 
@@ -85,6 +88,94 @@ def test_a_missing_privilege(pve, agent):
     with pytest.raises(PermissionDenied, match=r"lacks the privilege VM\.GuestAgent\.Unrestricted on /vms/101"):
         runner_for(client).run("true")
     client.close()
+
+
+# What each situation is about: the guest, who asks, and what is said, by a module and over the connection.
+SITUATIONS = {
+    "stopped": ({"vmid": 100}, r"guest 100 \(web\) on node pve1 is stopped: a task .*pve_vm_power with state: started"),
+    "template": ({"vmid": 9000}, r"guest 9000 \(debian-template\) on node pve1 is a template, in which nothing runs"),
+    "container": ({"vmid": 200}, r"guest 200 .*is a container"),
+    "absent": ({"vmid": 4711}, r"there is no virtual machine 4711 that .* can see: check the vmid"),
+    "nameless": ({"name": "no-such-guest"}, r"no-such-guest"),
+    "silent": (
+        {"vmid": 102},
+        r"agent of guest 102 .* does not answer: .*not installed .*pve_console_script can install",
+    ),
+    "disabled": ({"vmid": 103}, r"guest 103 .* has no guest agent in its .*pve_vm with vmid: 103 and agent: true"),
+    "forbidden": ({"vmid": 104}, r"agent of guest 104 .*configured not to do this: allow guest-exec"),
+}
+MODULES = {
+    "pve_guest_exec": {"argv": ["true"]},
+    "pve_guest_file": {"path": "/etc/motd", "content": "x"},
+    "pve_guest_password": {"user": "root", "password": "long enough"},
+    "pve_guest_agent_info": {},
+}
+LIMITED = "limited@pve!tok"
+SECRET = "9a5e6c52-3f0f-4c4e-8a55-0d1c5b3d1f10"
+INVENTORY = """
+[guests]
+stopped pve_vmid=100
+template pve_name=debian-template
+container pve_vmid=200
+absent pve_vmid=4711
+no-such-guest
+silent pve_vmid=102 pve_node=pve1
+disabled pve_vmid=103
+forbidden pve_vmid=104
+limited pve_vmid=101 pve_api_user=limited@pve pve_api_token_id=tok pve_api_token_secret="{{ lookup('env', 'LIMITED') }}"
+windows pve_vmid=105 ansible_shell_type=powershell
+
+[guests:vars]
+ansible_connection=cloudbridge.proxmox.pve_agent
+"""
+TASKS = """
+- hosts: guests
+  gather_facts: false
+  tasks:
+    - name: raw
+      ansible.builtin.raw: exit 4
+      ignore_unreachable: true
+      failed_when: false
+"""
+
+
+@pytest.fixture
+def situations(pve, tmp_path):
+    pve.call(lambda: pve.guest(100).config.update(agent="1"))
+    pve.add_guest(102, "mute", status="running", config={"agent": "1"})
+    pve.add_guest(103, "off", status="running", config={"agent": "0"}, agent={})
+    pve.add_guest(104, "closed", status="running")
+    pve.run_agent(104, tmp_path / "closed").forbidden |= {"guest-exec", "guest-set-user-password"}
+    pve.add_guest(105, "desktop", status="running")
+    become_windows(pve.run_agent(105, tmp_path / "desktop"))
+    pve.add_token(LIMITED, SECRET)
+    pve.grant("limited@pve", "/vms", "VM.Audit")
+    return pve
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_module_says_why_and_what_to_do(situations, run_module, module):
+    for name, (guest, words) in SITUATIONS.items():
+        if (module, name) == ("pve_guest_agent_info", "forbidden"):
+            continue  # It does not use these commands.
+        result = run_module(module, {**guest, **MODULES[module]}, check=module == "pve_guest_file")
+        assert result.failed, name
+        assert re.search(words, result.msg), (name, result.msg)
+    limited = {"PROXMOX_USER": "limited@pve", "PROXMOX_TOKEN_ID": "tok", "PROXMOX_TOKEN_SECRET": SECRET}
+    refused = run_module(module, {"vmid": 101, **MODULES[module]}, env=limited)
+    assert re.search(r"lacks the privilege VM\.GuestAgent\.\w+.* on /vms/101", refused.msg), refused.msg
+
+
+def test_hosts_are_unreachable_with_the_same_words(situations, play, tmp_path):
+    (tmp_path / "hosts.ini").write_text(INVENTORY)
+    result = play(TASKS, "-i", str(tmp_path / "hosts.ini"), "-f", "10", env={"LIMITED": SECRET})
+    said = {task.host: task for task in result.tasks}
+    for name, (guest, words) in SITUATIONS.items():
+        task = said[guest.get("name", name)]
+        assert task.outcome == "unreachable", (name, task)
+        assert re.search(words, task.msg), (name, task.msg)
+    assert "lacks the privilege VM.GuestAgent.Unrestricted on /vms/101" in said["limited"].msg
+    assert said["windows"].result["rc"] == 4
 
 
 def test_a_backup_that_begins_is_sat_out(pve, runner, agent):

@@ -41,7 +41,7 @@ def guest_access(applier: Applier, selector: Selector, shell: str = DEFAULT_SHEL
     """Find the guest and use its agent, within the limits of the run; raises AgentUnavailable when it is stopped."""
     handle, status = select_guest(applier.client, selector, applier.guests)
     if status.condition != RUNNING:
-        raise not_running(handle.guest, status.condition)
+        raise not_running(handle.guest, status.condition, status.template)
     runner = GuestRunner(AgentCalls(handle), SHELLS[shell]())
     with applier.client.turns.taken(Places(node=handle.guest.node), applier.client.deadline):
         try:

@@ -206,9 +206,12 @@ class AgentCalls:
             return NotFound(f"{guest.label} is gone: no node has it any more", error.cause)
         if error.pve_reason is ErrorReason.FILE_ABSENT or words is None:
             return error
+        if guest.template:
+            words = _TEMPLATE
         return AgentUnavailable(words.format(place=place, vmid=guest.vmid, condition="stopped"), error.cause)
 
 
+_TEMPLATE = "{place} is a template, in which nothing runs: use a clone of it"
 _WORDS = {
     ErrorReason.AGENT_NOT_ENABLED: (
         "{place} has no guest agent in its configuration: a task cloudbridge.proxmox.pve_vm with vmid: {vmid} and "
@@ -226,9 +229,9 @@ _WORDS = {
         "thawed"
     ),
     ErrorReason.AGENT_FORBIDS: (
-        "the guest agent of {place} is configured not to do this: allow guest-exec, guest-exec-status and guest-file-* "
-        "in the guest (FILTER_RPC_ARGS or BLACKLIST_RPC in /etc/sysconfig/qemu-ga, block-rpcs in "
-        "/etc/qemu/qemu-ga.conf), and restart qemu-guest-agent"
+        "the guest agent of {place} is configured not to do this: allow guest-exec, guest-exec-status, guest-file-* "
+        "and guest-set-user-password in the guest (FILTER_RPC_ARGS or BLACKLIST_RPC in /etc/sysconfig/qemu-ga, "
+        "block-rpcs in /etc/qemu/qemu-ga.conf), and restart qemu-guest-agent"
     ),
 }
 
@@ -238,7 +241,7 @@ def knows_no_parts(error: PveError) -> bool:
     return error.cause.status == HTTP_BAD_REQUEST and "offset" in error.cause.field_errors
 
 
-def not_running(guest: Guest, condition: str) -> AgentUnavailable:
+def not_running(guest: Guest, condition: str, is_template: bool) -> AgentUnavailable:
     """Say that a guest does not run, and how it would."""
-    words = _WORDS[ErrorReason.NOT_RUNNING].format(place=f"{guest.label} on node {guest.node}", condition=condition)
-    return AgentUnavailable(words)
+    words = _TEMPLATE if is_template else _WORDS[ErrorReason.NOT_RUNNING]
+    return AgentUnavailable(words.format(place=f"{guest.label} on node {guest.node}", condition=condition))
