@@ -40,7 +40,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.tasks imp
 
 GUEST = Guest(105, "pve1", "qemu", name="web")
 CONTAINER = Guest(205, "pve1", "lxc", name="ct")
-STORAGES = frozenset({("local-lvm", "images"), ("shared", "images")})
+STORAGES = frozenset({("local-lvm", "images"), ("shared", "images"), ("isos", "iso")})
 NODES = tuple(Node(name, 8 * 1024**3, STORAGES, frozenset({"shared"})) for name in ("pve1", "pve2"))
 CLUSTER = Cluster((), NODES, node_names=frozenset({"pve1", "pve2"}))
 DISK = LocalVolume("local-lvm:vm-105-disk-0", "scsi0")
@@ -111,9 +111,12 @@ def test_the_plan_says_where_the_volumes_go():
     ]
 
 
+COPIED = {"with_local_disks": True}
 OBSTACLES = [
     ({"cluster": dataclasses.replace(CLUSTER, offline=frozenset({"pve2"}))}, {}, "node pve2 is offline"),
     ({"not_allowed": {"pve2": {"unavailable_storages": ["ceph"]}}}, {}, "its storage ceph is not there"),
+    ({"local_volumes": (DISK,)}, {"target_storage": {"": "isos"}, **COPIED}, "storage isos there is not for images"),
+    ({"guest": CONTAINER, "mounts": (DISK,)}, {}, "storage local-lvm there is not for rootdir"),
     ({"not_allowed": {"pve2": {"unavailable-resources": ["hostpci0"]}}}, {}, "add that node to it"),
     ({"not_allowed": {"pve2": {"blocking-ha-resources": [{"sid": "vm:106"}]}}}, {}, "keeps it apart from vm:106"),
     ({"not_allowed": {"pve2": {"news": 1}}}, {}, "PVE does not allow it"),

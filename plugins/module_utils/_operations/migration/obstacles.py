@@ -35,12 +35,17 @@ def _of_node(preconditions: Preconditions, target: str, options: MigrationOption
     barred = {name: why for name, why in (preconditions.not_allowed.get(target) or {}).items() if why}
     storages = [str(name) for name in barred.pop("unavailable_storages", ())]
     lacking = [name for name in storages if options.storage_for(name) == name]
-    lacking += [name for name in _missing_storages(preconditions, target, options) if name not in lacking]
+    wanted = _wanted_storages(preconditions, options)
+    lacking += [name for name in _missing_storages(preconditions, target, wanted) if name not in lacking]
     if lacking:
         yield (
             f"its storage {', '.join(lacking)} is not there: make it available there, or say by target_storage where "
             f"its volumes go"
         )
+    content = "rootdir" if preconditions.guest.kind == LXC else "images"
+    unfit = [name for name in wanted if name not in lacking and not _takes(preconditions, target, name, content)]
+    if unfit:
+        yield f"storage {', '.join(unfit)} there is not for {content}: say by target_storage where its volumes go"
     devices = ", ".join(map(str, barred.pop("unavailable-resources", ())))
     if devices:
         yield f"the mapping of its devices ({devices}) has none of node {target}: add that node to it"
@@ -60,16 +65,26 @@ def _of_node(preconditions: Preconditions, target: str, options: MigrationOption
         )
 
 
-def _missing_storages(preconditions: Preconditions, target: str, options: MigrationOptions) -> list[str]:
-    """The storages that volumes would go to and that the target has not, as far as the caller can see."""
+def _wanted_storages(preconditions: Preconditions, options: MigrationOptions) -> list[str]:
+    """The storages that its volumes go to."""
+    shared = frozenset().union(*(node.shared for node in preconditions.cluster.nodes))
+    names = {volume.storage for volume in (*preconditions.local_volumes, *preconditions.mounts)}
+    return sorted({name if name in shared else options.storage_for(name) for name in names})
+
+
+def _missing_storages(preconditions: Preconditions, target: str, wanted: t.Sequence[str]) -> list[str]:
+    """The storages of these that the target has not, as far as the caller can see."""
     nodes = {node.name: node for node in preconditions.cluster.nodes}
     if target not in nodes:
         return []
-    shared = frozenset().union(*(node.shared for node in nodes.values()))
     known = frozenset().union(*(node.storage_names for node in nodes.values()))
-    names = {volume.storage for volume in (*preconditions.local_volumes, *preconditions.mounts)}
-    wanted = {name if name in shared else options.storage_for(name) for name in names}
-    return sorted((wanted & known) - nodes[target].storage_names)
+    return [name for name in wanted if name in known - nodes[target].storage_names]
+
+
+def _takes(preconditions: Preconditions, target: str, storage: str, content: str) -> bool:
+    """Whether the target's storage is for such volumes, as far as the caller can see."""
+    found = next((node for node in preconditions.cluster.nodes if node.name == target), None)
+    return found is None or storage not in found.storage_names or (storage, content) in found.storages
 
 
 def _of_guest(preconditions: Preconditions, options: MigrationOptions) -> t.Iterator[str]:
