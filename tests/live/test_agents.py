@@ -93,9 +93,9 @@ def test_a_small_file(world, run, boot):
     path = f"{world.home(vmid)}/motd"
     made = {"vmid": vmid, "path": path, "content": "eins ✓\n", "mode": "0640"}
     run.changes("pve_guest_file", made)
-    run.changes("pve_guest_file", {**made, "content": "zwei\n" * 100_000})
+    run.once("pve_guest_file", {**made, "content": "zwei\n" * 100_000})
     assert run.once("pve_guest_file", {"vmid": vmid, "path": path, "state": "read"})["size"] == 500_000
-    run.changes("pve_guest_file", {"vmid": vmid, "path": path, "state": "absent"})
+    assert run.once("pve_guest_file", {"vmid": vmid, "path": path, "state": "absent"}).changed
 
 
 def test_what_the_agent_knows(run, boot):

@@ -13,6 +13,7 @@ import os
 
 import pytest
 
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent import running
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.transfers import (
     fetch_file,
     put_file,
@@ -70,6 +71,22 @@ class TestCommands:
         result = runner.run(script)
         assert result.stdout == (agent.root / "copy").read_bytes()
         assert result.stderr == bytes(700_000)
+
+    def test_output_is_kept_while_it_is_read(self, monkeypatch, pve, runner, agent):
+        """A slow guest hands 20 MB over in five minutes, and its files are kept for one."""
+        monkeypatch.setattr(running, "KEEP_SECONDS", 0.0)
+        assert len(runner.run("head -c 3000000 /dev/zero").stdout) == 3_000_000
+        kept = [item.form["file"] for item in pve.exchanges if item.path.endswith("agent/file-write")]
+        assert {path.rpartition("/")[2] for path in kept} == {running.WAIT}
+
+    def test_files_are_kept_for_a_minute_after_the_last_sign(self, runner, agent):
+        """The program sleep counts the seconds, and gives a sign at the fortieth."""
+        directory = runner.shell.directory("0" * 32)
+        count = f'echo >>"$HOME/slept"; [ $(wc -l <"$HOME/slept") != 40 ] || : >{agent.real(directory)}/{running.WAIT}'
+        agent.add_program("sleep", count)
+        runner.calls.execute(runner.shell.run(directory, 1, None, "true", ()))
+        wait_until(lambda: (agent.root / "slept").exists() and not agent.jobs() and not agent.running())
+        assert (agent.root / "slept").read_text().count("\n") == 100
 
     def test_a_signal_is_its_shell_s_status(self, runner):
         assert runner.run("kill -9 $$").status == 137
