@@ -111,6 +111,7 @@ from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
 from ..module_utils._ansible.argument_spec import connection_from, connection_spec
+from ..module_utils._operations.agent.access import explained
 from ..module_utils._operations.agent.calls import AgentCalls
 from ..module_utils._operations.agent.pace import Pace
 from ..module_utils._operations.agent.posix_shell import PosixShell
@@ -119,7 +120,7 @@ from ..module_utils._operations.agent.running import GuestRunner
 from ..module_utils._operations.agent.transfers import fetch_file, put_file
 from ..module_utils._pve.client import PveClient
 from ..module_utils._pve.deadline import Deadline
-from ..module_utils._pve.errors import GuestFileError, PveError
+from ..module_utils._pve.errors import AnswerLost, GuestFileError, PveError
 from ..module_utils._pve.guests import QEMU, Guest, GuestHandle, Selector, get_guest
 
 NEVER = float("inf")
@@ -279,6 +280,8 @@ class Connection(ConnectionBase):
             if error.is_absent:
                 raise AnsibleFileNotFound(str(error)) from None
             raise AnsibleError(str(error)) from None
+        except AnswerLost as error:
+            raise AnsibleConnectionFailure(str(explained(self.runner, error))) from None
         except PveError as error:
             raise AnsibleConnectionFailure(str(error)) from None
         except BaseException:

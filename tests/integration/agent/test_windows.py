@@ -12,6 +12,8 @@ import os
 
 import pytest
 
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent import calls
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.access import guest_access
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.powershell import (
     PowerShell,
     encoded,
@@ -21,8 +23,11 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.ag
     fetch_file,
     put_file,
 )
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import GuestFileError
-from tests.integration.agent.conftest import wait_until
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Applier
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import GuestFileError, PveError
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import Selector
+from tests.integration.agent.conftest import NEVER, wait_until
+from tests.support.clients import client_of
 from tests.support.windows_stand_in import become_windows
 
 WINDOWS = {"vmid": 101, "shell": "powershell"}
@@ -90,6 +95,24 @@ class TestRunner:
             fetch_file(runner, "C:\\none", print)
         runner.close()
         wait_until(lambda: left(agent) == [])
+
+
+def test_a_windows_guest_whose_shell_nobody_has_named(pve, agent, monkeypatch):
+    monkeypatch.setattr(calls, "PATIENCE_SECONDS", 0.1)
+    pve.knobs.proxy_seconds = 0
+    agent.moved.append("/bin/sh")
+    client = client_of(pve, NEVER, api_timeout=60)
+    for ostype, words in (
+        ("win11", r"guest 101 \(db\) is a Windows .*ostype win11.* shell: powershell"),
+        ("l26", "596"),
+    ):
+        pve.guest(101).config["ostype"] = ostype
+        with (
+            pytest.raises(PveError, match=words),
+            guest_access(Applier(client), Selector(101)) as access,
+        ):
+            access.runner.run("true")
+    client.close()
 
 
 class TestModules:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from ..._pve.errors import AgentUnavailable, AnswerLost, PveError
 from ..._pve.guests import QEMU, GuestHandle, Selector
 from ..._pve.turns import Places
 from ..facts import RUNNING, guest_result
@@ -36,6 +37,21 @@ def agent_selector(parameters: t.Mapping[str, t.Any]) -> Selector:
     return selector_from(parameters, QEMU)
 
 
+def explained(runner: GuestRunner, error: AnswerLost) -> PveError:
+    """The error, or a clearer one: an agent never answers when /bin/sh is not there, as in Windows (75-agent.json)."""
+    handle = runner.calls.handle
+    if not runner.shell.has_modes:
+        return error
+    ostype = str(handle.client.read(*handle.path, "config").get("ostype") or "")
+    if not ostype.startswith("w"):
+        return error
+    return AgentUnavailable(
+        f"{handle.guest.label} is a Windows by its configuration (ostype {ostype}), and has no {runner.shell.name}: "
+        "use shell: powershell, or over the connection the variable ansible_shell_type: powershell",
+        error.cause,
+    )
+
+
 @contextlib.contextmanager
 def guest_access(applier: Applier, selector: Selector, shell: str = DEFAULT_SHELL) -> t.Iterator[GuestAccess]:
     """Find the guest and use its agent, within the limits of the run; raises AgentUnavailable when it is stopped."""
@@ -46,5 +62,7 @@ def guest_access(applier: Applier, selector: Selector, shell: str = DEFAULT_SHEL
     with applier.client.turns.taken(Places(node=handle.guest.node), applier.client.deadline):
         try:
             yield GuestAccess(handle, guest_result(handle.guest, status), runner)
+        except AnswerLost as error:
+            raise explained(runner, error) from error
         finally:
             runner.close()
