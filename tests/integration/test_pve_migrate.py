@@ -209,6 +209,11 @@ def full_while_it_runs(pve):
     pve.call(lambda: setattr(pve.server.guest(110), "status", "running"))
 
 
+def full_for_a_container(pve):
+    pve.add_container(110, "app", status="running")
+    pve.fill_storage("vmstore")
+
+
 def offline(pve):
     running()(pve)
     pve.set_node_offline("pve2")
@@ -245,6 +250,12 @@ REFUSALS = [
     (
         full_while_it_runs,
         {"target_storage": "vmstore", "with_local_disks": True},
+        ["No space left on device", "make room there", "is on node pve1 and running"],
+        False,
+    ),
+    (
+        full_for_a_container,
+        {"target_storage": "vmstore"},
         ["No space left on device", "make room there", "is on node pve1 and running"],
         False,
     ),

@@ -377,6 +377,21 @@ class Migration(Snapshots):
             log.append(stamped(f"shutdown CT {ct.vmid}"))
             await self._ct_powerdown(ct, seconds, True)
         log.append(stamped(f"starting migration of CT {ct.vmid} to node '{target}' (192.0.2.{len(target)})"))
+        try:
+            self._copy_mounts(ct, mounts, storages, target, log)
+        except TaskError:
+            if running:
+                log.append(stamped("start container on source node"))
+                self.run_guest(ct)
+            raise
+        ct.node = target
+        if running:
+            log.append(stamped("start container on target node"))
+            self.run_guest(ct)
+
+    def _copy_mounts(
+        self, ct: Any, mounts: list[tuple[str, Any]], storages: dict[str, str], target: str, log: list[str]
+    ) -> None:
         copies, changed = Copies(), dict[str, str]()
         for key, mount in mounts:
             storage = volume_ref(mount["volume"])[0]
@@ -386,10 +401,6 @@ class Migration(Snapshots):
                 changed[key] = print_mount({**parse_mount(ct.config[key]), "volume": copied}, key == "rootfs")
         ct.config.update(changed)
         copies.keep()
-        ct.node = target
-        if running:
-            log.append(stamped("start container on target node"))
-            self.run_guest(ct)
 
     # ---- through HA
 
