@@ -137,6 +137,23 @@ def test_only_some_guests_leave_and_come_back(cluster, run):
     assert not tags(cluster)
 
 
+def test_a_guest_that_was_renamed_a_moment_ago_goes_along(cluster, run):
+    """The cluster's list has its old name yet; who chose guests by their names did not mean it."""
+    cluster.knobs.resources_lag = 600
+
+    def rename() -> None:
+        guest = cluster.server.guest(100)
+        guest.config["name"] = "renamed"
+        cluster.server.note_rename(guest, "renamed")
+
+    cluster.call(rename)
+    result = run(select={"tags": ["db"]})
+    assert not result.failed, result.msg
+    assert places(cluster)[100] != "pve1"
+    refused = run("returned", select={"names": ["app100"]})
+    assert "is named 'renamed', not 'app100': nothing was changed" in refused.msg
+
+
 def test_the_plan_has_an_order_and_says_how(cluster, run):
     cluster.call(lambda: cluster.server.guest(114).config.update(startup="order=1"))
     found = run(check=True, first=["db"])

@@ -230,7 +230,10 @@ class Migration(Snapshots):
     ) -> str:
         log = [stamped(f"starting migration of VM {vm.vmid} to node '{target}' (192.0.2.{len(target)})")]
 
+        source = vm.node
+
         async def body() -> str:
+            self._fail_when_gone(vm, source, log)
             self.fail_locked(vm, ("migrate",))
             if not self.nodes.get(target, {}).get("online", True):
                 raise self._aborted(log, "Can't connect to destination address using public key")
@@ -238,6 +241,11 @@ class Migration(Snapshots):
             return stamped("migration finished successfully (duration 00:00:01)")
 
         return await self.task(vm.node, "qmigrate", vm.vmid, user, body, vm=vm, log=log)
+
+    def _fail_when_gone(self, guest: Any, source: str, log: list[str]) -> None:
+        """Another task has moved it since this one was asked for."""
+        if guest.node != source:
+            raise self._aborted(log, missing_config(source, guest.vmid, "lxc" if guest in self.cts else "qemu-server"))
 
     def _aborted(self, log: list[str], why: str) -> TaskError:
         log.append(stamped(f"ERROR: migration aborted (duration 00:00:00): {why}"))
@@ -351,6 +359,7 @@ class Migration(Snapshots):
         log: list[str] = []
 
         async def body() -> str:
+            self._fail_when_gone(ct, v["node"], log)
             self._task_lock(ct, ("migrate",))
             if v.get("online"):
                 raise self._aborted(log, "lxc live migration is currently not implemented")

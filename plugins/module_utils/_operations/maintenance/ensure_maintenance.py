@@ -181,7 +181,9 @@ def _looks(
 
 
 def _entry(request: MaintenanceRequest, guest: Guest, nodes: tuple[str, ...]) -> Entry:
-    selector = Selector(guest.vmid, guest.name or None)
+    # The list has names that are up to ten seconds old: they only count when guests were selected by them.
+    by_name = request.selection is not None and request.selection.names
+    selector = Selector(guest.vmid, guest.name if by_name else None)
     # What ran on a node before has its memory there again.
     overcommits = request.overcommit_memory or request.state == "returned"
     move = MigrationRequest(selector, nodes, request.options, overcommits, looks_at_memory=True)
