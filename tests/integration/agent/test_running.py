@@ -52,6 +52,14 @@ class TestCommands:
         assert sent(pve, "agent/exec") == 1
         assert {line.rsplit("/", 1)[1] for line in pve.summary()} == {"exec", "exec-status"}
 
+    def test_a_module_takes_three_requests_looks_and_one_to_clean_up(self, pve, runner, agent):
+        """160 KB come as the input of three programs; over files it would be five requests."""
+        pve.reset_record()
+        assert runner.run("cat | wc -c", b"x" * 160_000).stdout.split() == [b"160000"]
+        runner.close()
+        assert (sent(pve, "agent/exec"), sent(pve, "agent/file-write")) == (4, 0)
+        assert len(pve.exchanges) == 4 + sent(pve, "agent/exec-status")
+
     @pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 300_000])
     def test_any_input(self, runner, size):
         data = os.urandom(size)
