@@ -10,6 +10,7 @@ import hashlib
 import io
 import itertools
 import os
+import time
 
 import pytest
 
@@ -95,6 +96,30 @@ class TestCommands:
         runner.calls.execute(runner.shell.run(directory, 1, None, "true", ()))
         wait_until(lambda: (agent.root / "slept").exists() and not agent.jobs() and not agent.running())
         assert (agent.root / "slept").read_text().count("\n") == 100
+
+    def test_what_a_crash_has_left_is_removed_later(self, runner, agent):
+        """The guest, or its agent with all that it had started, may end in the middle."""
+        old = time.time() - 11 * 60
+        unfinished = agent.root / "file.0.part"
+        unfinished.touch()
+        for key, name, content in (
+            ("ended", "pid", "4194305"),
+            ("upload", "part", str(unfinished)),
+            ("alive", "pid", str(os.getpid())),
+            ("other", "in", ""),
+            ("fresh", "pid", "4194305"),
+        ):
+            directory = agent.root / "tmp" / f".pve-agent-{key}"
+            directory.mkdir()
+            (directory / name).write_text(content)
+            if key != "fresh":
+                os.utime(directory, (old, old))
+        (agent.root / "tmp" / ".pve-agent-link").symlink_to(agent.root / "tmp" / ".pve-agent-alive")
+        runner.run("true")
+        runner.close()
+        left = [f".pve-agent-{key}" for key in ("alive", "fresh", "link", "other")]
+        wait_until(lambda: agent.jobs() == left)
+        assert not unfinished.exists()
 
     def test_a_signal_is_its_shell_s_status(self, runner):
         assert runner.run("kill -9 $$").status == 137

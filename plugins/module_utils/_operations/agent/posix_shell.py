@@ -20,6 +20,9 @@ JOBS = "/tmp/.pve-agent-"  # noqa: S108 - nobody can foresee the rest of the nam
 # So many seconds the files of a job, or of an upload, are kept for a controller that does not ask for them any more.
 # One that needs longer makes the file wait now and then.
 KEPT_SECONDS = 60
+# After so many minutes what nobody takes care of any more is removed after another command: the guest, or its agent
+# with all that it had started, has ended in the middle.
+_STALE_MINUTES = 10
 
 # Of one word Linux takes 128 KiB, and PVE of a request 512 KiB.
 _MOST_SCRIPT = 32 * 1024
@@ -42,6 +45,12 @@ if mkdir "$d" 2>/dev/null; then
 {_WATCH}fi
 cat >"$d/piece.$$" && mv -f "$d/piece.$$" "$d/in.$n"
 """
+# Directories of others than root are theirs, whatever they are called.
+_SWEEP = f"""for x in {JOBS}*; do
+[ -d "$x" ] && [ ! -L "$x" ] && [ -O "$x" ] || continue
+[ -n "$(find "$x" -prune -mmin +{_STALE_MINUTES} 2>/dev/null)" ] || continue
+if [ -f "$x/pid" ]; then kill -0 "$(cat "$x/pid")" 2>/dev/null || rm -rf "$x"
+elif [ -f "$x/part" ]; then rm -f -- "$(cat "$x/part")"; rm -rf "$x"; fi; done"""
 # Whoever makes the file pid is the one that runs the command, however often it was sent.
 _RUN = f"""d=$1; most=$2; from=$3; c=$4; shift 4
 u=$(umask); umask 077
@@ -72,7 +81,8 @@ o=$(wc -c <"$d/out"); e=$(wc -c <"$d/err"); o=$((o)); e=$((e))
 echo "$s $o $e" >"$d/ended" && mv -f "$d/ended" "$d/done"
 echo "$s $o $e"
 [ $((o + e)) -gt "$most" ] || cat "$d/out" "$d/err"
-/bin/sh -c 'n=0; while [ -d "$1" ] && [ "$n" -lt {KEPT_SECONDS} ]; do sleep 1; n=$((n + 1))
+/bin/sh -c '{_SWEEP}
+n=0; while [ -d "$1" ] && [ "$n" -lt {KEPT_SECONDS} ]; do sleep 1; n=$((n + 1))
 [ ! -f "$1/{WAIT}" ] || {{ rm -f "$1/{WAIT}"; n=0; }}; done; rm -rf "$1"' sh "$d" {_ALONE}
 exit 0
 """
@@ -228,7 +238,7 @@ class PosixShell:
     def begin_put(self, path: str, key: str, directory: str, attributes: Attributes) -> str:
         """A script that begins a file which comes in pieces, and prints the name of its unfinished one."""
         begin = _BEGIN.format(path=shlex.quote(path), key=key, guard=_guard(attributes))
-        return f'{begin}d={directory}; (umask 077; mkdir "$d"); set -- "$p"\n{_WATCH}printf %s "$p"\n'
+        return f'{begin}d={directory}; (umask 077; mkdir "$d"); set -- "$p"\n{_WATCH}printf %s "$p" | tee "$d/part"\n'
 
     def append(self, directory: str, part: str) -> str:
         """A script that moves the pieces in the directory to the end of the unfinished file."""
