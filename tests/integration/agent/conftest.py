@@ -75,7 +75,8 @@ class User:
 
     def kill(self) -> None:
         """End all of them, as a controller that loses its power."""
-        for process in self.processes:
+        # Not those that begin meanwhile, as one that waits for this one does.
+        for process in tuple(self.processes):
             process.kill()
             process.wait()
 
