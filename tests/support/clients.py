@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -39,15 +40,16 @@ def breaking_off(pve: PveHandle, kind: str, step: int = 1) -> Iterator[Callable[
     """
     for number in itertools.count(step=step):
         pve.fault("*", ".", kind, after=number)
-        left = []
-
-        def end(left: list[int] = left) -> None:
-            left.append(len(pve.server.faults))
-            pve.server.faults.clear()
-
-        yield end
+        left: list[int] = []
+        yield functools.partial(_end, pve, left)
         if left[0]:
             return
+
+
+def _end(pve: PveHandle, left: list[int]) -> None:
+    """End the faults, and note how many have not come up."""
+    left.append(len(pve.server.faults))
+    pve.server.faults.clear()
 
 
 def converge(pve: PveHandle, request: GuestRequest, seconds: float) -> tuple[Applier, Outcome | PveError]:
