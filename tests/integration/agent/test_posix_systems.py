@@ -12,7 +12,7 @@ import shutil
 
 import pytest
 
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.running import Attributes
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.guest_shell import Attributes
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.transfers import (
     fetch_file,
     look_at_file,

@@ -15,14 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.ensure_file import mode_of
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.guest_shell import PLAIN, Attributes
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.pace import Pace
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.posix_shell import PosixShell
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.powershell import PowerShell, quoted
-from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.running import (
-    PLAIN,
-    Attributes,
-    pieces_of,
-)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.running import pieces_of
 from tests.support.windows_stand_in import literals, words_of
 
 SHELL = PosixShell()

@@ -16,9 +16,10 @@ from ..facts import RUNNING, guest_result
 from ..plan import Applier
 from ..selection import select_guest, selector_from
 from .calls import AgentCalls, not_running
+from .guest_shell import GuestShell
 from .posix_shell import PosixShell
 from .powershell import PowerShell
-from .running import GuestRunner, GuestShell
+from .running import GuestRunner
 
 SHELLS: dict[str, type[GuestShell]] = {"sh": PosixShell, "powershell": PowerShell}
 DEFAULT_SHELL = "sh"

@@ -18,7 +18,7 @@ from ..._pve.errors import GuestFileError, InvalidRequest
 from ..._pve.guests import Selector
 from ..plan import Applier, Change, Outcome, outcome
 from .access import DEFAULT_SHELL, SHELLS, GuestAccess, agent_selector, guest_access
-from .running import Attributes
+from .guest_shell import Attributes
 from .transfers import put_file, run_for_file
 
 PRESENT, ABSENT, READ = STATES = ("present", "absent", "read")

@@ -14,7 +14,7 @@ import shlex
 import typing as t
 
 from .calls import MOST_INPUT
-from .running import PLAIN, WAIT, Attributes
+from .guest_shell import PLAIN, WAIT, Attributes
 
 JOBS = "/tmp/.pve-agent-"  # noqa: S108 - nobody can foresee the rest of the name
 # So many seconds the files of a job, or of an upload, are kept for a controller that does not ask for them any more.

@@ -17,7 +17,7 @@ import subprocess
 import typing as t
 
 from ..._pve.errors import InvalidRequest
-from .running import Attributes
+from .guest_shell import Attributes
 
 JOBS = "C:/Windows/Temp/.pve-agent-"
 # Files of a job, or of an upload, that nobody has asked for are removed by a job that begins so many minutes later.

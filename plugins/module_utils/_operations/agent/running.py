@@ -23,115 +23,20 @@ from ..._pve.deadline import Deadline
 from ..._pve.errors import AgentUnavailable, AnswerLost, ErrorReason, PveError, TimedOut
 from ..._pve.numbers import in_full
 from .calls import MOST_INPUT, MOST_WRITTEN, AgentCalls, knows_no_parts
+from .guest_shell import WAIT, GuestShell
 from .pace import FIRST_PAUSE_SECONDS
 
 # What comes along with the answer about the process; slow guests lose more (75-agent.json: "exec, 2 MB of output").
 MOST_INLINE = 64 * 1024
-PLAIN = re.compile(rb"[\t\n -~]*")
 _HEADER = re.compile(rb"(\d+) (\d+) (\d+)\r?\n")
 _AGAIN = re.compile(rb"again (\d+)")
 _LONGEST_HEADER = 100
-# The file that tells the guest to keep the files of a job longer, and how often it is made meanwhile.
-WAIT = "wait"
+# How often the guest is told meanwhile to keep the files of a job longer.
 KEEP_SECONDS = 20.0
 # A module of Ansible takes longer than other commands, and comes in several pieces.
 _FIRST_PAUSE_AFTER_PIECES = 0.06
 # What PVE reads at once where it reads whole files only, so that a slow guest hands it over before pveproxy gives up.
 _COPIED = 4 * 1024 * 1024
-
-
-class Attributes(t.NamedTuple):
-    """Who a file belongs to, and its mode in octal; None is as it is."""
-
-    mode: str | None = None
-    owner: str | None = None
-    group: str | None = None
-
-
-AS_IT_IS = Attributes()
-
-
-class GuestShell(t.Protocol):
-    """What runs in guests of one kind, as PosixShell has it."""
-
-    name: str
-    # So much input comes along with a command. What is before it comes as input of programs, one for each of at most so
-    # many pieces; more comes in files.
-    most_input: int
-    most_pieces: int
-    # The directory of a job is waited for, as nobody understands the words that it is missing.
-    prepares_first: bool
-    # Its files have modes and owners.
-    has_modes: bool
-
-    def takes(self, script: bytes) -> bool:
-        """Whether the script can be an argument."""
-
-    def is_absolute(self, path: str) -> bool:
-        """Whether it is the whole path of a file."""
-
-    def directory(self, key: str) -> str:
-        """Where the files of a job are."""
-
-    def prepare(self, directory: str) -> list[str]:
-        """Make the directory."""
-
-    def piece(self, directory: str, number: int) -> list[str]:
-        """Keep a piece of input."""
-
-    def run(self, directory: str, most: int, pieces: int | None, script: str, remove: t.Sequence[str]) -> list[str]:
-        """Run a script once, with the input of so many pieces and what is sent along; None is no input."""
-
-    def remove(self, *directories: str) -> list[str]:
-        """Remove directories."""
-
-    def command(self, text: str) -> str:
-        """A command as Ansible sends it, as a script."""
-
-    def line(self, argv: t.Sequence[str]) -> str:
-        """A command of words as a script."""
-
-    def within(self, directory: str, script: str) -> str:
-        """The script in a directory."""
-
-    def exists(self, pattern: str, directory: str) -> str:
-        """A script that succeeds when there is such a file."""
-
-    def answering(self, script: str, directory: str, length: int, prompt: str, success: str) -> str:
-        """The script with a password, the first bytes of its input, left out unless it asks for it."""
-
-    def is_alive(self, directory: str) -> str:
-        """A script that succeeds while the job runs."""
-
-    def put(self, path: str, key: str, checksum: str, attributes: Attributes) -> str:
-        """A script that makes a file of its input."""
-
-    def begin_put(self, path: str, key: str, directory: str, attributes: Attributes) -> str:
-        """A script that begins a file which comes in pieces."""
-
-    def append(self, directory: str, part: str) -> str:
-        """A script that adds the pieces."""
-
-    def end_put(self, path: str, part: str, checksum: str, directory: str, attributes: Attributes) -> str:
-        """A script that ends the file."""
-
-    def cut(self, path: str, directory: str, number: int, size: int) -> str:
-        """A script that copies one of the parts of a file into the file part of the directory."""
-
-    def change(self, path: str, attributes: Attributes) -> str:
-        """A script that changes mode and owner of a file."""
-
-    def delete(self, path: str) -> str:
-        """A script that deletes a file."""
-
-    def examine(self, path: str, most: int) -> str:
-        """A script that prints all about a file, and its content up to so many bytes."""
-
-    def abandon(self, directory: str, part: str) -> str:
-        """A script that removes what there is of an unfinished file."""
-
-    def look(self, path: str, directory: str = "") -> str:
-        """A script that prints the size and the checksum of a file, and makes it readable in the directory."""
 
 
 class CommandResult(t.NamedTuple):

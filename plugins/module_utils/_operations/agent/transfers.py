@@ -16,7 +16,8 @@ import typing as t
 
 from ..._pve.errors import GuestFileError, PveError
 from .calls import MOST_INPUT, MOST_WRITTEN
-from .running import AS_IT_IS, PLAIN, Attributes, CommandResult, GuestRunner
+from .guest_shell import AS_IT_IS, PLAIN, Attributes
+from .running import CommandResult, GuestRunner
 
 # So many pieces lie beside the file before they are added to it.
 _PIECES_AT_ONCE = 64
