@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,18 +37,17 @@ def breaking_off(pve: PveHandle, kind: str, step: int = 1) -> Iterator[Callable[
 
     kind is the fault; of each so many requests one is broken off.
     """
+    left: list[int] = []
+
+    def end() -> None:
+        left.append(len(pve.server.faults))
+        pve.server.faults.clear()
+
     for number in itertools.count(step=step):
         pve.fault("*", ".", kind, after=number)
-        left: list[int] = []
-        yield functools.partial(_end, pve, left)
-        if left[0]:
+        yield end
+        if left.pop():
             return
-
-
-def _end(pve: PveHandle, left: list[int]) -> None:
-    """End the faults, and note how many have not come up."""
-    left.append(len(pve.server.faults))
-    pve.server.faults.clear()
 
 
 def converge(pve: PveHandle, request: GuestRequest, seconds: float) -> tuple[Applier, Outcome | PveError]:
