@@ -84,7 +84,7 @@ class TestRunner:
         assert (agent.root / "runs").read_text() == "run\n"
 
     def test_files(self, runner, agent):
-        for name, size in (("file.txt", 10), ("汉 'x' ’y.txt", 200_000)):
+        for name, size in (("file.txt", 10), ("汉 'x' \u2019y.txt", 200_000)):
             data, back = os.urandom(size), io.BytesIO()
             put_file(runner, io.BytesIO(data), f"C:\\{name}")
             assert on_drive(agent, name).read_bytes() == data

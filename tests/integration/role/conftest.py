@@ -15,9 +15,10 @@ from tests.support.management_servers import ManagementServer
 
 
 @pytest.fixture
-def server(tmp_path) -> ManagementServer:
+def server(tmp_path_factory) -> ManagementServer:
     """A management server on which nothing of ours is installed."""
-    return ManagementServer(tmp_path / "s")
+    # Of the path of a socket Linux takes 107 characters: the name of the test is no part of it.
+    return ManagementServer(tmp_path_factory.mktemp("s"))
 
 
 @pytest.fixture(scope="session")

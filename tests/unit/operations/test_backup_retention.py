@@ -60,6 +60,12 @@ def test_a_real_pve_prunes_the_same():
     ]
 
 
+@pytest.mark.parametrize("behind", [0, 1, 90])
+def test_the_next_one_is_the_newest_whatever_the_clock_of_the_server_says(behind):
+    there = listed(1_795_000_000)
+    assert pruned(candidates([there], there.created - behind), Retention({"last": 1})) == [there.volid]
+
+
 @given(
     st.lists(
         st.tuples(st.integers(0, 900 * 24), st.booleans(), st.booleans()), max_size=25, unique_by=lambda one: one[0]

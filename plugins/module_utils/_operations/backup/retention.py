@@ -99,6 +99,8 @@ def candidates(backups: t.Iterable[Backup], new: int | None = None, new_is_spare
         found.append(Candidate(backup.volid, backup.created, moment, backup.protected or name is None))
         ahead = calendar.timegm((*moment, 0, 0, 0)) - backup.created
     if new is not None:
+        # It is the newest of them, whatever the clocks and their seconds say: PVE makes no two within one.
+        new = max((new, *(one.created + 1 for one in found)))
         found.append(Candidate(NEW, new, _fields(new + ahead), new_is_spared))
     return found
 
