@@ -55,34 +55,45 @@ class Reader:
         self.roles: dict[str, list[str]] = {}
         self.connection = {**pve.environment, **GUEST}
         self.installed = False
+        self.waiting: list[Block] = []
 
     def read(self, block: Block) -> None:
+        """Do what the block says; of tasks only once finish is called, or a block needs what they have done."""
+        if OTHER_COLLECTION in block.text and not block.name:
+            check_options_of_others(block)
+        elif block.language == "yaml" and not block.name:
+            if uses_results(block, self.waiting):
+                self.finish()
+            self.waiting.append(block)
+        else:
+            self.finish()
+            self.act_on(block)
+
+    def act_on(self, block: Block) -> None:
         if block.language == "console":
             for command in block.commands():
                 self.type(command)
-        elif block.language == "ini" and not block.name:
-            self.keep_credentials(block)
-        elif OTHER_COLLECTION in block.text and not block.name:
-            check_options_of_others(block)
         elif block.name:
             (self.home / block.name).write_text(block.text, encoding="utf-8")
         else:
-            self.run_twice(block)
+            self.keep_credentials(block)
 
-    def run_twice(self, block: Block) -> None:
-        """Both times in one process, because its start is most of what it takes."""
-        content = yaml.safe_load(block.text)
-        tasks = {"hosts": "localhost", "gather_facts": False, "tasks": content}
-        plays = content if "hosts" in content[0] else [tasks]
+    def finish(self) -> None:
+        """Run the tasks of the blocks that wait, each twice, in one process: its start is most of what it takes."""
+        waiting, self.waiting = self.waiting, []
+        if not waiting:
+            return
+        plays = [play for number, block in enumerate(waiting) for play in played_twice(block, f"{AGAIN}, {number}")]
         path = self.home / "block.yml"
-        again = [{**play, "name": AGAIN} for play in plays]
-        path.write_text(yaml.safe_dump([*plays, *again], sort_keys=False), encoding="utf-8")
+        path.write_text(yaml.safe_dump(plays, sort_keys=False), encoding="utf-8")
         done = self.shell(["ansible-playbook", str(path)])
         assert done.returncode == 0, done.stdout
-        second = done.stdout.partition(f"PLAY [{AGAIN}]")[2]
-        assert second, done.stdout
-        if not REPEATED & set(re.findall(r"state: (\w+)", block.text)):
-            assert "\nchanged: " not in second, done.stdout
+        shown = done.stdout.split("\nPLAY ")
+        for number, block in enumerate(waiting):
+            second = [play for play in shown if play.startswith(f"[{AGAIN}, {number}]")]
+            assert second, done.stdout
+            if not REPEATED & set(re.findall(r"state: (\w+)", block.text)):
+                assert not any("\nchanged: " in play for play in second), f"line {block.line}: {done.stdout}"
 
     def type(self, command: Command) -> None:
         if command.prompt == "#":
@@ -209,6 +220,20 @@ class Reader:
             check=False,
             timeout=180,
         )
+
+
+def uses_results(block: Block, before: list[Block]) -> bool:
+    """Whether it has a name that a block before has registered: each has to work without the other's variables."""
+    registered = {name for one in before for name in re.findall(r"register: (\w+)", one.text)}
+    return bool(registered & set(re.findall(r"\w+", block.text)))
+
+
+def played_twice(block: Block, again: str) -> list[dict[str, object]]:
+    """The plays of a block, or of its tasks, and once more under this name."""
+    content = yaml.safe_load(block.text)
+    tasks = {"hosts": "localhost", "gather_facts": False, "tasks": content}
+    plays = content if "hosts" in content[0] else [tasks]
+    return [*plays, *({**play, "name": again} for play in plays)]
 
 
 def check_output(command: Command, done: subprocess.CompletedProcess[str]) -> None:

@@ -341,4 +341,5 @@ def test_every_block_of_a_document_works(document, tmp_path, web, in_worker):
             try:
                 reader.read(block)
             except AssertionError as problem:
-                raise AssertionError(f"{document.name}:{block.line}: {problem}") from problem
+                raise AssertionError(f"{document.name}, up to line {block.line}: {problem}") from problem
+        reader.finish()
