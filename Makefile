@@ -2,8 +2,8 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# Integration tests wait more than they compute: two cores carry five workers.
-WORKERS ?= 5
+# Integration tests wait more than they compute: two cores carry six workers.
+WORKERS ?= 6
 ARGS ?=
 
 # Ansible refuses to start without a UTF-8 locale.

@@ -229,6 +229,7 @@ def prepare(agent, tmp_path):
     return {"here": str(tmp_path), "root": str(agent.root), "names": sorted(FILES)}
 
 
+@pytest.mark.smoke
 def test_ansible_s_own_tasks(pve, agent, play, inventory_file, tmp_path):
     variables = prepare(agent, tmp_path)
     arguments = ("-i", str(inventory_file))
