@@ -22,13 +22,13 @@ description:
 extends_documentation_fragment:
   - cloudbridge.proxmox.connection.variables
 requirements:
-  - The privilege C(VM.GuestAgent.Unrestricted) on the guest; before PVE 9 it is C(VM.Monitor)
+  - The privileges C(VM.Audit) and C(VM.GuestAgent.Unrestricted) on the guest; before PVE 9, the latter is C(VM.Monitor)
   - qemu-guest-agent in the guest, and C(agent) enabled in its configuration
 options:
   vmid:
     description:
       - The number of the virtual machine.
-      - Without it, the virtual machine has the name of O(guest_name).
+      - Without it, the virtual machine has the name of O(guest_name), which is confirmed before anything is run.
     type: int
     vars:
       - name: pve_vmid
@@ -38,6 +38,13 @@ options:
     default: inventory_hostname
     vars:
       - name: inventory_hostname
+      - name: pve_name
+  expected_name:
+    description:
+      - The name that the virtual machine of O(vmid) must have. With another name it is another guest, and nothing is
+        run in it.
+    type: str
+    vars:
       - name: pve_name
   node:
     description:
@@ -111,7 +118,7 @@ from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
 from ..module_utils._ansible.argument_spec import connection_from, connection_spec
-from ..module_utils._operations.agent.access import explained
+from ..module_utils._operations.agent.access import explained, guest_for_connection
 from ..module_utils._operations.agent.calls import AgentCalls
 from ..module_utils._operations.agent.pace import Pace
 from ..module_utils._operations.agent.posix_shell import PosixShell
@@ -121,7 +128,7 @@ from ..module_utils._operations.agent.transfers import fetch_file, put_file
 from ..module_utils._pve.client import PveClient
 from ..module_utils._pve.deadline import Deadline
 from ..module_utils._pve.errors import AnswerLost, GuestFileError, PveError
-from ..module_utils._pve.guests import QEMU, Guest, GuestHandle, Selector, get_guest
+from ..module_utils._pve.guests import QEMU, Selector
 
 NEVER = float("inf")
 
@@ -160,18 +167,18 @@ class Connection(ConnectionBase):
     def _open(self) -> GuestRunner:
         options = connection_from({name: self._option(name) for name in connection_spec()})
         client = PveClient(options, Deadline(self._option("connection_timeout")))
-        guest = self._guest(client)
+        handle = guest_for_connection(client, self._selector(), self._option("node"))
         client.deadline = Deadline(NEVER)
+        guest = handle.guest
         Display().vvv(f"GUEST AGENT OF {guest.label} ON {guest.node} AS {client.identity}", host=self._host)
-        calls = AgentCalls(GuestHandle(client, guest), Pace(self._option("workers_per_node")))
+        calls = AgentCalls(handle, Pace(self._option("workers_per_node")))
         return GuestRunner(calls, PowerShell() if self._is_windows else PosixShell())
 
-    def _guest(self, client: PveClient) -> Guest:
-        vmid, node = self._option("vmid"), self._option("node")
-        if vmid is not None and node:
-            return Guest(vmid, node, QEMU, self._host)
-        name = None if vmid is not None else self._option("guest_name")
-        return get_guest(client, Selector(vmid=vmid, name=name, kind=QEMU))
+    def _selector(self) -> Selector:
+        """By its number the guest has the name that the inventory gives it, and a host may be called otherwise."""
+        vmid = self._option("vmid")
+        name = self._option("guest_name") if vmid is None else self._option("expected_name")
+        return Selector(vmid=vmid, name=name or None, kind=QEMU)
 
     def _option(self, name: str) -> t.Any:
         return self.get_option(name)  # type: ignore[no-untyped-call]

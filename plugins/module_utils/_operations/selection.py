@@ -52,12 +52,18 @@ def select_guest(
     Two requests, one when the cluster's guests have just been read. Raises NotFound, Ambiguous or InvalidRequest.
     """
     handle = GuestHandle(client, get_guest(client, selector, guests))
+    return handle, read_confirmed(handle, selector)
+
+
+def read_confirmed(handle: GuestHandle, selector: Selector) -> Status:
+    """Read the fresh status of a guest, as select_guest does, and keep its fresh name; one request."""
     status = read_status(handle)
     if status.lock in CREATION_LOCKS:
         handle.wait_until_created(status.lock)
         status = read_status(handle)
     confirm_name(handle.guest, status.name, selector)
-    return handle, status
+    handle.guest = handle.guest._replace(name=status.name or handle.guest.name)
+    return status
 
 
 def confirm_name(guest: Guest, name: str, selector: Selector) -> None:

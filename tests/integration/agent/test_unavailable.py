@@ -10,12 +10,15 @@ import re
 
 import pytest
 
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.access import guest_for_connection
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.running import GuestRunner
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import (
     AgentUnavailable,
+    Ambiguous,
     NotFound,
     PermissionDenied,
 )
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import QEMU, Selector, read_guests
 from tests.integration.agent.conftest import NEVER, VMID, runner_for
 from tests.support.clients import client_of
 from tests.support.windows_stand_in import become_windows
@@ -123,6 +126,9 @@ silent pve_vmid=102 pve_node=pve1
 disabled pve_vmid=103
 forbidden pve_vmid=104
 limited pve_vmid=101 pve_api_user=limited@pve pve_api_token_id=tok pve_api_token_secret="{{ lookup('env', 'LIMITED') }}"
+renamed pve_vmid=101 pve_name=web
+reused pve_vmid=101 pve_node=pve1 pve_name=web
+called-otherwise pve_vmid=105 pve_node=pve1 ansible_shell_type=powershell
 windows pve_vmid=105 ansible_shell_type=powershell
 
 [guests:vars]
@@ -175,7 +181,10 @@ def test_hosts_are_unreachable_with_the_same_words(situations, play, tmp_path):
         assert task.outcome == "unreachable", (name, task)
         assert re.search(words, task.msg), (name, task.msg)
     assert "lacks the privilege VM.GuestAgent.Unrestricted on /vms/101" in said["limited"].msg
-    assert said["windows"].result["rc"] == 4
+    for name in ("renamed", "reused"):
+        assert said[name].outcome == "unreachable"
+        assert "guest 101 on node pve1 is named 'db', not 'web': nothing was changed" in said[name].msg
+    assert said["windows"].result["rc"] == said["called-otherwise"].result["rc"] == 4
 
 
 def test_a_backup_that_begins_is_sat_out(pve, runner, agent):
@@ -187,6 +196,19 @@ def test_a_backup_that_begins_is_sat_out(pve, runner, agent):
 def test_an_agent_that_falls_silent_meanwhile_is_sat_out(pve, runner, agent):
     pve.fault("GET", "/agent/exec-status$", "status", status=500, message=SILENT, times=2)
     assert runner.run("echo out").stdout == b"out\n"
+
+
+def test_a_guest_whose_name_another_one_has_now(pve):
+    """The cluster's list has the old names for 10 s."""
+    pve.add_guest(102, "db-new", status="running")
+    pve.resources_lag = 10
+    client = client_of(pve, NEVER, api_timeout=60)
+    assert {guest.vmid: guest.name for guest in read_guests(client)}[VMID] == "db"
+    client.write("PUT", "nodes", "pve1", "qemu", VMID, "config", name="db-old")
+    client.write("PUT", "nodes", "pve1", "qemu", 102, "config", name="db")
+    with pytest.raises(Ambiguous, match="guest 101 on node pve1 is named 'db-old', not 'db': nothing was changed"):
+        guest_for_connection(client, Selector(name="db", kind=QEMU), None)
+    client.close()
 
 
 class TestMoves:
@@ -208,3 +230,14 @@ class TestMoves:
     def test_in_the_middle_of_a_file(self, pve, runner):
         pve.before("POST", "/agent/file-write$", lambda: pve.move_guest(VMID, "pve3"), after=1)
         assert len(runner.run("cat", bytes(200_000)).stdout) == 200_000
+
+    def test_to_another_guest_of_its_number(self, pve, runner, agent, tmp_path):
+        runner.run("true")
+        pve.remove_guest(VMID)
+        pve.add_guest(VMID, "somebody-else", node="pve3", status="running", config={"agent": "1"})
+        other = pve.run_agent(VMID, tmp_path)
+        for _again in range(2):
+            with pytest.raises(Ambiguous, match=r"guest 101 \(db\) has left .* pve3 is another one, named 'somebody-"):
+                runner.run("true")
+        runner.close()
+        assert not other.started

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from ..._pve.client import PveClient
 from ..._pve.errors import AgentUnavailable, AnswerLost, PveError
-from ..._pve.guests import QEMU, GuestHandle, Selector
+from ..._pve.guests import QEMU, Guest, GuestHandle, Selector, get_guest
 from ..._pve.turns import Places
 from ..facts import RUNNING, guest_result
 from ..plan import Applier
-from ..selection import select_guest, selector_from
-from .calls import AgentCalls, not_running
+from ..selection import read_confirmed, select_guest, selector_from
+from .calls import AgentCalls, check_kind, not_running
 from .guest_shell import GuestShell
 from .posix_shell import PosixShell
 from .powershell import PowerShell
@@ -36,6 +37,20 @@ class GuestAccess(t.NamedTuple):
 def agent_selector(parameters: t.Mapping[str, t.Any]) -> Selector:
     """Read which virtual machine is meant; raises InvalidRequest."""
     return selector_from(parameters, QEMU)
+
+
+def guest_for_connection(client: PveClient, selector: Selector, node: str | None) -> GuestHandle:
+    """Find the virtual machine and make certain of its name; node is where it was last, if that is known.
+
+    Raises Ambiguous when it has another name than the selector says.
+    """
+    if selector.vmid is not None and node:
+        handle = GuestHandle(client, Guest(selector.vmid, node, QEMU, selector.name or ""))
+    else:
+        handle = GuestHandle(client, get_guest(client, selector))
+    read_confirmed(handle, selector)
+    check_kind(handle.guest)
+    return handle
 
 
 def explained(runner: GuestRunner, error: AnswerLost) -> PveError:

@@ -15,6 +15,7 @@ from ..._pve.deadline import Tries
 from ..._pve.errors import (
     HTTP_BAD_REQUEST,
     AgentUnavailable,
+    Ambiguous,
     AnswerLost,
     ErrorReason,
     NotFound,
@@ -25,6 +26,7 @@ from ..._pve.errors import (
 )
 from ..._pve.guests import LXC, Guest, GuestHandle, is_absent
 from ..._pve.numbers import in_full
+from ..facts import read_status
 from .pace import Pace
 from .worker_slots import taken_slot
 
@@ -179,12 +181,24 @@ class AgentCalls:
             return send()
 
     def _follow(self) -> bool:
-        """The guest has moved to another node; raises NotFound when it is nowhere."""
-        label = self.handle.guest.label
+        """Whether the guest has moved to another node; raises Ambiguous when that is another guest of its number."""
+        before = self.handle.guest
         if not self.handle.follow():
             return False
-        if self.handle.guest.kind == LXC:
-            raise AgentUnavailable(f"{label} is a container: only virtual machines have a guest agent")
+        try:
+            name = read_status(self.handle).name
+            check_kind(self.handle.guest)
+            if before.name and name != before.name:
+                raise Ambiguous(
+                    f"{before.label} has left node {before.node}, and guest {before.vmid} on node "
+                    f"{self.handle.guest.node} is another one, named {name!r}: nothing is run in it; look what has "
+                    "become of the guest, and read the inventory again"
+                )
+            self.handle.guest = self.handle.guest._replace(name=name)
+        except PveError:
+            # Nothing that follows, as cleaning up, is to reach the other guest.
+            self.handle.guest = before
+            raise
         return True
 
     def _patience(self, error: PveError) -> float:
@@ -234,6 +248,12 @@ _WORDS = {
         "block-rpcs in /etc/qemu/qemu-ga.conf), and restart qemu-guest-agent"
     ),
 }
+
+
+def check_kind(guest: Guest) -> None:
+    """Raise AgentUnavailable when the guest is a container."""
+    if guest.kind == LXC:
+        raise AgentUnavailable(f"{guest.label} is a container: only virtual machines have a guest agent")
 
 
 def knows_no_parts(error: PveError) -> bool:
