@@ -38,6 +38,7 @@ COMMANDS = {
     "look-for-upgrades": 'if [ -e "$NODE.upgraded" ]; then echo nothing; else echo "Inst pve-manager"; fi',
     "upgrade": 'echo "upgrade $NODE" >> log; [ ! -e "$NODE.broken" ] && touch "$NODE.upgraded"',
     "restart-node": 'echo "reboot $NODE" >> log; rm "$NODE.reboot-required"; touch "$NODE.down"',
+    "uname": 'echo "$NODE.example.com"',
     "boot-id": 'cat "$NODE.boot"',
     # crm-command node-maintenance enable NODE
     "ha-manager": 'touch "$4.$3"',
@@ -83,7 +84,8 @@ class Nodes:
 
     @property
     def log(self) -> list[str]:
-        return (self.state / "log").read_text(encoding="utf-8").splitlines()
+        log = self.state / "log"
+        return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
 
     def set(self, *names: str) -> None:
         for name in names:
@@ -134,9 +136,10 @@ def nodes(tmp_path):
 @pytest.fixture
 def upgrade(nodes, tmp_path):
     inventory = tmp_path / "nodes.yml"
-    inventory.write_text(f"proxmox_nodes:\n  hosts: {json.dumps({node: {} for node in NODES})}\n", encoding="utf-8")
 
-    def upgrade(**options):
+    def upgrade(*hosts, **options):
+        content = {"proxmox_nodes": {"hosts": {host: {} for host in hosts or NODES}}}
+        inventory.write_text(json.dumps(content), encoding="utf-8")
         given = {
             "ansible_ssh_executable": str(tmp_path / "ssh"),
             "ansible_pipelining": True,
@@ -186,3 +189,28 @@ def test_nodes_are_upgraded_one_after_the_other_and_the_play_goes_on_after_a_sto
     assert {vmid: pve.guest(vmid).node for vmid in HOMES} == HOMES
     assert {pve.status(vmid) for vmid in HOMES} == {"running"}
     assert not [vmid for vmid in HOMES if "tags" in pve.config(vmid)]
+
+
+def test_a_host_that_is_another_node_is_left_alone(nodes, upgrade):
+    """The host pve1 counts by mistake as the node pve2, which would be emptied while pve1 is rebooted."""
+    refused = upgrade("pve1", proxmox_node="pve2")
+    assert refused.tasks[-1].msg == (
+        "The host pve1 is to be the node pve2, but it calls itself pve1.example.com: nothing was changed. "
+        "Set proxmox_node to the name that the node has in the cluster."
+    )
+    assert nodes.log == []
+    assert {vmid: nodes.pve.guest(vmid).node for vmid in HOMES} == HOMES
+
+
+def test_a_node_on_which_a_guest_runs_that_the_plan_did_not_have_is_not_rebooted(nodes, upgrade):
+    """The token does not see it, or it came after the plan: the node itself knows it."""
+    pve = nodes.pve
+    pve.call(lambda: pve.server.guest(101).config.update(hostpci0="0000:01:00"))
+    pve.before("GET", "/nodes/pve1/qemu$", lambda: pve.add_guest(800, "late", status="running", storage="shared"))
+    refused = upgrade("pve1", unmovable="leave")
+    assert refused.tasks[-1].msg == (
+        "Guests run on node pve1 that the plan did not leave there (800): it is not rebooted. "
+        "Move or stop them, and run the play again."
+    )
+    assert nodes.log == []
+    assert not (nodes.state / "pve1.reboot-required").exists()

@@ -287,11 +287,13 @@ def test_every_variable_of_a_playbook_is_in_its_first_lines(path):
 
 def variables_of(plays: list[dict[str, Any]]) -> set[str]:
     """The variables that a user can set: used, and not set by the playbook itself."""
-    texts, own = list[str](), {"omit", "lookup", "now", "item"}
+    # A role's result is the last of them.
+    texts, own = list[str](), {"omit", "lookup", "now", "item", "node_maintenance_result"}
     collect(plays, "", texts, own)
     environment = jinja2.Environment(autoescape=True)
     # Ansible's own, which only have to be known here.
-    environment.filters.update(dict.fromkeys(("bool", "combine", "expanduser", "strftime", "to_nice_json"), str))
+    filters = ("bool", "combine", "difference", "expanduser", "flatten", "from_json", "strftime", "to_nice_json")
+    environment.filters.update(dict.fromkeys(filters, str))
     environment.tests.update(dict.fromkeys(("abs", "skipped"), bool))
     used = set().union(*(jinja2.meta.find_undeclared_variables(environment.parse(text)) for text in texts))
     return {name for name in used - own if not name.startswith(("ansible_", "inventory_"))}
