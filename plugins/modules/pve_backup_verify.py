@@ -212,6 +212,10 @@ report:
     kept:
       description: The number of the restored guest that was kept.
       type: int
+    left_alone:
+      description: Guests that earlier runs may have left, and why they were not deleted. They are warnings as well.
+      type: list
+      elements: str
 guest:
   description: The guest that was backed up.
   returned: success

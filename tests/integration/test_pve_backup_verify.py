@@ -234,14 +234,63 @@ class TestLeftOvers:
         assert (result.failed, result.changed) == (False, True), result
         assert pve.vmids() == [100, 101, 200, 301, 302, 9000]
 
-    def test_a_restore_in_the_range_that_still_runs_is_stopped(self, pve, verify, api):
-        volid = pve.add_backup(100)
-        pve.task_seconds["qmrestore"] = 600
-        api.data("POST", "/nodes/pve1/qemu", vmid=500, archive=volid)
-        pve.task_seconds["qmrestore"] = 0
-        result = verify(vmid=100, boot="none", vmids="500-509")
+    def test_what_a_restore_has_left_that_failed(self, pve, verify, api):
+        volid = pve.add_backup(100, damaged="body")
+        api.task("POST", "/nodes/pve1/qemu", vmid=500, archive=volid)
+        pve.add_backup(101)
+        result = verify(vmid=101, boot="none")
         assert (result.failed, result["steps"]) == (False, ["delete guest 500, which a restore that failed has left"])
         assert pve.vmids() == GUESTS
+
+    @pytest.mark.parametrize(
+        ("vmid", "kind", "source", "more"),
+        [(100, "qemu", "archive", {}), (200, "lxc", "ostemplate", {"restore": 1, "storage": "local-lvm"})],
+    )
+    def test_a_restore_over_what_a_failed_one_has_left_is_let_alone(self, pve, verify, api, vmid, kind, source, more):
+        good, bad = pve.add_backup(vmid, age=DAY), pve.add_backup(vmid, damaged="body")
+        api.task("POST", f"/nodes/pve1/{kind}", vmid=300, **{source: bad}, **more)
+        pve.task_seconds["qmrestore"] = pve.task_seconds["vzrestore"] = 600
+        force = {"force": 1} if 300 in pve.vmids() else {}
+        api.data("POST", f"/nodes/pve1/{kind}", vmid=300, **{source: good}, **more, **force)
+        pve.add_backup(101)
+        pve.task_seconds["qmrestore"] = 0
+        result = verify(vmid=101, boot="none")
+        assert (result.failed, result.changed, result["steps"]) == (False, False, []), result
+        assert pve.vmids() == [100, 101, 200, 300, 9000]
+        assert not [task for task in pve.tasks() if task["type"] in ("qmdestroy", "vzdestroy") and task["id"] == "300"]
+
+    def test_a_restore_in_the_range_that_still_runs_is_nobody_s_that_can_be_told(self, pve, verify, api):
+        volid = pve.add_backup(100)
+        pve.task_seconds["qmrestore"] = 600
+        upid = api.data("POST", "/nodes/pve1/qemu", vmid=500, archive=volid)
+        pve.task_seconds["qmrestore"] = 0
+        result = verify(vmid=100, boot="none", vmids="500-509")
+        assert (result.failed, result["steps"], restored(pve)["vmid"]) == (False, [], "501")
+        assert "guest 500 is being made by a task whose purpose PVE does not tell: it was left alone" in str(
+            result.warnings
+        )
+        assert api.data("GET", f"/nodes/pve1/tasks/{upid}/status")["status"] == "running"
+
+    def test_one_that_becomes_somebody_s_before_it_is_deleted(self, pve, verify, api):
+        volid = pve.add_backup(100, damaged="body")
+        api.task("POST", "/nodes/pve1/qemu", vmid=500, archive=volid)
+        pve.add_backup(101)
+        pve.before("GET", "/500/status/current$", lambda: pve.guest(500).config.update(name="theirs"))
+        result = verify(vmid=101, boot="none")
+        assert (result.failed, result["steps"]) == (False, []), result
+        assert "guest 500" in str(result.warnings)
+        assert pve.config(500)["name"] == "theirs"
+
+    def test_one_that_is_locked_is_left_to_the_next_run(self, pve, verify):
+        pve.add_guest(300, "left", config={"tags": "verify-backup", "description": MADE})
+        pve.lock_guest(300, "backup")
+        pve.add_backup(100)
+        result = verify(vmid=100, boot="none")
+        assert (result.failed, result.changed) == (False, False), result
+        assert "guest 300 (left) was made to verify a backup, and is locked (backup): the next run deletes it" in str(
+            result.warnings
+        )
+        assert 300 in pve.vmids()
 
     def test_none_is_deleted_in_check_mode(self, pve, verify):
         pve.add_guest(300, "left", config={"tags": "verify-backup", "description": MADE})

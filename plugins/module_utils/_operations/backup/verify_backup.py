@@ -12,7 +12,6 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..._pve.client import PveClient
-from ..._pve.deadline import Deadline
 from ..._pve.errors import (
     BadBackup,
     InvalidRequest,
@@ -29,7 +28,7 @@ from ..agent.calls import AgentCalls
 from ..agent.posix_shell import PosixShell
 from ..agent.running import GuestRunner
 from ..facts import listed_result, read_status
-from ..plan import Applier, Change, Outcome
+from ..plan import Applier, Outcome, outcome
 from ..power import PowerRequest, bring_into_state
 from ..volumes.volume_info import VolumesRequest, storages_to_list
 from ..waiting import wait_for_agent
@@ -37,8 +36,8 @@ from .archives import Backup, named_backup, read_backups
 from .refusals import advice_for
 from .restore_place import Surroundings, find_backup, storage_in
 from .restore_request import RestoreRequest
-from .restoring import ArchivedConfig, RestoreStep, marked, network_overrides, read_archived, with_tags
-from .verify_guests import MADE, delete_guest, free_number, is_made, keep_guest, remove_left_overs
+from .restoring import ArchivedConfig, RestoreStep, marked, network_overrides, read_archived, restored_from, with_tags
+from .verify_guests import CLEAN_UP_SECONDS, MADE, delete_guest, free_number, is_made, keep_guest, remove_left_overs
 from .verify_request import VerifyRequest
 
 GOOD, BAD, NOT_PROVED, NOT_RUN = "good", "bad", "not proved", "not run"
@@ -79,6 +78,7 @@ class Report:
     why: str | None = None
     evidence: list[str] = field(default_factory=list)
     kept: int | None = None
+    left_alone: list[str] = field(default_factory=list)
 
     def as_result(self) -> dict[str, t.Any]:
         return dict(self.__dict__)
@@ -91,9 +91,9 @@ def verify_backup(applier: Applier, request: VerifyRequest, console: Console) ->
     """
     client = applier.client
     around = Surroundings.read(client)
-    steps = _clean_up(applier, request, around)
+    left = _clean_up(applier, request, around)
     guest, vmid = _guest(client, request, around)
-    report = Report(guest.name or None if guest else None, vmid)
+    report = Report(guest.name or None if guest else None, vmid, left_alone=left)
     try:
         backup = _find_newest(client, request, around, guest, vmid)
         report.backup, report.size = backup.volid, backup.size
@@ -113,24 +113,16 @@ def verify_backup(applier: Applier, request: VerifyRequest, console: Console) ->
         raise
     except PveError as error:
         raise _bad(report, error, "") from error
-    changes = [Change("left over", title, None) for title in steps]
-    facts = {"report": report.as_result()}
     shown = listed_result(guest) if guest else {"vmid": vmid, "name": None, "node": backup.node, "type": backup.kind}
-    return Outcome(bool(steps), shown, tuple(changes), tuple(steps), facts=facts)
+    return outcome(applier, shown, left, report=report.as_result())
 
 
 def _clean_up(applier: Applier, request: VerifyRequest, around: Surroundings) -> list[str]:
-    """Delete what runs that were broken off have left, once for all guests of a task."""
-    if applier.check_mode:
-        return []
-    done: list[str] = []
-
-    def work() -> bool:
-        done.extend(remove_left_overs(applier.client, around.guests, request.tag, request.vmids))
-        return True
-
-    applier.once.get(("left overs", request.tag), work)
-    return done
+    """Delete what runs that were broken off have left, once for all guests of a task, and say what was left alone."""
+    return applier.once.get(
+        ("left overs", request.tag),
+        lambda: remove_left_overs(applier, around.guests, request.tag, request.vmids),
+    )
 
 
 def _guest(client: PveClient, request: VerifyRequest, around: Surroundings) -> tuple[Guest | None, int]:
@@ -330,11 +322,8 @@ class _Trial:
             return
         guest = self.handle.guest
         try:
-            cleaner = self.client.sibling(Deadline(60))
-            config = GuestHandle(cleaner, guest).read("config")
-            cleaner.close()
-            if is_made(config, self.request.tag):
-                delete_guest(self.client, guest)
+            # As long as a backup job for all guests locks it.
+            delete_guest(self.client, guest, self._is_own, CLEAN_UP_SECONDS)
         except PveError as problem:
             before = f"{error}; and " if error else ""
             raise BadBackup(
@@ -343,6 +332,10 @@ class _Trial:
                 problem.cause,
                 self.report.as_result(),
             ) from problem
+
+    def _is_own(self, config: t.Mapping[str, t.Any]) -> bool:
+        notes = str(config.get("description") or "")
+        return is_made(config, self.request.tag) and restored_from(notes) == self.backup.volid
 
 
 def _check_harmless(archived: ArchivedConfig) -> None:

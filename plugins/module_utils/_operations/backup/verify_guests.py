@@ -12,15 +12,16 @@ import typing as t
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
 from ..._pve.deadline import Deadline
-from ..._pve.errors import PveError, Refused
+from ..._pve.errors import ErrorReason, PveError, Refused
 from ..._pve.guests import QEMU, UNNAMED, Guest, GuestHandle, read_guests, unless_absent
-from ..._pve.tasks import parse_upid, stop_task
 from ..facts import STOPPED, read_status, split_tags
-from .restoring import destruction, is_remains, last_restore_failed, running_restores
+from ..plan import Applier, Change
+from .restoring import destruction, is_remains, last_restore_failed
 
 MADE = "Made to verify a backup, and deleted by the next run of pve_backup_verify with the same tag."
 KEPT = "{}-kept"
 CLEAN_UP_SECONDS = 300.0
+Config = t.Mapping[str, t.Any]
 
 
 def free_number(vmids: range) -> t.Callable[[PveClient], int]:
@@ -39,51 +40,103 @@ def free_number(vmids: range) -> t.Callable[[PveClient], int]:
     return find
 
 
-def is_made(config: t.Mapping[str, t.Any], tag: str) -> bool:
+def is_made(config: Config, tag: str) -> bool:
     """The guest was made to verify a backup, under this tag."""
     return tag in split_tags(config.get("tags")) and MADE in str(config.get("description") or "")
 
 
-def remove_left_overs(client: PveClient, guests: t.Iterable[Guest], tag: str, vmids: range | None) -> list[str]:
-    """Delete what runs that were broken off have made, and say what that was; raises a PveError."""
-    gone = []
+def remove_left_overs(applier: Applier, guests: t.Iterable[Guest], tag: str, vmids: range | None) -> list[str]:
+    """Delete what runs that were broken off have made, or note it in check mode; raises a PveError.
+
+    Returns what was left alone, because it is not known to be that.
+    """
+    left = []
     for guest in guests:
-        handle = GuestHandle(client, guest)
         if tag in split_tags(guest.tags):
-            config = unless_absent(lambda handle=handle: handle.read("config"))  # type: ignore[misc]
-            if config is not None and is_made(config, tag):
-                delete_guest(client, guest)
-                gone.append(f"delete {guest.label}, which a run that was broken off has left")
-        elif _is_unnamed(guest) and _is_left(client, handle, vmids):
-            delete_guest(client, guest)
-            gone.append(f"delete guest {guest.vmid}, which a restore that failed has left")
-    return gone
+            left += _remove_made(applier, guest, tag)
+        elif guest.name in ("", UNNAMED[guest.kind].format(guest.vmid)):
+            left += _remove_remains(applier, guest, vmids is not None and guest.vmid in vmids)
+    return left
 
 
-def _is_unnamed(guest: Guest) -> bool:
-    return guest.name in ("", UNNAMED[guest.kind].format(guest.vmid))
+def _remove_made(applier: Applier, guest: Guest, tag: str) -> list[str]:
+    """Delete a guest that was restored to verify a backup; a lock says that somebody works on it."""
+    config = _read_config(applier.client, guest)
+    if config is None or not is_made(config, tag):
+        return []
+    if config.get("lock"):
+        return [f"{guest.label} was made to verify a backup, and is locked ({config['lock']}): the next run deletes it"]
+    notes = config.get("description")
+
+    def is_same(now: Config) -> bool:
+        return is_made(now, tag) and now.get("description") == notes and not now.get("lock")
+
+    return _remove(applier, guest, f"delete {guest.label}, which a run that was broken off has left", is_same)
 
 
-def _is_left(client: PveClient, handle: GuestHandle, vmids: range | None) -> bool:
-    """Whether a restore of the caller's has left it; one in the range that still runs is stopped."""
-    guest = handle.guest
-    if vmids is not None and guest.vmid in vmids:
-        for upid in running_restores(client, guest.node, guest.vmid):
-            stop_task(client, parse_upid(upid))
-    config = unless_absent(lambda: handle.read("config"))
-    return config is not None and is_remains(config) and last_restore_failed(client, guest)
+def _remove_remains(applier: Applier, guest: Guest, in_range: bool) -> list[str]:
+    """Delete what a restore of the caller's that has failed has left, and nothing that anybody works on."""
+    client = applier.client
+    config = _read_config(client, guest)
+    if config is None or not is_remains(config):
+        return []
+    if config.get("lock") or _active_tasks(client, guest):
+        why = f"guest {guest.vmid} is being made by a task whose purpose PVE does not tell: it was left alone"
+        return [f"{why}, and is deleted by a later run if it was to verify a backup"] if in_range else []
+    if not last_restore_failed(client, guest):
+        why = f"guest {guest.vmid} is empty, and not known to be what a restore of {client.identity} has left"
+        return [f"{why}: delete it yourself if nobody needs it"] if in_range else []
+    title = f"delete guest {guest.vmid}, which a restore that failed has left"
+    return _remove(applier, guest, title, lambda now: now == config and not _active_tasks(client, guest))
 
 
-def delete_guest(client: PveClient, guest: Guest) -> None:
-    """Pull the plug of a guest and delete it, in time of its own; raises a PveError."""
+def _remove(applier: Applier, guest: Guest, title: str, is_same: t.Callable[[Config], bool]) -> list[str]:
+    """Delete a left-over, unless it is another one or locked by now."""
+    try:
+        gone = applier.check_mode or delete_guest(applier.client, guest, is_same)
+    except PveError as error:
+        if error.pve_reason is not ErrorReason.LOCKED:
+            raise
+        gone = False
+    if not gone:
+        return [f"{guest.label} was changed while it was to be deleted as a left-over: it was left alone"]
+    applier.record(title, Change("left over", title, None))
+    return []
+
+
+def _read_config(client: PveClient, guest: Guest) -> Config | None:
+    return unless_absent(lambda: t.cast("Config", GuestHandle(client, guest).read("config")))
+
+
+def _active_tasks(client: PveClient, guest: Guest) -> bool:
+    """Whether a task of anybody's, as far as the caller can see, works on the guest's number."""
+    return bool(client.read("nodes", guest.node, "tasks", source="active", vmid=guest.vmid))
+
+
+def delete_guest(
+    client: PveClient, guest: Guest, is_same: t.Callable[[Config], bool], wait_for_lock: float | None = None
+) -> bool:
+    """Pull the plug of a guest and delete it, in time of its own; raises a PveError.
+
+    The configuration is read again before each of these: False when it is not that of the guest which is meant.
+    """
     cleaner = client.sibling(Deadline(CLEAN_UP_SECONDS))
-    # As that of a backup job for all guests.
-    cleaner.wait_for_lock = CLEAN_UP_SECONDS
+    cleaner.wait_for_lock = wait_for_lock
+
+    def is_meant() -> bool:
+        config = _read_config(cleaner, guest)
+        return config is not None and is_same(config)
+
     try:
         handle = GuestHandle(cleaner, guest)
         if unless_absent(lambda: read_status(handle).condition) not in (None, STOPPED):
+            if not is_meant():
+                return False
             run_command(cleaner, _stop(guest), handle)
+        if not is_meant():
+            return False
         run_command(cleaner, destruction(handle), handle)
+        return True
     finally:
         cleaner.close()
 
