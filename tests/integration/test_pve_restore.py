@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.api_client import ApiClient, Target
+
 DAY = 86400
 MARK = "Restored from "
 
@@ -36,6 +38,14 @@ def change(restore):
         return real
 
     return run
+
+
+@pytest.fixture
+def others(pve):
+    """A client of somebody else."""
+    secret = "11111111-2222-3333-4444-555555555555"
+    pve.add_token("root@pam!other", secret)
+    return ApiClient(Target(pve.url, "root@pam!other", secret, pve.cafile))
 
 
 def writes(pve):
@@ -156,6 +166,53 @@ class TestWhenItFails:
         result = restore(backup=held, vmid=300)
         assert "guest 300 on node pve1 exists, and its notes do not name backup" in result.msg
         assert writes(pve) == []
+
+    def test_another_user_s_restore_into_the_same_number_is_waited_for_and_left(self, pve, restore, others):
+        good, bad = pve.add_backup(200, age=60), pve.add_backup(200, damaged="body")
+        assert restore(backup=bad, vmid=300, name="newct").failed
+        pve.task_seconds["vzrestore"] = 60
+        others.data("POST", "/nodes/pve1/lxc", vmid=300, ostemplate=good, restore=1, storage="local-lvm")
+        at_once = restore(backup=good, vmid=300, name="mine")
+        assert (
+            "guest 300 (CT300) is locked (create), held by the task vzrestore of 300 of root@pam!other" in at_once.msg
+        )
+
+        def end():
+            pve.lock_guest(300, None)
+            pve.guest(300).config["hostname"] = "theirs"
+
+        pve.before("GET", "/300/status/current$", end)
+        waited = restore(backup=good, vmid=300, name="mine", wait_for_lock=30)
+        assert "guest 300 on node pve1 is named 'theirs', not 'mine': it was not touched" in waited.msg
+        assert (pve.tasks("vzdestroy"), pve.config(300)["hostname"]) == ([], "theirs")
+
+    def test_remains_that_another_user_restores_over_are_left(self, pve, restore, api, others):
+        bad, good = pve.add_backup(100, damaged="body", age=60), pve.add_backup(100)
+        api.data("POST", "/nodes/pve1/qemu", vmid=300, archive=bad)
+        pve.task_seconds["qmrestore"] = 60
+        others.data("POST", "/nodes/pve1/qemu", vmid=300, archive=good, force=1)
+        pve.reset_record()
+        result = restore(backup=good, vmid=300)
+        assert "guest 300 on node pve1 exists, and its notes do not name backup" in result.msg
+        assert writes(pve) == []
+
+    def test_remains_are_looked_at_once_more_before_they_are_removed(self, pve, restore, api):
+        bad, good = pve.add_backup(100, damaged="body", age=60), pve.add_backup(100)
+        api.data("POST", "/nodes/pve1/qemu", vmid=300, archive=bad)
+        pve.reset_record()
+        pve.before("GET", "/300/config$", lambda: pve.guest(300).config.update(name="theirs"), after=1)
+        result = restore(backup=good, vmid=300)
+        assert "guest 300 on node pve1 is no longer what a failed restore left: it was not touched" in result.msg
+        assert writes(pve) == []
+
+    def test_the_removal_of_remains_waits_for_no_lock(self, pve, restore, api):
+        bad, good = pve.add_backup(100, damaged="body", age=60), pve.add_backup(100)
+        api.data("POST", "/nodes/pve1/qemu", vmid=300, archive=bad)
+        pve.before("DELETE", "/300$", lambda: pve.lock_guest(300, "create"))
+        pve.before("GET", "/300/status/current$", lambda: pve.lock_guest(300, None))
+        result = restore(backup=good, vmid=300, wait_for_lock=60)
+        assert (result.failed, "VM is locked (create)" in result.msg) == (True, True), result
+        assert 300 in pve.vmids()
 
     def test_when_the_time_is_over_pve_goes_on_and_the_next_run_waits_for_it(self, pve, restore):
         held = pve.add_backup(100)

@@ -40,6 +40,10 @@ def _never() -> bool:
     return False
 
 
+def _no_check() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Command:
     """One change as data: what is sent, and how to see whether it has been done.
@@ -49,6 +53,8 @@ class Command:
     names_task is false for a command that PVE answers while its task runs, without the name of it.
     once says that doing it twice does harm, so that it is only sent again when PVE surely did not get it.
     instead are the commands for a release of PVE that does not have this one.
+    check looks right before each time that it is sent whether it still is to be, and raises a PveError when not.
+    waits_for_locks is false for a command that is not to be carried out on what another has worked on meanwhile.
     """
 
     method: str
@@ -62,6 +68,8 @@ class Command:
     names_task: bool = True
     once: bool = False
     instead: tuple[Command, ...] = ()
+    check: t.Callable[[], None] = _no_check
+    waits_for_locks: bool = True
 
     def path(self, node: str | None) -> tuple[str | int, ...]:
         """The path in the API, for the node that the guest is on now."""
@@ -139,6 +147,7 @@ class _Run:
 
     def _send(self) -> Upid | None:
         """Send the change and return its task; None when it is done without one."""
+        self.command.check()
         if not self.sent_again:
             self.since = self.client.server_time
         try:
@@ -189,6 +198,8 @@ class _Run:
 
     def _may_repeat(self, error: PveError) -> bool:
         """PVE surely did nothing, or does no harm when it does it again; pauses before that."""
+        if error.pve_reason in (ErrorReason.LOCK_TIMEOUT, ErrorReason.LOCKED) and not self.command.waits_for_locks:
+            return False
         if error.pve_reason is ErrorReason.LOCK_TIMEOUT:
             return self._again(Locked, LOCK_PATIENCE_SECONDS)
         if error.pve_reason is ErrorReason.LOCKED:

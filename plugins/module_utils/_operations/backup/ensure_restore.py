@@ -39,10 +39,12 @@ from .restoring import (
     RestoreStep,
     destruction,
     is_remains,
+    is_unfinished,
     last_restore_failed,
     marked,
     network_overrides,
     read_archived,
+    removal,
     restored_from,
     running_restores,
     with_tags,
@@ -92,6 +94,8 @@ def _restore(applier: Applier, request: RestoreRequest) -> Outcome | None:
     if target is not None and target.came_from == request.backup:
         return _is_there(applier, request, target)
     if target is not None:
+        if is_unfinished(target.config) and outlast_lock(target.handle, str(target.config.get("lock") or "")):
+            return None
         _check_meant(request, target)
         if outlast_lock(target.handle, str(target.config.get("lock") or "")):
             return None
@@ -114,12 +118,12 @@ def _find_target(applier: Applier, request: RestoreRequest, around: Surroundings
         return None
     handle = GuestHandle(client, guest)
     config: Config | None = unless_absent(lambda: handle.read("config"))
-    if config is not None and is_remains(config):
+    if config is not None and is_unfinished(config):
         if not applier.check_mode and _wait_for_restores(client, guest.node, guest.vmid):
             config = unless_absent(lambda: handle.read("config"))
         if config is not None and is_remains(config) and last_restore_failed(client, guest):
             title = f"delete guest {guest.vmid}, which a restore that failed has left"
-            applier.apply(Plan((PlanStep(title, destruction(handle)),)), handle)
+            applier.apply(Plan((PlanStep(title, removal(handle)),)), handle)
             return None
     return None if config is None else Target(handle, config)
 
@@ -359,7 +363,7 @@ def _explained(error: PveError, target: Target, checked: GuestHandle | None) -> 
     config: Config | None = None
     with contextlib.suppress(PveError):
         config = unless_absent(lambda: target.handle.read("config"))
-    intact = config is not None and not is_remains(config) and config.get("digest") == target.config.get("digest")
+    intact = config is not None and not is_unfinished(config) and config.get("digest") == target.config.get("digest")
     state = f"{_label(target)} was not touched" if intact else f"{_label(target)} is incomplete: run this again"
     kept = "" if checked is None else f", and what the backup holds is in guest {checked.guest.vmid}"
     return type(error)(f"{error}; {state}{kept}", error.cause)

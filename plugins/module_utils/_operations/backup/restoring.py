@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import random
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
-from ..._pve.errors import AlreadyExists, ErrorReason, PveError, TaskFailed
+from ..._pve.errors import AlreadyExists, Conflict, ErrorReason, PveError, TaskFailed
 from ..._pve.guests import LXC, NAME_KEYS, QEMU, Guest, GuestHandle, unless_absent
 from ..._pve.tasks import Task, parse_upid
 from ..._pve.vm_config import NIC, NIC_KEY
@@ -179,29 +179,46 @@ class RestoreStep:
         """The error of a restore that failed, with what has become of the guest that it began with."""
         if not isinstance(error, TaskFailed) or error.cause.upid not in client.own_upids:
             return error
-        guest = Guest(vmid, self.node, self.kind)
+        handle = GuestHandle(client, Guest(vmid, self.node, self.kind))
+
+        def is_left(config: t.Mapping[str, t.Any]) -> bool:
+            return is_remains(config) or restored_from(str(config.get("description") or "")) == self.volid
+
         try:
-            gone = remove_remains(client, guest, self.volid)
+            config = unless_absent(lambda: handle.read("config"))
+            if config is None or not is_left(config):
+                return error
+            run_command(client, removal(handle, is_left), handle)
         except PveError as problem:
             return type(error)(
-                f"{error}; what is left of guest {vmid} could not be removed ({problem}): delete it", error.cause
+                f"{error}; what is left of guest {vmid} could not be removed ({problem}): look at it", error.cause
             )
-        return type(error)(f"{error}; guest {vmid}, which it left, was removed", error.cause) if gone else error
+        return type(error)(f"{error}; guest {vmid}, which it left, was removed", error.cause)
 
 
-def is_remains(config: t.Mapping[str, t.Any]) -> bool:
+def is_unfinished(config: t.Mapping[str, t.Any]) -> bool:
     """The configuration is what a restore leaves of a virtual machine that fails, or has while it runs."""
     return _REMAINS.issuperset(config) and config.get("memory") in (None, 128, "128")
 
 
-def remove_remains(client: PveClient, guest: Guest, volid: str) -> bool:
-    """Delete what a failed restore has left, and only that; False when there is nothing of it."""
-    handle = GuestHandle(client, guest)
-    config = unless_absent(lambda: handle.read("config"))
-    if config is None or not (is_remains(config) or restored_from(str(config.get("description") or "")) == volid):
-        return False
-    run_command(client, destruction(handle), handle)
-    return True
+def is_remains(config: t.Mapping[str, t.Any]) -> bool:
+    """The configuration is what a restore leaves that fails; one with a lock is being worked on."""
+    return is_unfinished(config) and not config.get("lock")
+
+
+def removal(handle: GuestHandle, is_left: t.Callable[[t.Mapping[str, t.Any]], bool] = is_remains) -> Command:
+    """The command that deletes what a restore of the caller's that failed has left, as long as it is that.
+
+    It waits for no lock: who holds one has begun with the guest anew.
+    """
+
+    def check() -> None:
+        config, guest = handle.read("config"), handle.guest
+        if config.get("lock") or not is_left(config) or not last_restore_failed(handle.client, guest):
+            lock = f"locked ({config['lock']})" if config.get("lock") else "no longer what a failed restore left"
+            raise Conflict(f"guest {guest.vmid} on node {guest.node} is {lock}: it was not touched, look at it")
+
+    return replace(destruction(handle), check=check, waits_for_locks=False)
 
 
 def destruction(handle: GuestHandle) -> Command:
@@ -219,13 +236,16 @@ def destruction(handle: GuestHandle) -> Command:
 
 
 def last_restore_failed(client: PveClient, guest: Guest) -> bool:
-    """Whether the last that was done with the guest's number on its node is a restore of the caller's that failed."""
+    """Whether the last that was done with the guest's number on its node is a restore of the caller's that failed.
+
+    False while anybody does something with it: running tasks come first (PVE::API2::Tasks, node_tasks).
+    """
     with contextlib.suppress(PveError):
-        tasks = client.read("nodes", guest.node, "tasks", vmid=guest.vmid, limit=1, source="archive")
+        tasks = client.read("nodes", guest.node, "tasks", vmid=guest.vmid, limit=1, source="all")
         for entry in tasks:
-            upid = parse_upid(str(entry["upid"]))
-            well = str(entry.get("status") or "") == "OK" or str(entry.get("status") or "").startswith("WARNINGS")
-            return upid.type in TASKS.values() and upid.user == client.identity and not well
+            upid, status = parse_upid(str(entry["upid"])), str(entry.get("status") or "RUNNING")
+            failed = status not in ("OK", "RUNNING") and not status.startswith("WARNINGS")
+            return upid.type in TASKS.values() and upid.user == client.identity and failed
     return False
 
 
