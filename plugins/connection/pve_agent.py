@@ -63,8 +63,9 @@ options:
       - name: ansible_connection_timeout
   command_timeout:
     description:
-      - Seconds that a command may take; V(0) is no limit.
-      - A command that takes longer fails, and goes on in the guest. The message names its process.
+      - Seconds that a command may take, from the first request about it; V(0) is no limit.
+      - A command that takes longer fails, and goes on in the guest. The message names its process, or says that the
+        command was not begun.
       - The keyword C(timeout) of a task holds in addition.
     type: float
     default: 0
@@ -205,12 +206,20 @@ class Connection(ConnectionBase):
         is_secret = bool(self._play_context.no_log)
         Display().vvv(f"EXEC {'(hidden by no_log)' if is_secret else cmd}", host=self._host)
         script = runner.shell.command(cmd) if isinstance(cmd, str) else runner.shell.line(cmd)
-        watch = Deadline(self._option("command_timeout") or NEVER)
+        watch = self._watch()
         # Without its mark, the command has been left as it was.
         if not sudoable or not self.become or not self.become.success or self.become.success not in script:
             with self._failures():
                 return runner.run(script, in_data, watch, is_secret)
         return self._with_become(script, in_data, watch, is_secret)
+
+    def _watch(self) -> Deadline:
+        seconds = self._option("command_timeout")
+        if not seconds >= 0:
+            raise AnsibleError(
+                f"pve_command_timeout of {self._host} must be a number of seconds, or 0 for no limit, not {seconds:g}"
+            )
+        return Deadline(seconds or NEVER)
 
     def _with_become(
         self, script: str, in_data: bytes | None, watch: Deadline, is_secret: bool

@@ -19,13 +19,14 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.ag
     fetch_file,
     put_file,
 )
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.worker_slots import taken_slot
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import (
     AgentUnavailable,
     GuestFileError,
     TimedOut,
 )
-from tests.integration.agent.conftest import wait_until
+from tests.integration.agent.conftest import NEVER, wait_until
 
 EXEC = r"/agent/exec$"
 STATUS = r"/agent/exec-status$"
@@ -141,10 +142,28 @@ class TestCommands:
         assert (found["exitcode"], found["err-data"]) == (125, "its input has not arrived\n")
         assert (agent.jobs(), (agent.root / "runs").exists()) == ([], False)
 
-    def test_a_command_that_goes_on_is_named(self, runner, agent):
-        with pytest.raises(TimedOut, match=r"process \d+ goes on in guest 101"):
-            runner.run("sleep 300", watch=Deadline(0.3))
+    def test_a_command_that_goes_on_is_named(self, pve, runner, agent):
+        now = [0.0]
+        pve.before("GET", STATUS, lambda: now.append(61.0))
+        with pytest.raises(TimedOut, match=r"did not end within 60 s: its process \d+ goes on in guest 101"):
+            runner.run("sleep 300", watch=Deadline(60, clock=lambda: now[-1]))
         assert runner.pid in agent.running()
+        assert runner.calls.client.deadline.seconds == NEVER
+
+    def test_its_time_is_over_while_it_waits_for_a_worker(self, runner, agent):
+        now = [0.0]
+        watch = Deadline(60, clock=lambda: now[-1], sleep=lambda seconds: now.append(now[-1] + seconds))
+        place = f"{runner.calls.client.address} pve1"
+        said = pytest.raises(TimedOut, match=r"was not begun in guest 101 \(db\): the time of 60 s was over while ")
+        with taken_slot(place, 2, watch), taken_slot(place, 2, watch), said:
+            runner.run("true", watch=watch)
+        assert (agent.started, runner.may_have_begun, runner.pid) == ([], False, None)
+
+    @pytest.mark.parametrize("secret", [False, True])
+    def test_its_time_is_over_before_it_is_begun(self, runner, agent, secret):
+        with pytest.raises(TimedOut, match=r"was not begun in guest 101 \(db\): the time of 0 s was over before POST"):
+            runner.run("true", watch=Deadline(0), is_secret=secret)
+        assert (agent.started, runner.may_have_begun) == ([], False)
 
     def test_so_is_one_when_the_operation_s_own_time_is_over(self, pve, runner, agent):
         runner.run("true")

@@ -128,6 +128,7 @@ forbidden pve_vmid=104
 limited pve_vmid=101 pve_api_user=limited@pve pve_api_token_id=tok pve_api_token_secret="{{ lookup('env', 'LIMITED') }}"
 renamed pve_vmid=101 pve_name=web
 reused pve_vmid=101 pve_node=pve1 pve_name=web
+negative pve_vmid=101 pve_command_timeout=-1
 called-otherwise pve_vmid=105 pve_node=pve1 ansible_shell_type=powershell
 windows pve_vmid=105 ansible_shell_type=powershell
 
@@ -184,6 +185,9 @@ def test_hosts_are_unreachable_with_the_same_words(situations, play, tmp_path):
     for name in ("renamed", "reused"):
         assert said[name].outcome == "unreachable"
         assert "guest 101 on node pve1 is named 'db', not 'web': nothing was changed" in said[name].msg
+    assert (
+        "pve_command_timeout of negative must be a number of seconds, or 0 for no limit, not -1" in said["negative"].msg
+    )
     assert said["windows"].result["rc"] == said["called-otherwise"].result["rc"] == 4
 
 

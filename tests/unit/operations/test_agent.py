@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import stat
 import subprocess
 
@@ -14,12 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent import worker_slots
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.ensure_file import mode_of
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.guest_shell import PLAIN, Attributes
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.pace import Pace
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.posix_shell import PosixShell
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.powershell import PowerShell, quoted
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.running import pieces_of
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
 from tests.support.windows_stand_in import literals, words_of
 
 SHELL = PosixShell()
@@ -52,6 +55,17 @@ class TestPace:
             pace.measure(0.9)
             rests.append(pace.breath())
         assert rests[0] > rests[1] > rests[2] == 0
+
+
+@pytest.mark.skipif(not worker_slots.HAS_SLOTS, reason="only Linux has them")
+@pytest.mark.parametrize(("seconds", "waited", "goes_on"), [(float("inf"), 120, True), (30, 30, False)])
+def test_nobody_waits_for_a_worker_for_ever(seconds, waited, goes_on):
+    now = [0.0]
+    deadline = Deadline(seconds, clock=lambda: now[-1], sleep=lambda pause: now.append(now[-1] + pause))
+    place = f"a node of {os.getpid()}"
+    with worker_slots.taken_slot(place, 1, deadline), worker_slots.taken_slot(place, 1, deadline) as is_taken:
+        assert is_taken is goes_on
+    assert waited <= now[-1] < waited + 0.2
 
 
 @given(st.integers(0, 0o7777))

@@ -53,6 +53,8 @@ class _Job:
 
     directory: str
     pid: int
+    # How often something had been sent again before.
+    repeats: int
     first_pause: float = FIRST_PAUSE_SECONDS
 
 
@@ -74,31 +76,56 @@ class GuestRunner:
     ) -> CommandResult:
         """Run a script of the guest's shell to its end; one that is secret is not an argument of any program.
 
-        Raises TimedOut, naming the process that goes on, when watch expires, AgentUnavailable when the agent cannot
+        Raises TimedOut when watch expires, and names the process that goes on, AgentUnavailable when the agent cannot
         do it or nobody knows what came of it, or another PveError.
         """
-        directory = self.shell.directory(secrets.token_hex(16))
         self.may_have_begun = False
-        argv, data = self._sent(directory, script.encode("utf-8", "surrogateescape"), stdin, is_secret)
-        self._leftover = ()
-        repeats = self.calls.repeats
-        self.may_have_begun = True
+        with self._within(watch):
+            return self._run(script, stdin, is_secret)
+
+    @contextlib.contextmanager
+    def _within(self, watch: Deadline | None) -> t.Iterator[None]:
+        """Let everything meanwhile, also the wait for a worker and what is sent, end with watch, if that is sooner."""
+        client = self.calls.client
+        own = client.deadline
+        if watch is not None and watch.remaining < own.remaining:
+            client.deadline = watch
         try:
-            job = _Job(directory, self.calls.execute(argv, data))
-        except PveError as error:
-            self.may_have_begun = _is_lost(error) or self.calls.repeats != repeats
-            raise
+            yield
+        finally:
+            client.deadline = own
+
+    def _run(self, script: str, stdin: bytes | None, is_secret: bool) -> CommandResult:
+        directory = self.shell.directory(secrets.token_hex(16))
+        job = self._begin(directory, script.encode("utf-8", "surrogateescape"), stdin, is_secret)
         if stdin is not None and len(stdin) > MOST_INPUT:
             job.first_pause = _FIRST_PAUSE_AFTER_PIECES
         try:
             self.pid = job.pid
-            result = self._result_of(job, watch or self.calls.client.deadline)
+            result = self._result_of(job, self.calls.client.deadline)
         finally:
             # What was sent twice may arrive once more, and finds the directory: the guest itself removes it later.
-            if self.calls.repeats == repeats:
+            if self.calls.repeats == job.repeats:
                 self.leave(directory)
         self.pid = None
         return result
+
+    def _begin(self, directory: str, script: bytes, stdin: bytes | None, is_secret: bool) -> _Job:
+        try:
+            argv, data = self._sent(directory, script, stdin, is_secret)
+            self._leftover = ()
+            repeats = self.calls.repeats
+            self.may_have_begun = True
+            try:
+                return _Job(directory, self.calls.execute(argv, data), repeats)
+            except PveError as error:
+                self.may_have_begun = _is_lost(error) or self.calls.repeats != repeats
+                raise
+        except TimedOut as error:
+            if self.may_have_begun:
+                raise
+            label = self.calls.handle.guest.label
+            raise TimedOut(f"the command was not begun in {label}: {error}", error.cause) from error
 
     def close(self) -> None:
         """Remove what is left of the last command; the guest does it later, if this fails."""

@@ -25,13 +25,15 @@ from ..._pve.deadline import Deadline
 HAS_SLOTS = sys.platform == "linux"
 _FIRST_PAUSE_SECONDS = 0.005
 _LONGEST_PAUSE_SECONDS = 0.1
+# Any user of this system can hold the names, and nobody is to be held up by that for ever.
+LONGEST_WAIT_SECONDS = 120.0
 
 
 @contextlib.contextmanager
 def taken_slot(place: str, count: int, deadline: Deadline) -> t.Iterator[bool]:
     """Wait for one of the slots of a place, and keep it; False when the deadline has passed before.
 
-    Where the system has no slots, nobody waits.
+    Whoever has waited for LONGEST_WAIT_SECONDS goes on without one. Where the system has no slots, nobody waits.
     """
     slot = _wait_for_slot(place, count, deadline) if HAS_SLOTS else None
     try:
@@ -44,7 +46,7 @@ def taken_slot(place: str, count: int, deadline: Deadline) -> t.Iterator[bool]:
 def _wait_for_slot(place: str, count: int, deadline: Deadline) -> socket.socket | None:
     key = hashlib.sha256(place.encode()).hexdigest()[:32]
     names = [f"\0cloudbridge.proxmox/agent/{os.getuid()}/{key}/{number}" for number in range(count)]
-    pause = _FIRST_PAUSE_SECONDS
+    pause, patience = _FIRST_PAUSE_SECONDS, deadline.within(LONGEST_WAIT_SECONDS)
     while True:
         for name in names:
             slot = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -58,6 +60,8 @@ def _wait_for_slot(place: str, count: int, deadline: Deadline) -> socket.socket 
             return slot
         if deadline.expired:
             return None
+        if patience.expired:
+            return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         # Those who wait together must not look together.
         deadline.pause(pause * (0.5 + random.random()))  # noqa: S311
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
