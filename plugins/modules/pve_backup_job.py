@@ -35,6 +35,7 @@ options:
   schedule:
     description:
       - When it runs, as a calendar event of PVE, like V(daily), V(sat 03:00) or V(mon..fri 22:30). A new job needs it.
+      - Write a time alone in quotes. Without these, YAML makes a number of V(22:30).
     type: str
   comment:
     description: A comment on the job.

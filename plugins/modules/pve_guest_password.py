@@ -70,7 +70,7 @@ EXAMPLES = r"""
   cloudbridge.proxmox.pve_guest_password:
     vmid: 101
     user: app
-    password: $6$oR2nXg1y$Yh0b5mVtRkq1dW8cJv3sQeF7aLzP9uTi4xKoBnC2gMjEwH6rSyUdAfIpZtG5lXqNvO8h1k3m7b9D0c2e4R6T8
+    password: $6$oR2nXg1yQw$oPHUcY6RPhDjJxieF7.B5.mNUmA9VUoOBgYikNNw6UrEzkZuYxO0rOookcEO8C/27bMqqIvZbDL1vXqDXuCR3/
     crypted: true
     update_password: always
 """

@@ -175,6 +175,8 @@ WRONG = (
     ({**NIGHTLY, "storage": "vmstore"}, "storage vmstore takes no backups: name another one"),
     ({**NIGHTLY, "node": "pve9"}, "there is no node pve9: the cluster has pve1"),
     ({**NIGHTLY, "schedule": "whenever"}, "schedule is no calendar event of PVE: write it as in sat 03:00"),
+    # What YAML makes of 22:30 without quotes.
+    ({**NIGHTLY, "schedule": 1350}, "schedule 1350 is no time: write it in quotes, as '22:30' if that is meant"),
     ({**NIGHTLY, "guests": None, "pool": "nope"}, "name a pool that there is"),
     ({**NIGHTLY, "pool": "prod"}, "guests and pool do not go together"),
     ({**NIGHTLY, "exclude": ["db"]}, "exclude does not go with guests"),

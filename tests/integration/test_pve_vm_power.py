@@ -137,6 +137,7 @@ REFUSED = [
     ({"vmid": 200, "state": "paused"}, "is a container, which cannot be paused"),
     ({"vmid": 200, "wait_for": ["agent"]}, "is a container and has no guest agent: use wait_for=ip"),
     ({"vmid": 200, "guest_type": "qemu"}, "guest 200 is a container, not a virtual machine"),
+    ({"name": "ct", "guest_type": "qemu"}, "can see: the guest of that name, 200, is a container"),
     ({"vmid": 100, "guest_type": "lxc"}, "guest 100 is a virtual machine, not a container"),
     ({"vmid": 9000, "state": "started"}, "is a template, which cannot be started"),
     ({"vmid": 999}, "there is no guest 999 that root@pam!ansible can see"),

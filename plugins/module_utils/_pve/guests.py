@@ -140,8 +140,16 @@ def get_guest(
     """Find the one guest that is meant, as find_guest does; raises NotFound when there is none."""
     guest = find_guest(client, selector, guests=guests, offline=offline, node=node)
     if guest is None:
-        raise NotFound(f"there is no {selector} that {client.identity} can see: check the vmid, the name and VM.Audit")
+        hint = _of_another_kind(read_guests(client) if guests is None else guests, selector)
+        hint = hint or "check the vmid, the name and VM.Audit"
+        raise NotFound(f"there is no {selector} that {client.identity} can see: {hint}")
     return guest
+
+
+def _of_another_kind(guests: t.Sequence[Guest], selector: Selector) -> str:
+    """Say that a guest of the name is of another kind than those that are meant; empty when none is."""
+    other = next((guest for guest in guests if selector.kind and selector.name and selector.names(guest)), None)
+    return "" if other is None else f"the guest of that name, {other.vmid}, is a {KIND_NAMES[other.kind]}"
 
 
 def _by_name(

@@ -120,7 +120,7 @@ class TestFile:
         path = agent.root / "file"
         path.write_text("old\n")
         path.chmod(0o644)
-        arguments = {**DB, "path": str(path), "content": "new ✓\n", "mode": "640"}
+        arguments = {**DB, "path": str(path), "content": "new ✓\n", "mode": "0640"}
         result = run_module("pve_guest_file", arguments, diff=True)
         assert result["diff"] == {
             "before": {"content": "old\n", "mode": "0644"},
@@ -161,7 +161,9 @@ class TestFile:
         ("options", "words"),
         [
             ({"path": "relative", "content": "x"}, "path must be the whole path"),
-            ({"content": "x", "mode": "u+x"}, "mode must be octal and quoted"),
+            ({"content": "x", "mode": "u+x"}, "mode must be four octal digits in quotes"),
+            # What YAML makes of 0644 without quotes.
+            ({"content": "x", "mode": 420}, "mode must be four octal digits in quotes, as in '0644', not '420'"),
             ({"content": "x", "owner": "a;b"}, "owner 'a;b' is no name"),
             ({"content": "x", "state": "read"}, "content is for state present"),
             ({"mode": "0644"}, "give content or src to make it"),
@@ -269,6 +271,7 @@ class TestPassword:
             ({"user": "a:b"}, "user 'a:b' is no name of a user"),
             ({"password": "four"}, "password has 4 bytes, and PVE takes from 5 to 1024"),
             ({"password": "with\nline"}, "password holds a character that none can have"),
+            ({"password": "no hash at all", "crypted": True}, "password is no hash as /etc/shadow has it"),
         ],
     )
     def test_what_does_not_work(self, run_module, options, words):

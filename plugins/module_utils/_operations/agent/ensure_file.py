@@ -24,7 +24,8 @@ from .transfers import put_file, run_for_file
 PRESENT, ABSENT, READ = STATES = ("present", "absent", "read")
 # What is read at once, for a diff or a result.
 MOST_CONTENT = 1024 * 1024
-_MODE = re.compile(r"0?[0-7]{3}|[0-7]{4}")
+# With its 0: without quotes YAML makes 420 of 0644.
+_MODE = re.compile(r"0[0-7]{3}|[1-7][0-7]{3}")
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*\$?")
 _SPECIAL = {"s": (1, 1), "S": (1, 0), "t": (1, 1), "T": (1, 0)}
 
@@ -72,7 +73,7 @@ def file_request(parameters: t.Mapping[str, t.Any]) -> FileRequest:
         if not shell.has_modes and parameters.get(option) is not None:
             raise InvalidRequest(f"{option} is for guests with /bin/sh: files in Windows have access control lists")
     if attributes.mode is not None and not _MODE.fullmatch(attributes.mode):
-        raise InvalidRequest(f"mode must be octal and quoted, as in '0644', not {attributes.mode!r}")
+        raise InvalidRequest(f"mode must be four octal digits in quotes, as in '0644', not {attributes.mode!r}")
     for option, wanted in (("owner", attributes.owner), ("group", attributes.group)):
         if wanted is not None and not _NAME.fullmatch(wanted):
             raise InvalidRequest(f"{option} {wanted!r} is no name and no number")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import typing as t
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ done
 exit 4
 """
 _LOCKED = ("!", "*")
+# crypt(5): a method, its parameters, salt and hash; or the 13 characters of DES.
+_HASH = re.compile(r"[!*]*|!?(\$[^\s:]+\$[^\s:]+|[./0-9A-Za-z]{13})")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def password_request(parameters: t.Mapping[str, t.Any]) -> PasswordRequest:
         raise InvalidRequest(f"user {user!r} is no name of a user")
     if any(character in password for character in "\n\0") or (parameters.get("crypted") and ":" in password):
         raise InvalidRequest("password holds a character that none can have: a line break, or a colon in a crypted one")
+    if parameters.get("crypted") and not _HASH.fullmatch(password):
+        raise InvalidRequest("password is no hash as /etc/shadow has it, like $6$...: leave crypted out for a password")
     size = len(password.encode("utf-8", "surrogateescape"))
     if not _SHORTEST <= size <= _LONGEST:
         raise InvalidRequest(f"password has {size} bytes, and PVE takes from {_SHORTEST} to {_LONGEST}")

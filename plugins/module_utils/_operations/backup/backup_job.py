@@ -24,6 +24,8 @@ from .schedule import comparable_schedule
 from .vzdump import COMPRESSIONS, MODES
 
 GUESTS_MODES = ("set", "add", "remove")
+# A number alone in a schedule is a minute of each hour (PVE::CalendarEvent).
+_LAST_MINUTE = 59
 JOB_SPEC: dict[str, dict[str, t.Any]] = {
     "job": {"type": "str", "required": True},
     "state": {"type": "str", "choices": list(STATES), "default": "present"},
@@ -90,6 +92,7 @@ def job_request(parameters: t.Mapping[str, t.Any]) -> JobRequest:
         raise InvalidRequest(
             f"exclude does not go with {wrong}, but with all_guests: leave out those that are not meant"
         )
+    _check_schedule(parameters.get("schedule"))
     mode = parameters["guests_mode"]
     if mode != "set" and not guests:
         raise InvalidRequest(f"guests_mode={mode} needs guests")
@@ -116,6 +119,15 @@ def job_request(parameters: t.Mapping[str, t.Any]) -> JobRequest:
         given.update({"all": True if every else None, "pool": pool, "vmid": None})
         given["exclude"] = None
     return JobRequest(job, state, given, guests, mode, exclude)
+
+
+def _check_schedule(text: str | None) -> None:
+    """Refuse the number that YAML makes of a time without quotes: 22:30 is 1350 there."""
+    if text is not None and text.isdecimal() and int(text) > _LAST_MINUTE:
+        hours, minutes = divmod(int(text), 60)
+        raise InvalidRequest(
+            f"schedule {text[:100]} is no time: write it in quotes, as '{hours:02}:{minutes:02}' if that is meant"
+        )
 
 
 def _one_line(text: str | None) -> str | None:
