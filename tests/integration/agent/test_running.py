@@ -102,7 +102,8 @@ class TestCommands:
         """The guest, or its agent with all that it had started, may end in the middle."""
         old = time.time() - 11 * 60
         unfinished = agent.root / "file.0.part"
-        unfinished.touch()
+        unfinished.mkdir()
+        (unfinished / unfinished.name).touch()
         for key, name, content in (
             ("ended", "pid", "4194305"),
             ("upload", "part", str(unfinished)),

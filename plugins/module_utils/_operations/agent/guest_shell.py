@@ -34,8 +34,6 @@ class GuestShell(t.Protocol):
     # many pieces; more comes in files.
     most_input: int
     most_pieces: int
-    # The directory of a job is waited for, as nobody understands the words that it is missing.
-    prepares_first: bool
     # Its files have modes and owners.
     has_modes: bool
 

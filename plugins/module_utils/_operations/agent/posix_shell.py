@@ -6,6 +6,8 @@
 
 A job is one command with its files, in a directory that only root can read. What the agent itself writes can be read
 by everybody (qga/commands-posix.c, DEFAULT_NEW_FILE_MODE), so that the directory comes first.
+Each user of the guest sees the names of these directories in /proc before they exist: one that somebody else has made
+is neither used nor removed.
 """
 
 from __future__ import annotations
@@ -28,21 +30,34 @@ _STALE_MINUTES = 10
 _MOST_SCRIPT = 32 * 1024
 _BLOCK = 1024 * 1024
 
+# Whether a directory belongs to whoever runs this, who alone can enter it; not each shell has [ -O ].
+_OWN = """own() { set -- $(ls -ldn "$1" 2>/dev/null)
+case $1 in drwx------*) [ "$3" = "$(id -u)" ] ;; *) false ;; esac; }
+"""
+_REFUSE = 'echo "somebody else has made the directory of this job: nothing was run" >&2; exit 125'
+# For a directory $d that could not be made.
+_OURS = f"""{_OWN}ours() {{ own "$d" || {{ [ -e "$d" ] || [ -L "$d" ] || {{ mkdir "$d"; exit 125; }}
+{_REFUSE}; }}; }}
+"""
+# An unfinished file is in a directory of its own, and has its name: nothing else is removed if somebody replaces that.
+_DROP = 'rm -f "$p/${p##*/}"; rmdir "$p" 2>/dev/null'
+
 # A shell of its own: a subshell of the pdksh family, as OpenBSD has it, keeps the output open that it was begun with.
 _ALONE = "</dev/null >/dev/null 2>&1 &"
-# It removes the directory, and what else is named, when nothing has changed there for a while. A command that has begun
+# It removes the directory, and an unfinished file, when nothing has changed there for a while. A command that has begun
 # sees to that itself.
-_WATCH = f"""/bin/sh -c 'o=; n=0; while sleep 1 && [ -d "$1" ] && [ ! -f "$1/pid" ]; do
+_WATCH = f"""/bin/sh -c '{_OWN}p=$2; o=; n=0; while sleep 1 && [ -d "$1" ] && [ ! -f "$1/pid" ]; do
 n=$((n + 1)); [ ! -f "$1/{WAIT}" ] || {{ rm -f "$1/{WAIT}"; n=0; }}
 [ "$n" -ge {KEPT_SECONDS} ] || continue
-c=$(ls -ln "$@" 2>/dev/null); [ "$c" != "$o" ] || rm -rf "$@"; o=$c; n=0; done' sh "$d" "$@" {_ALONE}
+c=$(ls -ln "$@" 2>/dev/null); if [ "$c" = "$o" ]; then
+! own "$1" || rm -rf "$1"; [ -z "$p" ] || {{ {_DROP}; }}; exit; fi; o=$c; n=0; done' sh "$d" "$@" {_ALONE}
 """
-_PREPARE = f"""d=$1; shift; umask 077; mkdir "$d" 2>/dev/null || exit 0
+_PREPARE = f"""{_OURS}d=$1; shift; umask 077; mkdir "$d" 2>/dev/null || {{ ours; exit 0; }}
 {_WATCH}"""
 # One of several pieces of a command's input, which is its own input.
-_PIECE = f"""d=$1; n=$2; shift 2; umask 077
+_PIECE = f"""{_OURS}d=$1; n=$2; shift 2; umask 077
 if mkdir "$d" 2>/dev/null; then
-{_WATCH}fi
+{_WATCH}else ours; fi
 cat >"$d/piece.$$" && mv -f "$d/piece.$$" "$d/in.$n"
 """
 # Directories of others than root are theirs, whatever they are called.
@@ -50,12 +65,12 @@ _SWEEP = f"""for x in {JOBS}*; do
 [ -d "$x" ] && [ ! -L "$x" ] && [ -O "$x" ] || continue
 [ -n "$(find "$x" -prune -mmin +{_STALE_MINUTES} 2>/dev/null)" ] || continue
 if [ -f "$x/pid" ]; then kill -0 "$(cat "$x/pid")" 2>/dev/null || rm -rf "$x"
-elif [ -f "$x/part" ]; then rm -f -- "$(cat "$x/part")"; rm -rf "$x"; fi; done"""
+elif [ -f "$x/part" ]; then p=$(cat "$x/part"); {_DROP}; rm -rf "$x"; fi; done"""
 # Whoever makes the file pid is the one that runs the command, however often it was sent.
-_RUN = f"""d=$1; most=$2; from=$3; c=$4; shift 4
+_RUN = f"""{_OURS}d=$1; most=$2; from=$3; c=$4; shift 4
 u=$(umask); umask 077
-[ "$#" = 0 ] || rm -rf "$@"
-mkdir "$d" 2>/dev/null; [ -d "$d" ] || {{ mkdir "$d"; exit 125; }}
+for x in "$@"; do ! own "$x" || rm -rf "$x"; done
+mkdir "$d" 2>/dev/null || ours
 ( set -C; echo $$ >"$d/pid" ) 2>/dev/null || {{ sleep 1; echo "again $(cat "$d/pid")"; exit 0; }}
 [ -n "$HOME" ] || HOME=$(eval echo "~$(id -un)")
 case $HOME in /*) ;; *) HOME=/ ;; esac
@@ -81,12 +96,12 @@ o=$(wc -c <"$d/out"); e=$(wc -c <"$d/err"); o=$((o)); e=$((e))
 echo "$s $o $e" >"$d/ended" && mv -f "$d/ended" "$d/done"
 echo "$s $o $e"
 [ $((o + e)) -gt "$most" ] || cat "$d/out" "$d/err"
-/bin/sh -c '{_SWEEP}
+/bin/sh -c '{_OWN}{_SWEEP}
 n=0; while [ -d "$1" ] && [ "$n" -lt {KEPT_SECONDS} ]; do sleep 1; n=$((n + 1))
-[ ! -f "$1/{WAIT}" ] || {{ rm -f "$1/{WAIT}"; n=0; }}; done; rm -rf "$1"' sh "$d" {_ALONE}
+[ ! -f "$1/{WAIT}" ] || {{ rm -f "$1/{WAIT}"; n=0; }}; done; ! own "$1" || rm -rf "$1"' sh "$d" {_ALONE}
 exit 0
 """
-_REMOVE = 'rm -rf "$@"'
+_REMOVE = f'{_OWN}for x in "$@"; do ! own "$x" || rm -rf "$x"; done'
 # The first bytes of the input are a password, for a program that may ask for it or not; the rest is for what it begins.
 # A program that has refused the password gets nothing of the rest.
 _ANSWER = """d={directory}; u=$(umask); umask 077
@@ -118,16 +133,26 @@ if has sha256sum; then sha256sum; elif has sha256; then sha256 -q; elif has shas
 elif has openssl; then openssl dgst -sha256 -r; else echo none; fi
 }
 """
+# Whoever may write into the directory of the file could put a link at a name that is not yet used, and change what has
+# one. So all is done inside of a new directory, whatever becomes of its name.
+_ENTER = """q=./${p##*/}
+cd "$p" || exit 1
+own . || { echo "somebody else has changed $p" >&2; exit 1; }
+leave() { rm -f "$q"; cd /; rmdir "$p" 2>/dev/null; }
+"""
 _BEGIN = """f={path}
 [ ! -d "$f" ] || {{ echo "$f is a directory" >&2; exit 1; }}
 [ ! -L "$f" ] || f=$(readlink -f "$f") || {{ echo "$f is a link that readlink -f cannot follow" >&2; exit 1; }}
+case $f in /*) ;; *) f=$PWD/$f ;; esac
 p=$f.{key}.part
-if [ -f "$f" ]; then cp -p "$f" "$p"; fi && : >"$p" && {guard} || {{ rm -f "$p"; exit 1; }}
+(umask 077; mkdir "$p") || exit 1
+{enter}if [ -f "$f" ]; then cp -p "$f" "$q"; fi && : >"$q" || {{ leave; exit 1; }}
 """
-_END = """case $(sum <"$p") in
-{checksum}*|none*) {attributes} && mv -f "$p" "$f" ;;
+_END = """case $(sum <"$q") in
+{checksum}*|none*) {attributes} && mv -f "$q" "$f" ;;
 *) echo "what arrived has another checksum" >&2; false ;;
-esac || {{ rm -f "$p"; exit 1; }}
+esac || {{ leave; exit 1; }}
+leave || :
 """
 _EXAMINE = """f={path}
 [ -e "$f" ] || {{ echo absent; exit 0; }}
@@ -154,9 +179,12 @@ def _attributes(name: str, attributes: Attributes) -> str:
     return " && ".join(commands) or "true"
 
 
-def _guard(attributes: Attributes) -> str:
-    """The command for an unfinished file: whoever says a mode may want nobody else to read it."""
-    return "true" if attributes.mode is None else 'chmod 600 "$p"'
+def _begin(path: str, key: str) -> str:
+    return _OWN + _BEGIN.format(path=shlex.quote(path), key=key, enter=_ENTER)
+
+
+def _end(checksum: str, attributes: Attributes) -> str:
+    return _END.format(checksum=checksum, attributes=_attributes('"$q"', attributes))
 
 
 class PosixShell:
@@ -166,7 +194,6 @@ class PosixShell:
     most_pieces = 4
 
     most_input = MOST_INPUT
-    prepares_first = False
     has_modes = True
 
     def takes(self, script: bytes) -> bool:
@@ -231,31 +258,29 @@ class PosixShell:
 
     def put(self, path: str, key: str, checksum: str, attributes: Attributes) -> str:
         """A script that makes a file of its input, all of it or none."""
-        begin = _BEGIN.format(path=shlex.quote(path), key=key, guard=_guard(attributes))
-        end = _END.format(checksum=checksum, attributes=_attributes('"$p"', attributes))
-        return f'{_SUM}{begin}cat >"$p" || {{ rm -f "$p"; exit 1; }}\n{end}'
+        return f'{_SUM}{_begin(path, key)}cat >"$q" || {{ leave; exit 1; }}\n{_end(checksum, attributes)}'
 
     def begin_put(self, path: str, key: str, directory: str, attributes: Attributes) -> str:
         """A script that begins a file which comes in pieces, and prints the name of its unfinished one."""
-        begin = _BEGIN.format(path=shlex.quote(path), key=key, guard=_guard(attributes))
-        return f'{begin}d={directory}; (umask 077; mkdir "$d"); set -- "$p"\n{_WATCH}printf %s "$p" | tee "$d/part"\n'
+        del attributes
+        make = f'd={directory}; (umask 077; mkdir "$d" 2>/dev/null) || {{ leave; {_REFUSE}; }}\n'
+        return f'{_begin(path, key)}{make}cd /; set -- "$p"\n{_WATCH}printf %s "$p" | tee "$d/part"\n'
 
     def append(self, directory: str, part: str) -> str:
         """A script that moves the pieces in the directory to the end of the unfinished file."""
-        return f"cat {directory}/in.* >>{shlex.quote(part)} && rm -f {directory}/in.*"
+        names = f"{_OURS}d={directory}; p={shlex.quote(part)}; ours\n"
+        return f'{names}{_ENTER}cat "$d"/in.* >>"$q" && rm -f "$d"/in.*'
 
     def end_put(self, path: str, part: str, checksum: str, directory: str, attributes: Attributes) -> str:
         """A script that puts the finished file in its place, if it is what was sent."""
-        names = f"rm -rf {directory}\nf={shlex.quote(path)} p={shlex.quote(part)}\n"
-        return _SUM + names + _END.format(checksum=checksum, attributes=_attributes('"$p"', attributes))
+        names = f"{_OURS}d={directory}; f={shlex.quote(path)} p={shlex.quote(part)}; ours\n"
+        return f'{_SUM}{names}rm -rf "$d"\n{_ENTER}{_end(checksum, attributes)}'
 
     def cut(self, path: str, directory: str, number: int, size: int) -> str:
         """A script that copies one of the parts of a file into the file part of the directory."""
         skip, count = number * size // _BLOCK, size // _BLOCK
-        copy = f"dd if={shlex.quote(path)} of={directory}/part bs={_BLOCK} skip={skip} count={count}"
-        if number:
-            return copy
-        return f"d={directory}; umask 077; mkdir $d; set --\n{_WATCH}{copy}"
+        make = f'{_OURS}d={directory}; umask 077; set --\nif mkdir "$d" 2>/dev/null; then\n{_WATCH}else ours; fi\n'
+        return f"{make}dd if={shlex.quote(path)} of={directory}/part bs={_BLOCK} skip={skip} count={count}"
 
     def change(self, path: str, attributes: Attributes) -> str:
         """A script that changes mode and owner of a file."""
@@ -273,7 +298,7 @@ class PosixShell:
 
     def abandon(self, directory: str, part: str) -> str:
         """A script that removes what there is of an unfinished file."""
-        return f"rm -rf {directory} {shlex.quote(part)}"
+        return f"{_OWN}! own {directory} || rm -rf {directory}\np={shlex.quote(part)}; {_DROP}"
 
     def look(self, path: str, directory: str = "") -> str:
         """A script that prints the size and the SHA-256 of a file; or absent, or directory.
@@ -282,5 +307,6 @@ class PosixShell:
         """
         link = ""
         if directory:
-            link = f'd={directory}; (umask 077; mkdir "$d" && ln -s "$f" "$d/file"); set --\n{_WATCH}'
+            make = f'd={directory}; (umask 077; mkdir "$d" 2>/dev/null && ln -s "$f" "$d/file") || {{ {_REFUSE}; }}'
+            link = f"{make}; set --\n{_WATCH}"
         return _SUM + _LOOK.format(path=shlex.quote(path)) + link

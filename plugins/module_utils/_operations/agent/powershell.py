@@ -145,7 +145,6 @@ class PowerShell:
     # Its standard input is PowerShell's own affair: input comes in files.
     most_input = 0
     most_pieces = 0
-    prepares_first = True
     has_modes = False
 
     def takes(self, script: bytes) -> bool:

@@ -31,6 +31,10 @@ MOST_INLINE = 64 * 1024
 _HEADER = re.compile(rb"(\d+) (\d+) (\d+)\r?\n")
 _AGAIN = re.compile(rb"again (\d+)")
 _LONGEST_HEADER = 100
+# How the program around a command ends that does not begin it.
+_REFUSED = 125
+# An agent that is started anew forgets the program that makes the directory.
+_MOST_PREPARATIONS = 3
 # How often the guest is told meanwhile to keep the files of a job longer.
 KEEP_SECONDS = 20.0
 # A module of Ansible takes longer than other commands, and comes in several pieces.
@@ -69,7 +73,6 @@ class GuestRunner:
         # Whether the guest has got the last command, or nobody knows.
         self.may_have_begun = False
         self._leftover: tuple[str, ...] = ()
-        self._preparing: int | None = None
 
     def run(
         self, script: str, stdin: bytes | None = None, watch: Deadline | None = None, is_secret: bool = False
@@ -181,7 +184,7 @@ class GuestRunner:
         """Write files that are read in this order, and say how many."""
         written = 0
         for piece in pieces:
-            self._write(f"{directory}/in.{written:06}", piece)
+            self.calls.write_file(f"{directory}/in.{written:06}", piece)
             written += 1
         return written
 
@@ -192,10 +195,7 @@ class GuestRunner:
         is_plain = not is_secret and self.shell.takes(script)
         by_file = stdin is not None and len(stdin) > self.shell.most_pieces * MOST_INPUT
         if not is_plain or by_file:
-            self._preparing = self.calls.execute(self.shell.prepare(directory))
-            if self.shell.prepares_first:
-                self._wait_for(self._preparing)
-                self._preparing = None
+            self._prepare(directory)
         if not is_plain:
             self._write_script(directory, script)
         pieces: int | None = None
@@ -219,31 +219,31 @@ class GuestRunner:
     def _write_script(self, directory: str, script: bytes) -> None:
         if len(script) > MOST_WRITTEN:
             raise AgentUnavailable(f"a command of {len(script)} bytes is longer than PVE takes: send it as input")
-        self._write(f"{directory}/script", script)
+        self.calls.write_file(f"{directory}/script", script)
 
-    def _write(self, path: str, content: bytes) -> None:
-        """Write a file into a directory, which may be just about to be made."""
-        try:
-            self.calls.write_file(path, content)
-        except PveError as error:
-            if error.pve_reason is not ErrorReason.FILE_ABSENT or self._preparing is None:
-                raise
-            self._wait_for(self._preparing)
-            self.calls.write_file(path, content)
-        self._preparing = None
+    def _prepare(self, directory: str) -> None:
+        """Make the directory: nothing is written into one that may be somebody else's."""
+        for _attempt in range(_MOST_PREPARATIONS):
+            status = self._end_of(self.calls.execute(self.shell.prepare(directory)))
+            if status is not None:
+                break
+        if status is None or status.get("signal") or status.get("exitcode"):
+            raise self._not_begun(status or {})
 
-    def _wait_for(self, pid: int) -> None:
-        """Wait until a small program has ended."""
+    def _end_of(self, pid: int) -> t.Mapping[str, t.Any] | None:
+        """Wait until a small program has ended, and say how; None when the agent does not know that any more."""
         for pause in self.calls.pace.pauses():
+            self.calls.client.deadline.pause(pause)
             try:
-                if _has_ended(self.calls.status(pid)):
-                    return
+                status = self.calls.status(pid)
+                if _has_ended(status):
+                    return status
             except PveError as error:
                 if error.pve_reason is ErrorReason.PROCESS_ABSENT:
-                    return
+                    return None
                 if not _is_lost(error):
                     raise
-            self.calls.client.deadline.pause(pause)
+        return None
 
     def _result_of(self, job: _Job, watch: Deadline) -> CommandResult:
         """Wait until the command has ended, and read its output."""
@@ -329,13 +329,17 @@ class GuestRunner:
 
     def _broken_off(self, job: _Job, status: t.Mapping[str, t.Any]) -> CommandResult:
         """The program around the command has failed, or was killed."""
-        result = self._from_files(job)
+        # What was refused has no files: what is there may be somebody else's.
+        result = None if status.get("exitcode") == _REFUSED else self._from_files(job)
         if result is not None:
             return result
-        words = str(status.get("err-data") or "").encode("latin-1").decode("utf-8", "replace").strip()
         if status.get("signal"):
             raise self._unknown(job, f"it was ended by the signal {status['signal']}")
-        raise AgentUnavailable(
+        raise self._not_begun(status)
+
+    def _not_begun(self, status: t.Mapping[str, t.Any]) -> AgentUnavailable:
+        words = str(status.get("err-data") or "").encode("latin-1").decode("utf-8", "replace").strip()
+        return AgentUnavailable(
             f"{self.calls.handle.guest.label} could not begin the command: {words or 'it says nothing'}"
         )
 
