@@ -17,9 +17,10 @@ description:
     largest guest first. Check mode shows this plan.
   - Virtual machines that run are moved live, containers that run are restarted elsewhere, guests that are stopped stay
     stopped, and guests of HA are moved by HA. Templates stay.
-  - A guest that was moved away has the tag C(evacuated-NODE) until it is back, and one that was stopped because it
-    could not be moved the tag C(halted-NODE). They are written before anything else, and so the next run completes one
-    that was killed. A guest that was moved away from another node before keeps that tag, and returns to that node.
+  - A guest that was moved away has the tag C(evacuated-NODE-VMID) until it is back, and one that was stopped because it
+    could not be moved the tag C(halted-NODE-VMID). They are written before anything else, and so the next run completes
+    one that was killed. A guest that was moved away from another node before keeps that tag, and returns to that node.
+    On a guest with another number, as a clone, they mean nothing.
   - HA's maintenance mode cannot be set by PVE's API. An HA rule that prefers the node brings its guests back at once,
     and so they count as guests that cannot be moved, unless C(ha-manager crm-command node-maintenance enable) was
     typed on a node before.

@@ -88,6 +88,10 @@ def tags(pve: PveHandle) -> set[str]:
     return {tag for vmid in GUESTS for tag in str(pve.config(vmid).get("tags", "")).split(";")} - {"db", "prod", ""}
 
 
+def moved_tags() -> set[str]:
+    return {f"evacuated-pve1-{vmid}" for vmid in GUESTS}
+
+
 def test_twenty_guests_leave_and_come_back(cluster, run):
     before = statuses(cluster)
     check = run(check=True)
@@ -103,7 +107,7 @@ def test_twenty_guests_leave_and_come_back(cluster, run):
     assert where[9000] == "pve1"
     assert Counter(where[vmid] for vmid in GUESTS).keys() == {"pve2", "pve3"}
     assert {line["vmid"]: line["to"] for line in gone["plan"]} == {vmid: where[vmid] for vmid in (*GUESTS, 9000)}
-    assert tags(cluster) == {"evacuated-pve1"}
+    assert tags(cluster) == moved_tags()
 
     again = run()
     assert (again.failed, again.changed, again["results"]) == (False, False, [])
@@ -202,7 +206,7 @@ def test_killed_in_the_middle_and_run_again_it_comes_to_the_same_end(cluster, ru
     assert statuses(cluster) == before
     at_home = [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"]
     assert at_home == ([] if state == "evacuated" else list(GUESTS))
-    assert tags(cluster) == ({"evacuated-pve1"} if state == "evacuated" else set())
+    assert tags(cluster) == (moved_tags() if state == "evacuated" else set())
     assert {cluster.guest(vmid).lock for vmid in GUESTS} == {None}
     assert not run(state).changed
 
@@ -226,7 +230,7 @@ def test_the_playbooks_show_the_plan(cluster, tmp_path):
     assert places(cluster) == before
     moves = "cloudbridge.proxmox.node_maintenance : Move the guests"
     assert checked.task(moves).changed
-    cluster.call(lambda: cluster.server.guest(200).config.update(tags="web;evacuated-pve1"))
+    cluster.call(lambda: cluster.server.guest(200).config.update(tags="web;evacuated-pve1-200"))
     back = play("return_guests", check=True, tagged="web").task(PLAN).result["msg"]
     assert [line.split()[0] for line in back] == ["guest", "200"]
 
@@ -239,7 +243,7 @@ def test_two_runs_at_the_same_time_do_not_hurt_each_other(cluster, run):
         for result in pool.map(lambda _number: run(), range(2)):
             assert not result.failed, result.msg
     assert [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"] == []
-    assert (statuses(cluster), tags(cluster)) == (before, {"evacuated-pve1"})
+    assert (statuses(cluster), tags(cluster)) == (before, moved_tags())
     assert len([task for task in cluster.tasks("qmigrate") if task["exitstatus"] == "OK"]) == 18
 
 
@@ -289,11 +293,21 @@ class TestUnmovable:
             9000: "stay",
         }
         assert (cluster.status(101), cluster.status(103)) == ("stopped", "stopped")
-        assert "halted-pve1" in str(cluster.config(101)["tags"])
+        assert "halted-pve1-101" in str(cluster.config(101)["tags"])
         assert not run(unmovable="stop").changed
         assert not run("returned").failed
         assert statuses(cluster) == before
         assert not tags(cluster)
+
+    def test_a_stop_that_fails_leaves_no_tag(self, cluster, run):
+        """The return would start a guest that somebody has stopped meanwhile."""
+        cluster.next_task_fails("qmshutdown", "VM quit/powerdown failed - got timeout", vmid=101)
+        result = run(unmovable="stop", select={"names": ["app101"]})
+        assert result.msg.startswith(
+            "1 of 1 guest failed: guest 101: task qmshutdown of 101 on node pve1 failed: VM quit"
+        )
+        assert (cluster.status(101), cluster.config(101)["tags"]) == ("running", "prod")
+        assert not result.changed
 
     def test_they_are_left(self, cluster, run):
         result = run(unmovable="leave")
@@ -319,13 +333,35 @@ def test_stopped_guests_may_stay(cluster, run):
 
 
 def test_a_guest_returns_to_the_node_that_it_came_from_first(cluster, run):
-    cluster.call(lambda: cluster.server.guest(101).config.update(tags="evacuated-pve2"))
+    cluster.call(lambda: cluster.server.guest(101).config.update(tags="evacuated-pve2-101"))
     assert not run().failed
     assert "evacuated-pve1" not in str(cluster.config(101)["tags"])
     assert not run("returned").failed
     assert places(cluster)[101] != "pve1"
     assert not run("returned", node="pve2").failed
     assert places(cluster)[101] == "pve2"
+
+
+@pytest.mark.parametrize("tag", ["evacuated-people", "evacuated-people-101", "evacuated-pve2-100", "evacuated-pve1"])
+def test_a_tag_that_looks_alike_is_left_alone(cluster, run, tag):
+    """It names no node of the cluster, or another guest, as that of a clone does."""
+    cluster.call(lambda: cluster.server.guest(101).config.update(tags=tag))
+    select = {"names": ["app101"]}
+    for node in ("pve1", "pve2"):
+        assert not run("returned", node=node, select=select)["plan"]
+    assert not run(select=select).failed
+    assert sorted(cluster.config(101)["tags"].split(";")) == sorted([tag, "evacuated-pve1-101"])
+    assert not run("returned", select=select).failed
+    assert (places(cluster)[101], cluster.config(101)["tags"]) == ("pve1", tag)
+
+
+@pytest.mark.parametrize("tag", ["evacuated-pve1-102", "halted-pve1-102"])
+def test_a_clone_of_a_guest_in_maintenance_is_no_guest_of_it(cluster, run, tag):
+    """Nor is what is restored from a backup of that time under another number: both have the tags of the other one."""
+    cluster.add_guest(700, "copy", node="pve2", storage="shared", config={"tags": tag})
+    back = run("returned")
+    assert (back.failed, back.changed, back["plan"]) == (False, False, [])
+    assert (cluster.status(700), places(cluster)[700]) == ("stopped", "pve2")
 
 
 def test_a_move_that_fails_leaves_no_tag(cluster, run):
@@ -347,7 +383,7 @@ def test_a_rule_of_ha_stands_in_the_way_unless_its_maintenance_mode_is_on(cluste
     again = run()
     assert not again.failed, again.msg
     assert places(cluster)[BY_HA] != "pve1"
-    assert "evacuated-pve1" in str(cluster.config(BY_HA)["tags"])
+    assert f"evacuated-pve1-{BY_HA}" in str(cluster.config(BY_HA)["tags"])
 
 
 class TestHasOwnMaintenanceMode:
@@ -466,7 +502,7 @@ def test_a_quorum_that_is_lost_in_the_middle_stops_the_rest_and_leaves_nothing(c
     cluster.regain_quorum()
     again = run()
     assert not again.failed, again.msg
-    assert (statuses(cluster), tags(cluster)) == (before, {"evacuated-pve1"})
+    assert (statuses(cluster), tags(cluster)) == (before, moved_tags())
     assert [vmid for vmid in GUESTS if places(cluster)[vmid] == "pve1"] == []
 
 
@@ -475,7 +511,7 @@ def test_a_move_whose_time_is_over_keeps_its_tag_and_is_completed_by_the_next_ru
     cluster.task_seconds["qmigrate"] = 600
     late = run(node="pve2", guest_timeout=2, wait_for_lock=60)
     assert "PVE goes on with it" in late.msg
-    assert cluster.config(200)["tags"] == "evacuated-pve2"
+    assert cluster.config(200)["tags"] == "evacuated-pve2-200"
     cluster.before("GET", "/200/status/current$", cluster.server.hurry.set, after=1)
     again = run(node="pve2")
     assert (again.failed, again.changed) == (False, False), again.msg

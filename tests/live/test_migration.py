@@ -92,12 +92,12 @@ def test_a_node_to_be_emptied_shows_what_goes_where(world, run, new_vm):
 
 def test_a_guest_returns_to_the_node_that_its_tag_names(world, run, new_vm):
     home = world.settings.node
-    options = {**new_vm, "node": world.settings.other_node, "tags": ["cbl", f"evacuated-{home}"]}
+    options = {**new_vm, "node": world.settings.other_node, "tags": ["cbl", f"evacuated-{home}-{new_vm['vmid']}"]}
     run.once("pve_vm", options)
     back = {"node": home, "state": "returned"}
     foretold = run.module("pve_node_maintenance", back, check=True)
     if {line["vmid"] for line in foretold["plan"]} != {new_vm["vmid"]}:
-        pytest.skip(f"guests of somebody else have the tag evacuated-{home}")
+        pytest.skip(f"guests of somebody else belong to node {home}")
     returned = run.once("pve_node_maintenance", back)
     assert returned["diff"] == foretold["diff"]
     assert (world.node_of(new_vm["vmid"]), world.config(new_vm["vmid"])["tags"]) == (home, "cbl")

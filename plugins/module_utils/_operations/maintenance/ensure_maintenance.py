@@ -23,7 +23,7 @@ from ..migration.migration_request import MigrationRequest
 from ..plan import Applier
 from .maintenance_request import MaintenanceRequest
 from .relocation import AWAY, BACK, FAIL, FORGET, NOTE, START, STAY, STOP, Relocation, relocate
-from .remembering import has_tag, moved_tag, remembered_home, stopped_tag
+from .remembering import remembered_home, was_moved_from, was_stopped_on
 from .table import table_of
 
 _LAST = 10**9
@@ -81,7 +81,7 @@ def ensure_maintenance(applier: Applier, request: MaintenanceRequest) -> ManyOut
     )
     plan.sort(key=lambda line: _order(line, request))
     entries = tuple(
-        replace(line.entry, request=Relocation(line.action, request.node, line.entry.request))
+        replace(line.entry, request=Relocation(line.action, request.node, line.entry.request, cluster.node_names))
         for line in plan
         if line.action != STAY
     )
@@ -112,9 +112,13 @@ def _evacuation(applier: Applier, request: MaintenanceRequest, cluster: Cluster)
         entry = _entry(request, guest, nodes)
         if guest.template and guest.node == request.node:
             lines.append(PlannedGuest(entry, guest, STAY, reason="it is a template"))
-        elif ha.has_moved(guest, request.node) and not remembered_home(guest.tags):
+        elif ha.has_moved(guest, request.node) and not _is_remembered(guest, cluster):
             lines.append(PlannedGuest(entry, guest, NOTE, reason="HA has moved it already"))
     return lines
+
+
+def _is_remembered(guest: Guest, cluster: Cluster) -> bool:
+    return remembered_home(split_tags(guest.tags), guest.vmid, cluster.node_names)
 
 
 def _leaving(request: MaintenanceRequest, guest: Guest, entry: Entry, seen: GuestOutcome) -> PlannedGuest:
@@ -140,24 +144,24 @@ def _leaving(request: MaintenanceRequest, guest: Guest, entry: Entry, seen: Gues
 def _return(applier: Applier, request: MaintenanceRequest, cluster: Cluster) -> list[PlannedGuest]:
     """What is done with each guest that belongs to the node."""
     cluster.check_node(request.node)
-    moved, stopped = moved_tag(request.node), stopped_tag(request.node)
+    node = request.node
     meant = filter(request.means, cluster.guests)
-    tagged = [guest for guest in meant if has_tag(guest, moved) or has_tag(guest, stopped)]
-    away = [guest for guest in tagged if guest.node != request.node and not has_tag(guest, stopped)]
+    tagged = [guest for guest in meant if was_moved_from(guest, node) or was_stopped_on(guest, node)]
+    away = [guest for guest in tagged if guest.node != node and not was_stopped_on(guest, node)]
     if any(guest.ha_state for guest in away):
-        _await_end_of_ha_maintenance(applier, request.node)
-    looks = _looks(applier, request, away, (request.node,))
+        _await_end_of_ha_maintenance(applier, node)
+    looks = _looks(applier, request, away, (node,))
     lines = []
     for guest, (entry, seen) in zip(away, looks):
         look = look_of(seen)
         reason = str(seen.error) if look is None else ""
         if look is not None and look.preconditions is not None and entry.request.planned is None:
             reason = str(no_node(look, entry.request.free or {}))
-        lines.append(PlannedGuest(entry, guest, BACK, look, request.node, reason))
+        lines.append(PlannedGuest(entry, guest, BACK, look, node, reason))
     for guest in tagged:
         if guest not in away:
-            action = START if has_tag(guest, stopped) else FORGET
-            lines.append(PlannedGuest(_entry(request, guest, (request.node,)), guest, action))
+            action = START if was_stopped_on(guest, node) else FORGET
+            lines.append(PlannedGuest(_entry(request, guest, (node,)), guest, action))
     return lines
 
 

@@ -28,11 +28,12 @@ STAY, FAIL = "stay", "fail"
 
 @dataclass(frozen=True)
 class Relocation:
-    """What is done with a guest because of a node, and how it may be moved."""
+    """What is done with a guest because of a node, how it may be moved, and the nodes that the cluster has."""
 
     action: str
     node: str
     request: MigrationRequest
+    nodes: frozenset[str] = frozenset()
 
 
 def relocate(applier: Applier, relocation: Relocation) -> Outcome:
@@ -52,24 +53,19 @@ def _move_away(applier: Applier, relocation: Relocation) -> Outcome:
     """Note where it belongs, and move it; what was noted is taken back when the move fails."""
     look = look_at_move(applier, relocation.request)
     handle, status = look.handle, look.status
-    tag = moved_tag(relocation.node)
-    note = _noting(handle, status, relocation.node)
+    notes = _noting(handle, status, relocation)
     if look.preconditions is None:
         # HA has moved it along with another one.
-        applier.apply(note, handle)
+        applier.apply(Plan(notes), handle)
         return _found(applier, handle, status)
     target = target_of(look, relocation.request)
     plan = plan_migration(target, relocation.request, look.preconditions, handle)
-    applier.apply(note, handle)
+    applier.apply(Plan(notes), handle)
     try:
         apply_migration(applier, handle, plan, target)
     except PveError as error:
-        # PVE goes on with a move whose time is over, or of which there is no news.
-        ended = not isinstance(error, (TimedOut, TransportError))
-        if note.steps and ended and handle.guest.node == relocation.node:
-            with contextlib.suppress(PveError):
-                TagStep("", remove=(tag,)).run(applier.client, handle)
-                applier.titles.pop()
+        if notes and not _goes_on(error) and handle.guest.node == relocation.node:
+            _take_back(applier, handle, *notes)
         raise
     return _found(applier, handle, status)
 
@@ -77,16 +73,31 @@ def _move_away(applier: Applier, relocation: Relocation) -> Outcome:
 def _note(applier: Applier, relocation: Relocation) -> Outcome:
     """Note where a guest belongs that HA has moved already."""
     handle, status = select_guest(applier.client, relocation.request.selector, applier.guests)
-    applier.apply(_noting(handle, status, relocation.node), handle)
+    applier.apply(Plan(_noting(handle, status, relocation)), handle)
     return _found(applier, handle, status)
 
 
-def _noting(handle: GuestHandle, status: Status, node: str) -> Plan:
+def _goes_on(error: PveError) -> bool:
+    """PVE goes on with what has no time left here, or of which there is no news."""
+    return isinstance(error, (TimedOut, TransportError))
+
+
+def _take_back(applier: Applier, handle: GuestHandle, written: TagStep) -> None:
+    """Take the tag away that was just written, as nothing came of it."""
+    if applier.check_mode or written.add is None:
+        return
+    with contextlib.suppress(PveError):
+        TagStep("", remove=(written.add,)).run(applier.client, handle)
+        applier.titles.remove(written.title)
+
+
+def _noting(handle: GuestHandle, status: Status, relocation: Relocation) -> tuple[TagStep, ...]:
     """The tag that says where it belongs; none when it belongs to another node that is in maintenance."""
-    if remembered_home(";".join(status.tags)):
-        return Plan()
-    tag = moved_tag(node)
-    return Plan((TagStep(f"tag {handle.guest.label} with {tag}", tag, before=status.tags),))
+    vmid = handle.guest.vmid
+    if remembered_home(status.tags, vmid, relocation.nodes):
+        return ()
+    tag = moved_tag(relocation.node, vmid)
+    return (TagStep(f"tag {handle.guest.label} with {tag}", tag, before=status.tags),)
 
 
 def _move_back(applier: Applier, relocation: Relocation) -> Outcome:
@@ -101,14 +112,26 @@ def _move_back(applier: Applier, relocation: Relocation) -> Outcome:
 
 
 def _stop(applier: Applier, relocation: Relocation) -> Outcome:
-    """Note that it ran, and shut it down."""
+    """Note that it ran, and shut it down; what was noted is taken back when it runs on."""
     handle, status = select_guest(applier.client, relocation.request.selector, applier.guests)
-    tag = stopped_tag(relocation.node)
-    applier.apply(Plan((TagStep(f"tag {handle.guest.label} with {tag}", tag, before=status.tags),)), handle)
+    tag = stopped_tag(relocation.node, handle.guest.vmid)
+    note = TagStep(f"tag {handle.guest.label} with {tag}", tag, before=status.tags)
+    applier.apply(Plan((note,)), handle)
     timeout = relocation.request.options.shutdown_timeout
     request = PowerRequest(relocation.request.selector, "stopped", shutdown_timeout=timeout)
-    status = bring_into_state(applier, handle, status, request) or status
+    try:
+        status = bring_into_state(applier, handle, status, request) or status
+    except PveError as error:
+        if not _goes_on(error) and _runs_on(handle, status):
+            _take_back(applier, handle, note)
+        raise
     return outcome(applier, guest_result(handle.guest, status))
+
+
+def _runs_on(handle: GuestHandle, before: Status) -> bool:
+    with contextlib.suppress(PveError):
+        return read_status(handle).condition == before.condition
+    return False
 
 
 def _start(applier: Applier, relocation: Relocation) -> Outcome:
@@ -123,7 +146,8 @@ def _start(applier: Applier, relocation: Relocation) -> Outcome:
 
 
 def _forget(applier: Applier, handle: GuestHandle, status: Status, node: str) -> None:
-    tags = (moved_tag(node), stopped_tag(node))
+    vmid = handle.guest.vmid
+    tags = (moved_tag(node, vmid), stopped_tag(node, vmid))
     found = [tag for tag in status.tags if tag.lower() in tags]
     if found:
         title = f"take the tag {' and '.join(found)} from {handle.guest.label}"

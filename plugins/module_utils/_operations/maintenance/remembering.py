@@ -16,32 +16,37 @@ from ..._pve.tasks import Task
 from ..facts import split_tags
 from ..plan import Change
 
-# The node that a guest was moved away from, and the one on which it was stopped because it could not be.
-_MOVED = "evacuated-{}"
-_STOPPED = "halted-{}"
+# The node that a guest was moved away from, and the one on which it was stopped because it could not be. The number
+# tells the guest from its clones, and from what is restored from its backups under another number, which have its tags.
+_MOVED = "evacuated-{}-{}"
+_STOPPED = "halted-{}-{}"
 
 
-def moved_tag(node: str) -> str:
+def moved_tag(node: str, vmid: int) -> str:
     """The tag of a guest that was moved away from this node; PVE lower-cases tags, unless the datacenter does not."""
-    return _MOVED.format(node).lower()
+    return _MOVED.format(node, vmid).lower()
 
 
-def stopped_tag(node: str) -> str:
+def stopped_tag(node: str, vmid: int) -> str:
     """The tag of a guest that was stopped on this node."""
-    return _STOPPED.format(node).lower()
+    return _STOPPED.format(node, vmid).lower()
 
 
-def has_tag(guest: Guest, tag: str) -> bool:
-    return tag in _folded(guest.tags)
+def was_moved_from(guest: Guest, node: str) -> bool:
+    return moved_tag(node, guest.vmid) in _folded(split_tags(guest.tags))
 
 
-def remembered_home(tags: t.Any) -> bool:
-    """The guest has a node to return to already, and keeps that one."""
-    return any(tag.startswith(_MOVED.format("")) for tag in _folded(tags))
+def was_stopped_on(guest: Guest, node: str) -> bool:
+    return stopped_tag(node, guest.vmid) in _folded(split_tags(guest.tags))
 
 
-def _folded(tags: t.Any) -> list[str]:
-    return [tag.lower() for tag in split_tags(tags)]
+def remembered_home(tags: t.Iterable[str], vmid: int, nodes: t.Iterable[str]) -> bool:
+    """The guest has a node of the cluster to return to already, and keeps that one."""
+    return not {moved_tag(node, vmid) for node in nodes}.isdisjoint(_folded(tags))
+
+
+def _folded(tags: t.Iterable[str]) -> list[str]:
+    return [tag.lower() for tag in tags]
 
 
 @dataclass(frozen=True)
