@@ -70,6 +70,8 @@ options:
             console of a container.
           - V(auto) takes the agent where one is configured, else the console.
           - V(none) does not start it. Only that the backup can be restored is proved then.
+          - A template, or a guest whose start would reach beyond it, as with C(args) or a hookscript, is only restored
+            with V(none).
           - V(auto) is used when nothing says otherwise.
         type: str
         choices:

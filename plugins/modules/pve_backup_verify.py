@@ -75,6 +75,8 @@ options:
         of a container.
       - V(auto) takes the agent where one is configured, else the console.
       - V(none) does not start it. Only that the backup can be restored is proved then.
+      - A template, or a guest whose start would reach beyond it, as with C(args) or a hookscript, is
+        only restored with V(none).
     type: str
     choices: [auto, agent, console, none]
     default: auto

@@ -406,6 +406,7 @@ def test_verify_backups(answering, run, tmp_path):
     assert rows[100].split()[6:] == ["s", "good"]
     assert rows[101].split()[:7] == ["db", "1.0", "h", "35.79", "KB", "-", "bad:"]
     assert "the backup is damaged: restore an older one" in rows[101]
+    assert (tmp_path / "report.json").stat().st_mode & 0o777 == 0o600
     reports = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert [(one["backup"], one["result"]) for one in reports] == [(good, "good"), (bad, "bad")]
     # What was left of a run that was killed is gone, and so is what this one has made.

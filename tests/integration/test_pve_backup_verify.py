@@ -86,6 +86,12 @@ class TestGood:
         assert (result["report"]["result"], result["report"]["boot_seconds"]) == ("good", None)
         assert "start" not in str(pve.summary())
 
+    def test_a_guest_without_a_name(self, pve, verify):
+        pve.add_guest(300, "VM 300", config={"name": None})
+        pve.add_backup(300)
+        result = verify(vmid=300, boot="none")
+        assert (result.failed, restored(pve)["name"]) == (False, "guest-300-verify"), result
+
     def test_a_guest_that_is_gone(self, pve, verify):
         volid = pve.add_backup(100)
         pve.remove_guest(100)
@@ -180,6 +186,41 @@ class TestBad:
         )
         assert pve.vmids() == GUESTS
 
+    @pytest.mark.parametrize(
+        ("vmid", "settings", "words"),
+        [
+            (100, {"args": "-netdev user,id=n1", "ivshmem": "size=32"}, "it has args, ivshmem, by which"),
+            (100, {"serial0": "/dev/ttyS0", "parallel0": "/dev/parport0"}, "it has parallel0, serial0, by which"),
+            (200, {"mp0": "/srv/data,mp=/data", "dev0": "/dev/ttyUSB0"}, "it has dev0, mp0, by which"),
+            (9000, {}, "it is a template, which PVE does not start: set boot to none"),
+        ],
+    )
+    @pytest.mark.parametrize("check", [True, False])
+    def test_one_that_must_not_or_cannot_start_is_not_even_restored(self, pve, verify, vmid, settings, words, check):
+        pve.guest(vmid).config.update(settings)
+        pve.add_backup(vmid)
+        result = verify(check=check, vmid=vmid)
+        assert words in result.msg
+        assert result["error"]["report"]["result"] == "not proved"
+        assert "POST" not in str(pve.summary())
+
+    def test_one_that_must_not_start_is_restored_where_that_is_all(self, pve, verify):
+        pve.guest(100).config["args"] = "-no-reboot"
+        pve.add_backup(100)
+        assert not verify(vmid=100, boot="none").failed
+        pve.add_backup(9000)
+        assert not verify(vmid=9000, boot="none").failed
+        assert pve.vmids() == GUESTS
+
+    def test_the_time_of_all_that_is_over_while_it_is_restored(self, pve, verify):
+        pve.add_backup(100)
+        pve.task_seconds["qmrestore"] = 600
+        result = verify(vmid=100, boot="none", timeout=2)
+        assert "guest 102 is left, and the first run with the tag verify-backup after that deletes it" in result.msg
+        assert "is not proved: it was not restored in time: task qmrestore of 102 still runs" in result.msg
+        assert result["error"]["report"]["result"] == "not proved"
+        assert 102 in pve.vmids()
+
     def test_one_with_a_hook_script_is_not_even_restored(self, pve, verify):
         pve.guest(100).config["hookscript"] = "local:snippets/hook.pl"
         pve.add_backup(100)
@@ -266,7 +307,7 @@ class TestLeftOvers:
         pve.task_seconds["qmrestore"] = 0
         result = verify(vmid=100, boot="none", vmids="500-509")
         assert (result.failed, result["steps"], restored(pve)["vmid"]) == (False, [], "501")
-        assert "guest 500 is being made by a task whose purpose PVE does not tell: it was left alone" in str(
+        assert "guest 500 is empty or being made, and no restore of root@pam!ansible is known to have left it" in str(
             result.warnings
         )
         assert api.data("GET", f"/nodes/pve1/tasks/{upid}/status")["status"] == "running"
@@ -292,11 +333,22 @@ class TestLeftOvers:
         )
         assert 300 in pve.vmids()
 
-    def test_none_is_deleted_in_check_mode(self, pve, verify):
+    def test_check_mode_says_what_is_deleted_and_a_run_that_fails_as_well(self, pve, verify):
         pve.add_guest(300, "left", config={"tags": "verify-backup", "description": MADE})
+        steps = ["delete guest 300 (left), which a run that was broken off has left"]
+        predicted = verify(check=True, vmid=101)
+        assert predicted.failed
         pve.add_backup(100)
-        assert verify(check=True, vmid=100).failed is False
-        assert 300 in pve.vmids()
+        predicted = verify(check=True, vmid=100)
+        assert (predicted.failed, predicted.changed, predicted["steps"], 300 in pve.vmids()) == (
+            False,
+            True,
+            steps,
+            True,
+        )
+        failed = verify(vmid=101, boot="none")
+        assert (failed.failed, failed.changed, failed["steps"]) == (True, True, steps)
+        assert pve.vmids() == GUESTS
 
 
 WRONG = (

@@ -20,10 +20,13 @@ from ..._pve.errors import (
     PermissionDenied,
     PveError,
     Refused,
+    ScriptFailed,
+    TimedOut,
     TransportError,
     one_line,
 )
 from ..._pve.guests import LXC, NAME_KEYS, QEMU, Guest, GuestHandle, Selector, find_guest
+from ..._pve.tasks import parse_upid
 from ..agent.calls import AgentCalls
 from ..agent.posix_shell import PosixShell
 from ..agent.running import GuestRunner
@@ -39,16 +42,17 @@ from .restore_request import RestoreRequest
 from .restoring import ArchivedConfig, RestoreStep, marked, network_overrides, read_archived, restored_from, with_tags
 from .verify_guests import CLEAN_UP_SECONDS, MADE, delete_guest, free_number, is_made, keep_guest, remove_left_overs
 from .verify_request import VerifyRequest
+from .verify_sharing import PASSED_THROUGH, check_startable
 
 GOOD, BAD, NOT_PROVED, NOT_RUN = "good", "bad", "not proved", "not run"
 # What says nothing of the backup itself.
 _STANDS_IN_THE_WAY = (InvalidRequest, PermissionDenied, TransportError, Locked)
 _SURROUNDINGS = re.compile(r"a storage is full|name a storage|are taken: give another range")
-# Devices of the node, which the guest that was backed up may use at the same time.
-_PASSED_THROUGH = re.compile(r"(hostpci|usb|virtiofs)\d+")
-_RUNS_ON_THE_NODE = "hookscript"
 _ENABLED = re.compile(r"(^|,)(1|enabled=1|on|yes|true)(,|$)")
 _LAST_WORDS = 3
+# The first part of a name that PVE takes (a DNS name); it lists guests without one as "VM 300" and "CT300".
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_LONGEST_LABEL = 50
 
 
 class Console(t.Protocol):
@@ -106,13 +110,15 @@ def verify_backup(applier: Applier, request: VerifyRequest, console: Console) ->
         archived = read_archived(client, backup.node, backup.volid)
         # The cluster's list has no name of a young guest, and none of one that is gone.
         report.guest = report.guest or archived.name(backup.kind) or None
+        if request.boot != "none":
+            check_startable({**archived.values, **request.config})
         if not applier.check_mode:
             _Trial(client, request, console, backup, archived, report).run()
             report.result = GOOD
     except BadBackup:
         raise
     except PveError as error:
-        raise _bad(report, error, "") from error
+        raise _bad(client, report, error, "") from error
     shown = listed_result(guest) if guest else {"vmid": vmid, "name": None, "node": backup.node, "type": backup.kind}
     return outcome(applier, shown, left, report=report.as_result())
 
@@ -167,12 +173,13 @@ def _restore_request(request: VerifyRequest, volid: str) -> RestoreRequest:
     return RestoreRequest(volid, named_backup("backup", volid), node=request.node, storage=request.restore_storage)
 
 
-def _bad(report: Report, error: PveError, what: str) -> BadBackup:
-    """The error of a backup that is bad, with what was seen last."""
+def _bad(client: PveClient, report: Report, error: PveError, what: str, left: str = "") -> BadBackup:
+    """The error of a backup that is bad, with what was seen last, and what is left of it."""
     # PVE's own words about damage are long, and are in the rest of the error.
     why = advice_for(error) or str(error)
-    says_nothing = isinstance(error, _STANDS_IN_THE_WAY) or _SURROUNDINGS.search(why)
-    report.result, report.why = NOT_PROVED if says_nothing else BAD, one_line(f"{what}{why}")
+    is_over = isinstance(error, (TimedOut, ScriptFailed)) and client.deadline.expired
+    says_nothing = is_over or isinstance(error, _STANDS_IN_THE_WAY) or _SURROUNDINGS.search(why)
+    report.result, report.why = NOT_PROVED if says_nothing else BAD, one_line(f"{what}{why}{left}")
     details = error.details()
     report.evidence = [str(line) for line in details.get("screen") or details.get("log_tail") or ()]
     label = f"guest {report.vmid} ({report.guest})" if report.guest else f"guest {report.vmid}"
@@ -202,7 +209,6 @@ class _Trial:
 
     def run(self) -> None:
         """Raises BadBackup; deletes the guest that was made whatever happens, unless it is to be kept."""
-        _check_harmless(self.archived)
         try:
             self._restore()
             self._boot()
@@ -217,7 +223,8 @@ class _Trial:
 
     def _restore_step(self) -> RestoreStep:
         request, backup, archived = self.request, self.backup, self.archived
-        name = f"{(self.report.guest or archived.name(backup.kind) or 'guest').partition('.')[0][:50]}-verify"
+        label = (self.report.guest or archived.name(backup.kind)).partition(".")[0][:_LONGEST_LABEL]
+        name = f"{label if _LABEL.fullmatch(label) else f'guest-{backup.vmid}'}-verify"
         storage = request.restore_storage or (storage_in(archived.values) if backup.kind == LXC else None)
         form = {
             NAME_KEYS[backup.kind]: name,
@@ -244,8 +251,17 @@ class _Trial:
         try:
             self.step.run(self.client, None)
         except PveError as error:
-            raise _bad(self.report, error, "it cannot be restored: ") from error
+            left = self._goes_on(error)
+            what = "it was not restored in time: " if left else "it cannot be restored: "
+            raise _bad(self.client, self.report, error, what, left) from error
         self.report.restore_seconds = round(time.monotonic() - began, 1)
+
+    def _goes_on(self, error: PveError) -> str:
+        """What is left by a restore whose end could not be waited for."""
+        if not isinstance(error, (TimedOut, TransportError)) or not error.cause.upid:
+            return ""
+        vmid = parse_upid(error.cause.upid).id
+        return f"; guest {vmid} is left, and the first run with the tag {self.request.tag} after that deletes it"
 
     def _boot(self) -> None:
         if self.request.boot == "none":
@@ -259,12 +275,12 @@ class _Trial:
             self.report.booted_by = self._wait(means)
             self.report.boot_seconds = round(time.monotonic() - began, 1)
         except PveError as error:
-            raise _bad(self.report, error, "it was restored, and does not boot: ") from error
+            raise _bad(self.client, self.report, error, "it was restored, and does not boot: ") from error
 
     def _release_devices(self) -> t.Mapping[str, t.Any]:
         """Take away what the guest that was backed up may be using at the same time."""
         config: dict[str, t.Any] = self.handle.read("config")
-        passed = sorted(filter(_PASSED_THROUGH.fullmatch, config))
+        passed = sorted(filter(PASSED_THROUGH.fullmatch, config))
         if passed:
             self.client.write("PUT", *self.handle.path, "config", delete=",".join(passed))
         return config
@@ -296,7 +312,7 @@ class _Trial:
             if self.request.console_checks is not None:
                 self.report.checks += self.console.run(self.client, self.handle.guest, self.request.console_checks)
         except PveError as error:
-            raise _bad(self.report, error, "it boots, and a check fails: ") from error
+            raise _bad(self.client, self.report, error, "it boots, and a check fails: ") from error
 
     def _run_commands(self) -> None:
         runner = GuestRunner(AgentCalls(self.handle), PosixShell())
@@ -336,12 +352,3 @@ class _Trial:
     def _is_own(self, config: t.Mapping[str, t.Any]) -> bool:
         notes = str(config.get("description") or "")
         return is_made(config, self.request.tag) and restored_from(notes) == self.backup.volid
-
-
-def _check_harmless(archived: ArchivedConfig) -> None:
-    """Raise InvalidRequest for a guest whose start does something to the node."""
-    if _RUNS_ON_THE_NODE in archived.values:
-        raise InvalidRequest(
-            f"it has a {_RUNS_ON_THE_NODE}, which would run on the node for the restored guest as well: "
-            f"verify this backup by hand"
-        )

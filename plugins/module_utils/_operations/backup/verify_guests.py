@@ -16,7 +16,7 @@ from ..._pve.errors import ErrorReason, PveError, Refused
 from ..._pve.guests import QEMU, UNNAMED, Guest, GuestHandle, read_guests, unless_absent
 from ..facts import STOPPED, read_status, split_tags
 from ..plan import Applier, Change
-from .restoring import destruction, is_remains, last_restore_failed
+from .restoring import destruction, is_unfinished, last_restore_failed
 
 MADE = "Made to verify a backup, and deleted by the next run of pve_backup_verify with the same tag."
 KEPT = "{}-kept"
@@ -78,16 +78,13 @@ def _remove_remains(applier: Applier, guest: Guest, in_range: bool) -> list[str]
     """Delete what a restore of the caller's that has failed has left, and nothing that anybody works on."""
     client = applier.client
     config = _read_config(client, guest)
-    if config is None or not is_remains(config):
+    if config is None or not is_unfinished(config):
         return []
-    if config.get("lock") or _active_tasks(client, guest):
-        why = f"guest {guest.vmid} is being made by a task whose purpose PVE does not tell: it was left alone"
-        return [f"{why}, and is deleted by a later run if it was to verify a backup"] if in_range else []
-    if not last_restore_failed(client, guest):
-        why = f"guest {guest.vmid} is empty, and not known to be what a restore of {client.identity} has left"
-        return [f"{why}: delete it yourself if nobody needs it"] if in_range else []
+    if config.get("lock") or not last_restore_failed(client, guest):
+        why = f"guest {guest.vmid} is empty or being made, and no restore of {client.identity} is known to have left it"
+        return [f"{why}: it was left alone, look at its tasks"] if in_range else []
     title = f"delete guest {guest.vmid}, which a restore that failed has left"
-    return _remove(applier, guest, title, lambda now: now == config and not _active_tasks(client, guest))
+    return _remove(applier, guest, title, lambda now: now == config and last_restore_failed(client, guest))
 
 
 def _remove(applier: Applier, guest: Guest, title: str, is_same: t.Callable[[Config], bool]) -> list[str]:
@@ -106,11 +103,6 @@ def _remove(applier: Applier, guest: Guest, title: str, is_same: t.Callable[[Con
 
 def _read_config(client: PveClient, guest: Guest) -> Config | None:
     return unless_absent(lambda: t.cast("Config", GuestHandle(client, guest).read("config")))
-
-
-def _active_tasks(client: PveClient, guest: Guest) -> bool:
-    """Whether a task of anybody's, as far as the caller can see, works on the guest's number."""
-    return bool(client.read("nodes", guest.node, "tasks", source="active", vmid=guest.vmid))
 
 
 def delete_guest(
