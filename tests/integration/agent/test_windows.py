@@ -119,6 +119,12 @@ class TestModules:
         result = run_module("pve_guest_exec", {**WINDOWS, "argv": ["printf", "%s", "a 'b'"], "creates": "C:\\none"})
         assert (result["rc"], result["stdout"]) == (0, "a 'b'")
 
+    @pytest.mark.parametrize("check", [True, False])
+    def test_a_directory_of_two_lines(self, run_module, agent, check):
+        result = run_module("pve_guest_exec", {**WINDOWS, "argv": ["printf"], "chdir": "C:\\a\nevil.exe"}, check=check)
+        assert "the directory 'C:\\\\a\\nevil.exe' has a line break" in result.msg
+        assert (result.failed, result.changed, agent.started) == (True, False, [])
+
     def test_a_file(self, run_module, agent):
         arguments = {**WINDOWS, "path": "C:\\motd.txt", "content": "Grüße\r\n"}
         assert run_module("pve_guest_file", arguments, check=True).changed

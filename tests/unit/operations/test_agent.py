@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import stat
 import subprocess
 
@@ -23,6 +24,7 @@ from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.ag
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.powershell import PowerShell, quoted
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.agent.running import pieces_of
 from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.deadline import Deadline
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.errors import InvalidRequest
 from tests.support.windows_stand_in import literals, words_of
 
 SHELL = PosixShell()
@@ -94,6 +96,14 @@ def test_words_are_the_same_in_windows(words):
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_powershell_takes_a_word_literally(text):
     assert literals(f"x {quoted(text)} y") == [text]
+
+
+@pytest.mark.parametrize("text", ["C:\\a\nevil.exe", "a\r", "a\tb", "\0"])
+def test_a_name_in_windows_is_one_line(text):
+    for begin in (lambda: WINDOWS.line([text, "x"]), lambda: WINDOWS.within(text, WINDOWS.line(["prog.exe"]))):
+        with pytest.raises(InvalidRequest, match=f"{re.escape(repr(text))} has a line break or another control"):
+            begin()
+    assert WINDOWS.line(["prog.exe", "a\nb"]) == "#argv\n\nprog.exe\na\nb"
 
 
 @pytest.mark.parametrize("remove", [[], ["C:/Windows/Temp/.pve-agent-1"] * 8])

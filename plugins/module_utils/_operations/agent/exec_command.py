@@ -67,6 +67,7 @@ def exec_request(parameters: t.Mapping[str, t.Any]) -> ExecRequest:
 def execute(applier: Applier, request: ExecRequest) -> Outcome:
     """Run the command unless creates or removes say that nothing is to do; raises CommandFailed when it fails."""
     with guest_access(applier, request.selector, request.shell) as access:
+        script = _script(access.runner, request)
         reason = _reason_to_skip(access.runner, request)
         if reason:
             facts = _facts(request, CommandResult(0, f"skipped, since {reason}".encode(), b""))
@@ -77,7 +78,7 @@ def execute(applier: Applier, request: ExecRequest) -> Outcome:
         begin = _now()
         stdin = None if request.stdin is None else request.stdin.encode("utf-8", "surrogateescape")
         try:
-            result = access.runner.run(_script(access.runner, request), stdin)
+            result = access.runner.run(script, stdin)
         finally:
             if access.runner.may_have_begun:
                 applier.note(_title(request))

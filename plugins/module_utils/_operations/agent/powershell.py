@@ -31,6 +31,7 @@ _ENCODED = re.compile(
 )
 # It is no program of PowerShell, but a directory, a program and its arguments, each on a line.
 _NATIVE = "#argv\n"
+_CONTROL = re.compile("[\0-\x1f]")
 # PowerShell takes typographic quotes for single ones.
 _QUOTES = re.compile("(['\u2018\u2019\u201a\u201b])")
 
@@ -57,7 +58,7 @@ $i=$f::Create("$d/stdin")
 foreach($p in [IO.Directory]::GetFiles($d,'in.*')|Sort-Object){{{{$q=$f::OpenRead($p);$q.CopyTo($i);$q.Close()
 $f::Delete($p)}}}}
 $i.Close();$n=New-Object Diagnostics.ProcessStartInfo
-if($c.StartsWith('#argv')){{{{$x=$c -split "`n",4;$n.FileName=$x[2];$n.Arguments=$x[3]
+if($c.StartsWith("#argv`n",'Ordinal')){{{{$x=$c -split "`n",4;$n.FileName=$x[2];$n.Arguments=$x[3]
 if($x[1]){{{{$n.WorkingDirectory=$x[1]}}}}}}}}
 else{{{{$c="try{{{{[Console]::OutputEncoding=New-Object Text.UTF8Encoding `$false}}}}catch{{{{}}}}
 `$ProgressPreference='SilentlyContinue'
@@ -138,6 +139,14 @@ def encoded(script: str) -> list[str]:
     return [*_POWERSHELL, "-EncodedCommand", base64.b64encode(script.encode("utf-16-le")).decode("ascii")]
 
 
+def _check_line(text: str, what: str) -> None:
+    """Refuse what is more than a line: it would be taken for another program, or for arguments."""
+    if _CONTROL.search(text):
+        raise InvalidRequest(
+            f"{what} {text!r} has a line break or another control character: no name in Windows has one"
+        )
+
+
 class PowerShell:
     """The programs of jobs and of transfers, for Windows guests; GuestShell says what each of them is."""
 
@@ -183,9 +192,11 @@ class PowerShell:
         return f"{_NATIVE}\npowershell.exe\n{found['options']}{found['code']}" if found else text
 
     def line(self, argv: t.Sequence[str]) -> str:
+        _check_line(argv[0], "the program")
         return f"{_NATIVE}\n{argv[0]}\n{subprocess.list2cmdline(argv[1:])}"
 
     def within(self, directory: str, script: str) -> str:
+        _check_line(directory, "the directory")
         if script.startswith(_NATIVE):
             return f"{_NATIVE}{directory}{script[len(_NATIVE) :]}"
         return f"Set-Location -LiteralPath {quoted(directory)} -ErrorAction Stop\n{script}"
