@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import os
 import re
@@ -104,6 +105,15 @@ def test_a_name_in_windows_is_one_line(text):
         with pytest.raises(InvalidRequest, match=f"{re.escape(repr(text))} has a line break or another control"):
             begin()
     assert WINDOWS.line(["prog.exe", "a\nb"]) == "#argv\n\nprog.exe\na\nb"
+
+
+def test_what_is_removed_in_windows_is_its_own_and_no_link():
+    program = base64.b64decode(WINDOWS.run(WINDOWS.directory("0"), 1, 0, "", [])[-1]).decode("utf-16-le")
+    sweep = program[program.index("Get-ChildItem") : program.index("Remove-Item -Recurse")]
+    assert sweep.rstrip().endswith("-and (&$own $_)}|")
+    own = program[program.index("$own={") : program.index("$t=")]
+    assert all(word in own for word in ("ReparsePoint", "GetOwner", "S-1-5-18", "catch{$false}"))
+    assert program.count("{") == program.count("}")
 
 
 @pytest.mark.parametrize("remove", [[], ["C:/Windows/Temp/.pve-agent-1"] * 8])

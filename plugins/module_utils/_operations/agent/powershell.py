@@ -40,14 +40,21 @@ _MAKE = """if(-not [IO.Directory]::Exists($d)){{$k=New-Object Security.AccessCon
 $k.SetSecurityDescriptorSddlForm('D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)')
 [void][IO.Directory]::CreateDirectory($d,$k)}}
 """
+# Directories of others are theirs, whatever they are called, and no job has made a link. One whose owner cannot be read
+# is kept.
+_OWN = """$own={{param($x)try{{$m=[Security.Principal.WindowsIdentity]::GetCurrent().User.Value
+$o=$x.GetAccessControl().GetOwner([Security.Principal.SecurityIdentifier]).Value
+-not($x.Attributes -band [IO.FileAttributes]::ReparsePoint) -and @('S-1-5-18','S-1-5-32-544',$m) -contains $o
+}}catch{{$false}}}}
+"""
 _PREPARE = f"""{_STRICT}$d={{directory}}
 {_MAKE}"""
 # Whoever makes the file pid is the one that runs the command, however often it was sent.
 _RUN = f"""{_STRICT}$d={{directory}};$f=[IO.File];$u=New-Object Text.UTF8Encoding $false
 foreach($r in @({{remove}})){{{{Remove-Item -LiteralPath $r -Recurse -Force -ErrorAction SilentlyContinue}}}}
-$t=(Get-Date).AddMinutes(-{KEPT_MINUTES})
+{_OWN}$t=(Get-Date).AddMinutes(-{KEPT_MINUTES})
 Get-ChildItem C:/Windows/Temp -Directory -Filter .pve-agent-*|Where-Object {{{{$_.LastWriteTime -lt $t -and
-((Test-Path "$($_.FullName)/done") -or -not (Test-Path "$($_.FullName)/pid"))}}}}|
+((Test-Path "$($_.FullName)/done") -or -not (Test-Path "$($_.FullName)/pid")) -and (&$own $_)}}}}|
 Remove-Item -Recurse -Force -ErrorAction SilentlyContinue
 {_MAKE}try{{{{$q=$f::Open("$d/pid",'CreateNew','Write','Read')
 $b=$u.GetBytes("$PID $((Get-Process -Id $PID).StartTime.Ticks)");$q.Write($b,0,$b.Length);$q.Close()}}}}
