@@ -317,6 +317,29 @@ class TestOverAGuest:
         result = restore(**over, wait_for_lock=60)
         assert not result.failed, result
 
+    def test_a_guest_of_the_user_s_that_is_named_like_the_check_is_left(self, pve, restore, over):
+        mine = restore(backup=over["backup"], name="web-restore-check", vmid=400)
+        assert not mine.failed
+        assert (restore(**over).failed, pve.vmids()) == (False, [100, 101, 200, 400, 9000])
+
+    def test_so_is_the_check_for_another_guest(self, pve, restore, over):
+        pve.guest(101).config["name"] = "web.a.example"
+        pve.guest(101).status = "stopped"
+        pve.before("POST", "/qemu$", lambda: pve.next_task_fails("qmrestore", "disk failure"), after=1)
+        assert restore(**over).failed
+        other = restore(backup=over["backup"], vmid=101, name="web.a.example", force=True)
+        assert (other.failed, pve.config(102)["name"]) == (False, "web-restore-check"), other
+
+    def test_a_guest_that_has_got_the_number_of_the_check_is_left(self, pve, restore, over):
+        def swap():
+            pve.remove_guest(102)
+            pve.add_guest(102, "somebody-else")
+
+        pve.before("POST", "/qemu$", swap, after=1)
+        result = restore(**over)
+        assert (result.failed, result.changed, pve.config(102)["name"]) == (False, True, "somebody-else"), result
+        assert result.warnings == ["guest 102 is not the one any more that was made to check the backup: look at it"]
+
 
 def paused(pve):
     running(pve)

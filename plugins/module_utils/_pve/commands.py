@@ -40,8 +40,8 @@ def _never() -> bool:
     return False
 
 
-def _no_check() -> None:
-    pass
+def no_check() -> None:
+    """Nothing has to be looked at before a command is sent."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Command:
     names_task: bool = True
     once: bool = False
     instead: tuple[Command, ...] = ()
-    check: t.Callable[[], None] = _no_check
+    check: t.Callable[[], None] = no_check
     waits_for_locks: bool = True
 
     def path(self, node: str | None) -> tuple[str | int, ...]:

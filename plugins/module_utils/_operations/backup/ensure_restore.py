@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import typing as t
-from dataclasses import dataclass
 
 from ..._pve.client import PveClient
 from ..._pve.errors import AlreadyExists, InvalidRequest, PveError, TaskFailed
@@ -27,17 +26,18 @@ from ..._pve.guests import (
 from ..._pve.locks import outlast_lock
 from ..._pve.tasks import parse_upid, wait_for_task
 from ..._pve.vm_config import VOLUME_KEY
-from ..facts import PAUSED, RUNNING, STOPPED, Status, guest_result, listed_result, read_status
+from ..facts import RUNNING, STOPPED, Status, guest_result, listed_result, read_status
 from ..plan import Applier, Change, Outcome, Plan, PlanStep, outcome
 from ..power import PowerRequest, bring_into_state
 from .archives import Backup
 from .refusals import with_advice
+from .restore_check import check_name, check_notes, delete_check, delete_left_check, find_check
 from .restore_place import Surroundings, find_backup, storage_in
 from .restore_request import RestoreRequest
+from .restore_target import Config, Target, check_stopped, check_unprotected
 from .restoring import (
     ArchivedConfig,
     RestoreStep,
-    destruction,
     is_remains,
     is_unfinished,
     last_restore_failed,
@@ -45,37 +45,11 @@ from .restoring import (
     network_overrides,
     read_archived,
     removal,
-    restored_from,
     running_restores,
     with_tags,
 )
 
 VERIFIED = "ok"
-CHECK_SUFFIX = "-restore-check"
-# The longest part of a DNS name.
-_LONGEST_LABEL = 63
-Config = t.Mapping[str, t.Any]
-
-
-@dataclass(frozen=True)
-class Target:
-    """The guest that is there already."""
-
-    handle: GuestHandle
-    config: Config
-
-    @property
-    def guest(self) -> Guest:
-        return self.handle.guest
-
-    @property
-    def name(self) -> str:
-        return str(self.config.get(NAME_KEYS[self.guest.kind]) or "")
-
-    @property
-    def came_from(self) -> str | None:
-        """The backup that its notes name."""
-        return restored_from(str(self.config.get("description") or ""))
 
 
 def ensure_restore(applier: Applier, request: RestoreRequest) -> Outcome:
@@ -94,10 +68,10 @@ def _restore(applier: Applier, request: RestoreRequest) -> Outcome | None:
     if target is not None and target.came_from == request.backup:
         return _is_there(applier, request, target)
     if target is not None:
-        if is_unfinished(target.config) and outlast_lock(target.handle, str(target.config.get("lock") or "")):
+        if is_unfinished(target.config) and outlast_lock(target.handle, target.lock):
             return None
         _check_meant(request, target)
-        if outlast_lock(target.handle, str(target.config.get("lock") or "")):
+        if outlast_lock(target.handle, target.lock):
             return None
     backup = find_backup(applier.client, around, request, target.guest if target else None)
     archived = read_archived(applier.client, backup.node, backup.volid)
@@ -156,7 +130,7 @@ def _wait_for_restores(client: PveClient, node: str, vmid: int | None = None) ->
 
 def _check_meant(request: RestoreRequest, target: Target) -> None:
     """Raise a PveError unless the request says that this guest may be lost."""
-    guest, label = target.guest, _label(target)
+    guest, label = target.guest, target.label
     if request.name is not None and target.name != request.name:
         raise AlreadyExists(
             f"guest {guest.vmid} on node {guest.node} is named {target.name!r}, not {request.name!r}: "
@@ -170,14 +144,7 @@ def _check_meant(request: RestoreRequest, target: Target) -> None:
     if guest.kind != request.kind:
         kinds = KIND_NAMES[guest.kind], KIND_NAMES[request.kind]
         raise InvalidRequest(f"{label} is a {kinds[0]}, and the backup is of a {kinds[1]}: it was not touched")
-    if str(target.config.get("protection") or "0") == "1":
-        raise InvalidRequest(
-            f"{label} on node {guest.node} is protected against removal: set protection to false first"
-        )
-
-
-def _label(target: Target) -> str:
-    return f"guest {target.guest.vmid} ({target.name})" if target.name else f"guest {target.guest.vmid}"
+    check_unprotected(target)
 
 
 # ---- a new guest
@@ -203,12 +170,12 @@ def _restore_new(
         changes=changes,
     )
     made = applier.apply(Plan((step,)))
-    _delete_left_over(applier, request, Guest(vmid or 0, backup.node, request.kind))
+    warnings = delete_left_check(applier, request, vmid)
     if not made:
         _note_start(applier, request)
         expected = {"vmid": vmid, "name": name, "node": backup.node, "type": request.kind}
-        return _outcome(applier, request, expected, None)
-    return _finish(applier, request, step.handle(applier.client), None)
+        return _outcome(applier, request, expected, None, warnings)
+    return _finish(applier, request, step.handle(applier.client), None, warnings)
 
 
 def _form(request: RestoreRequest, archived: ArchivedConfig, name: str, fresh: bool) -> dict[str, t.Any]:
@@ -245,16 +212,14 @@ def _replace(
     So the backup is restored beside it first, unless it has been verified, and that stays until the guest is restored.
     """
     status = read_status(target.handle)
-    if status.condition in (RUNNING, PAUSED):
-        how = "runs" if status.condition == RUNNING else "is paused"
-        raise InvalidRequest(f"{_label(target)} on node {target.guest.node} {how}: stop it first")
+    check_stopped(target, status)
     warnings = _losses(target, archived)
     checked = None
     if backup.verification != VERIFIED:
         checked = _restore_beside(applier, request, target, backup, archived)
     fresh = bool(request.unique)
     step = RestoreStep(
-        f"restore {backup.volid} over {_label(target)} on node {backup.node}",
+        f"restore {backup.volid} over {target.label} on node {backup.node}",
         request.kind,
         backup.node,
         backup.volid,
@@ -269,7 +234,7 @@ def _replace(
         raise _explained(error, target, checked) from error
     how = "verified" if backup.verification == VERIFIED else "restored beside it"
     if backup.verification != VERIFIED:
-        _delete_check(applier, request, target.guest, checked)
+        warnings += delete_check(applier, request, target.guest.vmid, checked)
     if not applied:
         _note_start(applier, request)
         return _outcome(applier, request, guest_result(target.guest, status), how, warnings)
@@ -278,7 +243,7 @@ def _replace(
 
 def _losses(target: Target, archived: ArchivedConfig) -> list[str]:
     """What is lost beside what the guest is now; raises InvalidRequest for volumes that nobody can get back."""
-    label, kind = _label(target), target.guest.kind
+    label, kind = target.label, target.guest.kind
     volumes = {
         key for key, value in target.config.items() if VOLUME_KEY.fullmatch(key) and "media=cdrom" not in str(value)
     }
@@ -299,7 +264,7 @@ def _restore_beside(
     applier: Applier, request: RestoreRequest, target: Target, backup: Backup, archived: ArchivedConfig
 ) -> GuestHandle | None:
     """Restore the backup into a number of its own, disconnected; returns that guest, none in check mode."""
-    found = _checked_before(applier.client, request)
+    found = find_check(applier.client, request, target.guest.vmid)
     if found is not None:
         return found
     beside = RestoreRequest(
@@ -310,52 +275,19 @@ def _restore_beside(
         onboot=False,
         bandwidth=request.bandwidth,
     )
+    form = _form(beside, archived, check_name(request), fresh=True)
     step = RestoreStep(
-        f"restore {backup.volid} beside {_label(target)}, to see that it can be restored",
+        f"restore {backup.volid} beside {target.label}, to see that it can be restored",
         request.kind,
         backup.node,
         backup.volid,
-        {**_form(beside, archived, _check_name(request), fresh=True), "pool": target.guest.pool or None},
+        {**form, "description": check_notes(form["description"], target.guest.vmid), "pool": target.guest.pool or None},
     )
     try:
         applier.apply(Plan((step,)))
     except PveError as error:
-        raise type(error)(f"{error}; {_label(target)} was not touched", error.cause) from error
+        raise type(error)(f"{error}; {target.label} was not touched", error.cause) from error
     return None if applier.check_mode else step.handle(applier.client)
-
-
-def _check_name(request: RestoreRequest) -> str:
-    label = str(request.name).partition(".")[0]
-    return f"{label[: _LONGEST_LABEL - len(CHECK_SUFFIX)]}{CHECK_SUFFIX}"
-
-
-def _checked_before(client: PveClient, request: RestoreRequest) -> GuestHandle | None:
-    """The guest that an earlier run, which was broken off, has made to check the same backup."""
-    selector = Selector(name=_check_name(request), kind=request.kind)
-    listed = [guest for guest in read_guests(client) if selector.names(guest) and guest.kind == request.kind]
-    handles = [GuestHandle(client, guest) for guest in listed]
-    return next((handle for handle in handles if _notes_name(handle, request.backup)), None)
-
-
-def _notes_name(handle: GuestHandle, volid: str) -> bool:
-    config: Config = unless_absent(lambda: handle.read("config")) or {}
-    return restored_from(str(config.get("description") or "")) == volid
-
-
-def _delete_check(applier: Applier, request: RestoreRequest, guest: Guest, checked: GuestHandle | None) -> None:
-    """Delete the guest that was made to check the backup; in check mode there is none yet."""
-    title = f"delete {_check_name(request)}, which was made to check the backup of guest {guest.vmid}"
-    if checked is None:
-        applier.note(title)
-    else:
-        applier.apply(Plan((PlanStep(title, destruction(checked)),)), checked)
-
-
-def _delete_left_over(applier: Applier, request: RestoreRequest, guest: Guest) -> None:
-    """Delete what an earlier run, which was broken off, has made to check the backup."""
-    checked = _checked_before(applier.client, request) if request.force else None
-    if checked is not None:
-        _delete_check(applier, request, guest, checked)
 
 
 def _explained(error: PveError, target: Target, checked: GuestHandle | None) -> PveError:
@@ -364,7 +296,7 @@ def _explained(error: PveError, target: Target, checked: GuestHandle | None) -> 
     with contextlib.suppress(PveError):
         config = unless_absent(lambda: target.handle.read("config"))
     intact = config is not None and not is_unfinished(config) and config.get("digest") == target.config.get("digest")
-    state = f"{_label(target)} was not touched" if intact else f"{_label(target)} is incomplete: run this again"
+    state = f"{target.label} was not touched" if intact else f"{target.label} is incomplete: run this again"
     kept = "" if checked is None else f", and what the backup holds is in guest {checked.guest.vmid}"
     return type(error)(f"{error}; {state}{kept}", error.cause)
 
@@ -376,8 +308,8 @@ def _is_there(applier: Applier, request: RestoreRequest, target: Target) -> Outc
     """The guest has been restored; what was made to check the backup may be left of a run that was broken off."""
     if request.name is not None and target.name != request.name:
         _check_meant(request, target)
-    _delete_left_over(applier, request, target.guest)
-    return _outcome(applier, request, listed_result(target.guest._replace(name=target.name)), None)
+    warnings = delete_left_check(applier, request, target.guest.vmid)
+    return _outcome(applier, request, listed_result(target.guest._replace(name=target.name)), None, warnings)
 
 
 def _note_start(applier: Applier, request: RestoreRequest) -> None:

@@ -24,6 +24,7 @@ from ..plan import Change
 from .restore_request import NetworkOverride
 
 MARK = "Restored from "
+CHECK_MARK = "Made by pve_restore to check a backup for guest "
 TASKS = {QEMU: "qmrestore", LXC: "vzrestore"}
 DESTROY_TASKS = {QEMU: "qmdestroy", LXC: "vzdestroy"}
 # What there is of a guest while it is restored, and when that fails (PVE::QemuServer, restore_vma_archive).
@@ -64,7 +65,7 @@ def parse_archived(text: str) -> ArchivedConfig:
 
 def marked(notes: str, volid: str) -> str:
     """Notes that name the backup which the guest was restored from, and no other one."""
-    lines = [line for line in notes.splitlines() if not line.startswith(MARK)]
+    lines = [line for line in notes.splitlines() if not line.startswith((MARK, CHECK_MARK))]
     return "\n".join([*lines, f"{MARK}{volid}"]).lstrip("\n")
 
 
