@@ -90,7 +90,7 @@ BACKUPS = {
     "a backup, and older ones are pruned": (15, 1),
     "a restore beside the guest": (6, 1),
     "a restore, it is there": (2, 1),
-    "a restore over the guest": (16, 1),
+    "a restore over the guest": (18, 1),
     "a proof without booting": (10, 3),
     "a proof with a guest agent": (18, 3),
 }

@@ -317,6 +317,54 @@ class TestOverAGuest:
         result = restore(**over, wait_for_lock=60)
         assert not result.failed, result
 
+    def test_a_guest_that_has_got_the_number_meanwhile_is_not_replaced(self, pve, restore, over):
+        def swap():
+            pve.remove_guest(100)
+            pve.add_guest(100, "billing")
+
+        pve.before("GET", "/tasks/[^/]+/status$", swap)
+        result = restore(**over)
+        words = "guest 100 (billing) on node pve1 is not the guest any more that it was before: look at it"
+        assert f"{words}; guest 100 (web) was not touched" in result.msg
+        assert (pve.config(100)["name"], pve.vmids()) == ("billing", [100, 101, 200, 9000])
+
+    def test_nor_is_one_of_the_same_name(self, pve, restore, over):
+        def swap():
+            pve.guest(100).config["vmgenid"] = "other"
+
+        pve.guest(100).config["vmgenid"] = "one"
+        pve.before("GET", "/tasks/[^/]+/status$", swap)
+        result = restore(**over)
+        assert "is not the guest any more that it was before" in result.msg
+        assert (len(pve.tasks("qmrestore")), pve.vmids()) == (1, [100, 101, 200, 9000])
+
+    def test_a_guest_that_was_set_to_something_else_meanwhile_is_still_the_same(self, pve, restore, over):
+        pve.guest(100).config["vmgenid"] = "one"
+        pve.before("GET", "/tasks/[^/]+/status$", lambda: pve.guest(100).config.update(cores=2))
+        assert not restore(**over).failed
+
+    @pytest.mark.parametrize(
+        ("what", "words"),
+        [
+            ("running", "guest 100 (web) on node pve1 runs: stop it first"),
+            ("protected", "guest 100 (web) on node pve1 is protected against removal"),
+            ("locked", "guest 100 (web) is locked (backup)"),
+            ("gone", "guest 100 has left node pve1 meanwhile"),
+        ],
+    )
+    def test_nor_one_that_is_not_ready_any_more(self, pve, restore, over, what, words):
+        pve.guest(100).config["vmgenid"] = "one"
+        become = {
+            "running": lambda: running(pve),
+            "protected": lambda: protected(pve),
+            "locked": lambda: pve.lock_guest(100, "backup"),
+            "gone": lambda: pve.remove_guest(100),
+        }
+        pve.before("GET", "/tasks/[^/]+/status$", become[what])
+        result = restore(**over)
+        assert (words in result.msg, "guest 100 (web) was not touched" in result.msg) == (True, True), result.msg
+        assert (len(pve.tasks("qmrestore")), 102 in pve.vmids()) == (1, False)
+
     def test_a_guest_of_the_user_s_that_is_named_like_the_check_is_left(self, pve, restore, over):
         mine = restore(backup=over["backup"], name="web-restore-check", vmid=400)
         assert not mine.failed

@@ -34,7 +34,7 @@ from .refusals import with_advice
 from .restore_check import check_name, check_notes, delete_check, delete_left_check, find_check
 from .restore_place import Surroundings, find_backup, storage_in
 from .restore_request import RestoreRequest
-from .restore_target import Config, Target, check_stopped, check_unprotected
+from .restore_target import Config, LastLook, Target, check_stopped, check_unprotected
 from .restoring import (
     ArchivedConfig,
     RestoreStep,
@@ -217,7 +217,7 @@ def _replace(
     checked = None
     if backup.verification != VERIFIED:
         checked = _restore_beside(applier, request, target, backup, archived)
-    fresh = bool(request.unique)
+    fresh, last_look = bool(request.unique), LastLook(target)
     step = RestoreStep(
         f"restore {backup.volid} over {target.label} on node {backup.node}",
         request.kind,
@@ -226,11 +226,14 @@ def _replace(
         _form(request, archived, target.name, fresh),
         target.guest.vmid,
         force=True,
+        check=last_look,
         changes=(Change("restored_from", target.came_from, backup.volid),),
     )
     try:
         applied = applier.apply(Plan((step,)), target.handle)
     except PveError as error:
+        if last_look.has_refused:
+            raise _without_check(applier, request, target, checked, error) from error
         raise _explained(error, target, checked) from error
     how = "verified" if backup.verification == VERIFIED else "restored beside it"
     if backup.verification != VERIFIED:
@@ -288,6 +291,19 @@ def _restore_beside(
     except PveError as error:
         raise type(error)(f"{error}; {target.label} was not touched", error.cause) from error
     return None if applier.check_mode else step.handle(applier.client)
+
+
+def _without_check(
+    applier: Applier, request: RestoreRequest, target: Target, checked: GuestHandle | None, error: PveError
+) -> PveError:
+    """Delete what was made beside a guest that is not replaced after all; returns the error that says so."""
+    if checked is None:
+        return error
+    try:
+        problems = delete_check(applier, request, target.guest.vmid, checked)
+    except PveError as problem:
+        problems = [f"guest {checked.guest.vmid}, which was made to check the backup, could not be deleted ({problem})"]
+    return type(error)("; ".join([str(error), *problems]), error.cause)
 
 
 def _explained(error: PveError, target: Target, checked: GuestHandle | None) -> PveError:

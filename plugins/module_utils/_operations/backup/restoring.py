@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from ..._pve.client import PveClient
-from ..._pve.commands import Command, run_command
+from ..._pve.commands import Command, no_check, run_command
 from ..._pve.errors import AlreadyExists, Conflict, ErrorReason, PveError, TaskFailed
 from ..._pve.guests import LXC, NAME_KEYS, QEMU, Guest, GuestHandle, unless_absent
 from ..._pve.tasks import Task, parse_upid
@@ -120,6 +120,8 @@ class RestoreStep:
     changes: tuple[Change, ...] = ()
     # Says which number is free, where that is not for PVE to say; raises a PveError when none is.
     free_number: t.Callable[[PveClient], int] | None = None
+    # Looks right before it is sent whether the guest still is what is to be restored over; raises a PveError when not.
+    check: t.Callable[[], None] = no_check
     vmid_is_given: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -174,6 +176,7 @@ class RestoreStep:
             task_id=str(vmid),
             done=done,
             once=True,
+            check=self.check,
         )
 
     def _cleaned_up(self, client: PveClient, vmid: int, error: PveError) -> PveError:
