@@ -175,7 +175,8 @@ plan:
         - V(move) and V(stop) are for the state V(evacuated), V(return), V(start) and V(forget) for V(returned).
         - V(note) only tags a guest that HA has moved already, because its maintenance mode is on.
         - V(forget) only takes the tag from a guest that is back.
-        - V(stay) does nothing. V(fail) is for what cannot be moved, so that the task fails.
+        - V(stay) does nothing. V(fail) is for what cannot be moved, and for what came to the node after the plan was
+          made, so that the task fails.
       type: str
     from:
       description: The node that the guest is on.

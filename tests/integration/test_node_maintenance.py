@@ -317,6 +317,29 @@ class TestUnmovable:
         assert "it uses devices of this node (hostpci0)" in reasons[101]
 
 
+def test_a_guest_that_comes_to_the_node_meanwhile_is_named(cluster, run):
+    """Those that are not meant are not named."""
+
+    def come() -> None:
+        cluster.add_guest(800, "late", status="running", storage="shared", config={"tags": "late"})
+        cluster.add_guest(801, "other", status="running", storage="shared")
+
+    cluster.before("POST", "/migrate$", come)
+    result = run(select={"names": ["app100", "late"]})
+    words = "guest 800 (late) came to node pve1 after the plan was made: run the evacuation again"
+    assert result.msg == f"1 of 2 guests failed: guest 800: {words}"
+    last = result["plan"][-1]
+    assert (last["vmid"], last["action"], last["from"], last["to"], last["reason"]) == (
+        800,
+        "fail",
+        "pve1",
+        "pve1",
+        words,
+    )
+    assert result["summary"] == "2 guests: 1 changed, 0 unchanged, 1 failed"
+    assert not run(select={"names": ["app100", "late"]}).failed
+
+
 def test_what_fits_nowhere_stays(cluster, run):
     for node in ("pve2", "pve3"):
         cluster.set_node_facts(node, mem=31 * GIB)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
-from ..._pve.errors import InvalidRequest
+from ..._pve.errors import InvalidRequest, PveError, Refused
 from ..._pve.guests import LXC, Guest, Selector
-from ..facts import split_tags
+from ..facts import RUNNING, split_tags
 from ..guest.placement import Cluster, read_cluster
 from ..ha import read_maintenance
 from ..many.many_request import Entry, ManyRequest
@@ -88,6 +88,8 @@ def ensure_maintenance(applier: Applier, request: MaintenanceRequest) -> ManyOut
     done = ManyOutcome(changed=False)
     if entries:
         done = ensure_many(applier, ManyRequest(entries, relocate, parallel=request.parallel))
+        if request.state == "evacuated" and not applier.check_mode:
+            done = _look_again(applier, request, plan, done)
     rows = [line.as_result() for line in plan]
     return replace(done, facts={"plan": rows, "table": table_of(rows)})
 
@@ -139,6 +141,37 @@ def _leaving(request: MaintenanceRequest, guest: Guest, entry: Entry, seen: Gues
         return replace(line, reason=reason)
     stops = request.unmovable == "stop" and look.preconditions.online
     return replace(line, action=STOP if stops else STAY, reason=reason)
+
+
+def _look_again(
+    applier: Applier, request: MaintenanceRequest, plan: list[PlannedGuest], done: ManyOutcome
+) -> ManyOutcome:
+    """Add the guests that came to the node meanwhile, as failures."""
+    try:
+        cluster = read_cluster(applier.client)
+    except PveError as error:
+        warning = f"whether guests came to node {request.node} meanwhile could not be looked at: {error}"
+        return replace(done, warnings=(*done.warnings, warning))
+    late = _late(request, plan, done, cluster)
+    plan.extend(late)
+    came = tuple(GuestOutcome(line.entry, error=Refused(line.reason)) for line in late)
+    return replace(done, guests=(*done.guests, *came))
+
+
+def _late(
+    request: MaintenanceRequest, plan: t.Sequence[PlannedGuest], done: ManyOutcome, cluster: Cluster
+) -> list[PlannedGuest]:
+    """Those on the node that the plan did not leave there, and whose own turn did not fail."""
+    failed = {guest.entry.selector.vmid for guest in done.guests if guest.error is not None}
+    expected = failed | {line.guest.vmid for line in plan if line.action in (STAY, STOP)}
+    lines = []
+    for guest in filter(request.means, cluster.guests):
+        if guest.node != request.node or guest.template or guest.vmid in expected:
+            continue
+        if guest.status == RUNNING or request.move_stopped:
+            reason = f"{guest.label} came to node {request.node} after the plan was made: run the evacuation again"
+            lines.append(PlannedGuest(_entry(request, guest, ()), guest, FAIL, reason=reason))
+    return lines
 
 
 def _return(applier: Applier, request: MaintenanceRequest, cluster: Cluster) -> list[PlannedGuest]:
