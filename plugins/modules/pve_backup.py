@@ -56,6 +56,7 @@ options:
       - A number of seconds, or a number with V(m), V(h), V(d) or V(w), as V(90m), V(24h) or V(1w).
       - V(0) makes a new one each time.
       - A backup whose verification by Proxmox Backup Server has failed is none.
+      - Nor is one that is older than the virtual machine, which is of another guest that had the number before.
     type: str
   notes:
     description:

@@ -75,7 +75,7 @@ MANY = {
     "pve_vms_power": (101, 9),
     "pve_snapshots": (101, 9),
     "pve_migrations": (101, 9),
-    "pve_backups": (201, 9),
+    "pve_backups": (301, 9),
 }
 ASKED_OF_MANY = {
     "pve_vms": {"cores": 2},
@@ -86,13 +86,13 @@ ASKED_OF_MANY = {
 }
 BACKUPS = {
     "a backup": (11, 1),
-    "a backup, a young one is there": (3, 1),
+    "a backup, a young one is there": (4, 1),
     "a backup, and older ones are pruned": (15, 1),
     "a restore beside the guest": (6, 1),
     "a restore, it is there": (2, 1),
     "a restore over the guest": (18, 1),
-    "a proof without booting": (10, 3),
-    "a proof with a guest agent": (18, 3),
+    "a proof without booting": (11, 2),
+    "a proof with a guest agent": (20, 2),
 }
 # What these leave is what was there.
 SAME_AFTER = {

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 HOUR = 3600
@@ -60,7 +62,7 @@ class TestMaxAge:
         assert (result["backup"]["vmid"], result["backup"]["type"], result["backup"]["size"]) == (100, "qemu", 36653)
         assert (result["guest"]["name"], result["vmid"], result["node"]) == ("web", 100, "pve1")
 
-    def test_a_young_one_will_do_and_takes_three_requests(self, pve, backup):
+    def test_a_young_one_will_do_and_takes_four_requests(self, pve, backup):
         held = pve.add_backup(100, age=2 * HOUR)
         pve.reset_record()
         result = backup(max_age="3h")
@@ -69,7 +71,14 @@ class TestMaxAge:
             "GET /cluster/resources",
             "GET /nodes/pve1/qemu/100/status/current",
             "GET /nodes/pve1/storage/local/content",
+            "GET /nodes/pve1/qemu/100/config",
         ]
+
+    def test_one_of_a_guest_that_had_the_number_before_will_not(self, pve, change):
+        held = pve.add_backup(100, age=HOUR)
+        pve.guest(100).config["meta"] = f"creation-qemu=10.2.2,ctime={int(time.time()) - HOUR // 2}"
+        result = change(max_age="1d")
+        assert result.diff == {"before": {"backups": [held]}, "after": {"backups": [held, "a new backup"]}}
 
     def test_an_old_one_will_not(self, pve, change):
         held = pve.add_backup(100, age=2 * HOUR)

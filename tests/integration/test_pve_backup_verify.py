@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.support.real_shell import RealShell
@@ -185,6 +187,16 @@ class TestBad:
             "it has neither a guest agent nor a serial line by which to see that it has booted" in verify(vmid=100).msg
         )
         assert pve.vmids() == GUESTS
+
+    def test_one_of_a_guest_that_had_the_number_before(self, pve, verify):
+        volid = pve.add_backup(100, age=3600)
+        pve.remove_guest(100)
+        pve.add_guest(100, "billing", config={"meta": f"creation-qemu=10.2.2,ctime={int(time.time())}"})
+        result = verify(vmid=100, boot="none")
+        assert "it is older than the guest itself, so it is one of another guest that had the number 100" in result.msg
+        assert result["error"]["report"]["result"] == "not proved"
+        assert "POST" not in str(pve.summary())
+        assert not verify(backup=volid, boot="none").failed
 
     @pytest.mark.parametrize(
         ("vmid", "settings", "words"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest
-from ..._pve.guests import LXC, QEMU
+from ..._pve.guests import LXC, QEMU, GuestHandle, unless_absent
 from ..._pve.storages import Volume, read_volumes, storage_of
 
 VERIFIED_BADLY = "failed"
@@ -21,6 +21,8 @@ _FILE = re.compile(
     r"backup/vzdump-(?P<kind>qemu|lxc|openvz)-(?P<vmid>[1-9]\d{2,8})-(?P<stamp>\d{4}(_\d\d){2}-\d\d(_\d\d){2})\..+"
 )
 _SNAPSHOT = re.compile(r"backup/(?P<kind>vm|ct)/(?P<vmid>\d+)/(?P<stamp>\d{4}(-\d\d){2}T\d\d(:\d\d){2})Z")
+# PVE::QemuServer::MetaInfo. A clone has that of its source, a restored guest that of its backup, a container none.
+_CREATED = re.compile(r"(?:^|,)ctime=(\d+)(?:,|$)")
 _KINDS = {"vm": QEMU, "ct": LXC, "qemu": QEMU, "lxc": LXC, "openvz": LXC}
 
 
@@ -137,3 +139,15 @@ def read_notes(client: PveClient, backup: Backup) -> str:
     """Read all lines of a backup's notes; one request."""
     attributes = client.read("nodes", backup.node, "storage", backup.storage, "content", backup.volid)
     return str(attributes.get("notes") or "")
+
+
+def read_creation(handle: GuestHandle) -> int:
+    """When the guest was created at the earliest, in seconds since 1970; 0 where PVE does not know. One request.
+
+    A backup that is older is one of a guest that had the number before.
+    """
+    if handle.guest.kind != QEMU:
+        return 0
+    config = unless_absent(lambda: handle.read("config"))
+    found = _CREATED.search(str((config or {}).get("meta") or ""))
+    return int(found[1]) if found else 0

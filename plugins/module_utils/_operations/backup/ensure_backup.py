@@ -20,7 +20,7 @@ from ..._pve.tasks import parse_upid, wait_for_task
 from ..facts import Status, guest_result, listed_result, read_status
 from ..plan import Applier, Change, Outcome, Plan, PlanStep, outcome
 from ..selection import select_guest
-from .archives import Backup, named_backup, read_backups, read_notes
+from .archives import Backup, named_backup, read_backups, read_creation, read_notes
 from .backup_request import BackupRequest
 from .refusals import with_advice
 from .retention import NEW, Retention, candidates, parse_retention, pruned
@@ -28,7 +28,7 @@ from .vzdump import BackupOptions, logged_archive, plan_backup, read_backup_opti
 
 
 def ensure_backup(applier: Applier, request: BackupRequest) -> Outcome:
-    """Bring the backups of a guest into the state asked for. Three requests when they are; raises a PveError."""
+    """Bring the backups of a guest into the state asked for. Four requests when they are; raises a PveError."""
     with with_advice():
         if request.backup is not None:
             return _ensure_named(applier, request)
@@ -63,12 +63,12 @@ def _ensure_newest(applier: Applier, request: BackupRequest) -> Outcome:
     handle.guest = handle.guest._replace(name=status.name)
     held = _Held(handle, request.storage)
     before = held.read()
-    chosen, made = _young(request, before, client.server_time), None
+    chosen, made = _young(request, held, before), None
     if request.state == "present" and chosen is None:
         status, options, waited = _wait_until_free(applier, handle, status)
         if waited:
             before = held.read()
-            chosen = _young(request, before, client.server_time)
+            chosen = _young(request, held, before)
         if chosen is None:
             made = _back_up(applier, handle, status, request, options, before)
     if chosen is not None:
@@ -88,12 +88,13 @@ def _ensure_newest(applier: Applier, request: BackupRequest) -> Outcome:
     return _outcome(applier, guest, chosen, after, gone)
 
 
-def _young(request: BackupRequest, backups: t.Sequence[Backup], now: int) -> Backup | None:
-    """The newest backup, if it is young enough; one whose verification failed is none."""
+def _young(request: BackupRequest, held: _Held, backups: t.Sequence[Backup]) -> Backup | None:
+    """The newest backup, if it is young enough; one whose verification failed is none, nor is one of a former guest."""
+    now = held.handle.client.server_time
     good = [backup for backup in backups if backup.is_good]
     if not good or not request.max_age or good[-1].created < now - request.max_age:
         return None
-    return good[-1]
+    return good[-1] if good[-1].created >= read_creation(held.handle) else None
 
 
 def _newest_since(backups: t.Sequence[Backup], start: int) -> str:

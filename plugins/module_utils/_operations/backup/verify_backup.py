@@ -35,7 +35,7 @@ from ..plan import Applier, Outcome, outcome
 from ..power import PowerRequest, bring_into_state
 from ..volumes.volume_info import VolumesRequest, storages_to_list
 from ..waiting import wait_for_agent
-from .archives import Backup, named_backup, read_backups
+from .archives import Backup, named_backup, read_backups, read_creation
 from .refusals import advice_for
 from .restore_place import Surroundings, find_backup, storage_in
 from .restore_request import RestoreRequest
@@ -103,6 +103,8 @@ def verify_backup(applier: Applier, request: VerifyRequest, console: Console) ->
         report.backup, report.size = backup.volid, backup.size
         report.age = max(0, client.server_time - backup.created)
         _check_age(request, report)
+        if guest is not None and request.backup is None:
+            _check_whose(GuestHandle(client, guest), backup)
         if backup.is_unfinished:
             raise Locked("it is still being made: wait for it")
         if not backup.is_good:
@@ -167,6 +169,15 @@ def _find_newest(
 def _check_age(request: VerifyRequest, report: Report) -> None:
     if request.max_age is not None and report.age is not None and report.age > request.max_age:
         raise Refused(f"it is {report.age} seconds old, and max_age allows {request.max_age}: make a new one")
+
+
+def _check_whose(handle: GuestHandle, backup: Backup) -> None:
+    """Raise InvalidRequest for a backup of a guest that had the number before."""
+    if backup.created < read_creation(handle):
+        raise InvalidRequest(
+            f"it is older than the guest itself, so it is one of another guest that had the number {backup.vmid}: "
+            f"make a new one, or name this one in backup"
+        )
 
 
 def _restore_request(request: VerifyRequest, volid: str) -> RestoreRequest:
