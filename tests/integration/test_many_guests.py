@@ -95,6 +95,13 @@ class TestSelection:
         assert not result.failed, result.msg
         assert found(result) == vmids
 
+    def test_what_no_guest_meets_is_said(self, pve, run_module) -> None:
+        some = run_module("pve_vms_power", {"select": {"names": ["web", "ap1"]}}, check=True)
+        assert found(some) == [100]
+        assert some.warnings == ["no guest has a name that fits 'ap1'"]
+        none = run_module("pve_vms_power", {"select": {"tags": ["nobody"]}}, check=True)
+        assert (found(none), none.warnings) == ([], ["no guest meets what select asks for"])
+
     @pytest.mark.parametrize(
         ("arguments", "msg"),
         [

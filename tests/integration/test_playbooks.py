@@ -415,7 +415,16 @@ def test_verify_backups(answering, run, tmp_path):
     assert pve.status(101) == "running"
 
 
-def test_verify_backups_of_nobody(run):
-    result = run("verify_backups")
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "Say whose backups are meant"),
+        ({"guest_names": "databse"}, "No backup was verified: no guest is chosen by these variables"),
+        ({"guest_names": "web", "report_file": "report.json"}, "Give the whole path of the report"),
+        ({"guest_node": "pve9"}, "there is no node pve9"),
+    ],
+)
+def test_verify_backups_of_nobody(run, variables, words):
+    result = run("verify_backups", **variables)
     assert result.failed
-    assert "Say whose backups are meant" in result.stdout
+    assert words in result.stdout

@@ -62,17 +62,21 @@ def ensure_many(applier: Applier, request: ManyRequest) -> ManyOutcome:
     listing = _Listing(applier.client)
     cluster = listing.cluster
     entries = request.entries
+    unmet: tuple[str, ...] = ()
     if request.selection is not None and request.entry_of is not None:
         node = request.selection.conditions.node
         if node is not None:
             check_node(node, cluster.node_names)
+        unmet = tuple(request.selection.unmet(cluster.guests))
         chosen = filter(request.selection.selects, sorted(cluster.guests, key=lambda guest: guest.vmid))
         entries = tuple(map(request.entry_of, chosen))
     check_distinct(entries, cluster.guests)
     done = _Run(applier, request, entries, listing).run() if entries else ()
     warnings = (warning for guest in done if guest.outcome for warning in guest.outcome.warnings)
     return ManyOutcome(
-        changed=any(guest.changed for guest in done), guests=tuple(done), warnings=tuple(dict.fromkeys(warnings))
+        changed=any(guest.changed for guest in done),
+        guests=tuple(done),
+        warnings=tuple(dict.fromkeys((*unmet, *warnings))),
     )
 
 
