@@ -29,6 +29,7 @@ SSH = """\
 for word; do host=$last last=$word; done
 export NODE=$host PATH="{bin}:$PATH"
 cd {state}
+if [ -e $NODE.gone ]; then exit 255; fi
 # While a node is down it is looked for at least once.
 if [ -e $NODE.down ]; then touch $NODE.missed; exit 255; fi
 exec /bin/sh -c "$last"
@@ -199,6 +200,14 @@ def test_a_host_that_is_another_node_is_left_alone(nodes, upgrade):
         "Set proxmox_node to the name that the node has in the cluster."
     )
     assert nodes.log == []
+    assert {vmid: nodes.pve.guest(vmid).node for vmid in HOMES} == HOMES
+
+
+def test_a_node_that_cannot_be_reached_ends_the_play(nodes, upgrade):
+    nodes.set("pve1.gone")
+    ended = upgrade()
+    assert "UNREACHABLE" in ended.stdout, ended.stdout
+    assert {task.host for task in ended.tasks} <= {"pve1"}
     assert {vmid: nodes.pve.guest(vmid).node for vmid in HOMES} == HOMES
 
 
