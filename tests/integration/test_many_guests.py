@@ -7,12 +7,22 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.many.many_request import (
+    Entry,
+    ManyRequest,
+)
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.many.running import ensure_many
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._operations.plan import Applier, Outcome
+from ansible_collections.cloudbridge.proxmox.plugins.module_utils._pve.guests import Selector
 from tests.support import canaries, playbooks
+from tests.support.clients import client_of
 
 QEMU_FAILED = "start failed: QEMU exited with code 1"
 
@@ -30,6 +40,27 @@ def add_apps(pve) -> None:
 
 def found(result) -> list[int]:
     return [entry["vmid"] for entry in result["results"]]
+
+
+def test_a_mistake_of_the_program_waits_for_the_guests_that_are_begun(pve) -> None:
+    client = client_of(pve, 60, api_timeout=60)
+    both_begun, ended = threading.Barrier(2), []
+
+    def operation(applier: Applier, vmid: int) -> Outcome:
+        if vmid == 102:
+            ended.append("a guest that was not begun")
+        both_begun.wait(60)
+        if vmid == 101:
+            raise ZeroDivisionError(vmid)
+        time.sleep(0.2)
+        ended.append("the other one")
+        return Outcome(changed=False)
+
+    entries = tuple(Entry(f"guests[{vmid}]", Selector(vmid), vmid, 60) for vmid in (100, 101, 102))
+    with pytest.raises(ZeroDivisionError):
+        ensure_many(Applier(client), ManyRequest(entries, operation, parallel=2))
+    client.close()
+    assert ended == ["the other one"]
 
 
 class TestPower:

@@ -15,14 +15,13 @@ import typing as t
 from dataclasses import dataclass
 
 from .._pve.container_config import CONTAINER_NIC
-from .._pve.errors import Cause, InvalidRequest, Refused, one_line
+from .._pve.errors import Cause, InvalidRequest, Refused, brief
 from .._pve.guests import LXC
 from .._pve.vm_config import NIC, NIC_KEY
 
 Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 _MAC = re.compile(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}")
-_MOST_WORDS = 200
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,12 @@ def interfaces_in(answer: t.Any) -> tuple[Interface, ...]:
     if isinstance(listed, dict):
         error = listed.get("error")
         words = error.get("desc") if isinstance(error, dict) else None
-        raise _no_interfaces(f"the agent answers {_words(words or listed)}")
+        raise _no_interfaces(f"the agent answers {brief(words or listed)}")
     if listed is not None and not isinstance(listed, list):
-        raise _no_interfaces(f"its answer makes no sense: {_words(listed)}")
+        raise _no_interfaces(f"its answer makes no sense: {brief(listed)}")
     found = tuple(_interface(entry) for entry in listed or () if isinstance(entry, dict))
     if listed and not found:
-        raise _no_interfaces(f"its answer makes no sense: {_words(listed[0])}")
+        raise _no_interfaces(f"its answer makes no sense: {brief(listed[0])}")
     return found
 
 
@@ -79,14 +78,10 @@ def _no_interfaces(why: str) -> Refused:
     return Refused(why, Cause(pve_message=why))
 
 
-def _words(said: t.Any) -> str:
-    return one_line(str(said))[:_MOST_WORDS]
-
-
 def _interface(entry: t.Mapping[str, t.Any]) -> Interface:
     mac = str(entry.get("hardware-address") or entry.get("hwaddr") or "")
     return Interface(
-        name=_words(entry.get("name") or ""),
+        name=brief(entry.get("name") or ""),
         mac=mac.replace("-", ":").upper() if _MAC.fullmatch(mac) else "",
         addresses=tuple(_addresses(entry)),
     )

@@ -384,6 +384,15 @@ def denial_of(identity: str, what: str, cause: Cause) -> str:
     )
 
 
+MOST_WORDS = 200
+
+
+def brief(said: object) -> str:
+    """What somebody said who is not to be trusted, for a message: one line of printable characters, and not long."""
+    text = str(said)[: 2 * MOST_WORDS]
+    return one_line("".join(letter if letter.isprintable() else " " for letter in text))[:MOST_WORDS]
+
+
 def one_line(text: str) -> str:
     """Fold a message of several lines into one."""
     return " ".join(text.split())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 
 import pytest
 
@@ -204,6 +205,26 @@ class TestAgentInfo:
         assert "has been disabled" in result["errors"]["users"]
         assert any("does not tell users" in warning for warning in result["warnings"])
         assert run_module("pve_guest_agent_info", {**DB, "gather": ["users"]}).failed
+
+    def test_answers_that_make_no_sense_are_those_of_their_parts(self, run_module, pve):
+        senseless = {
+            "info": {"supported_commands": [{}]},
+            "get-fsinfo": [1],
+            "get-time": "x" * 20000,
+            "get-host-name": None,
+            "get-vcpus": 5,
+            "get-users": "abc\n\x1b[31m",
+            "os": ["x"],
+        }
+        pve.call(lambda: pve.guest(101).agent.update(senseless))
+        result = run_module("pve_guest_agent_info", DB)
+        assert not result.failed, result.msg
+        assert result["agent"]["interfaces"] is not None
+        assert set(result["errors"]) == {"version", "os", "host_name", "filesystems", "users", "time", "vcpus"}
+        for message in result["errors"].values():
+            assert re.match(r"the guest agent of guest 101 \(db\) answers what makes no sense: \S", message)
+            assert message.isprintable()
+            assert len(message) < 400
 
     def test_a_silent_agent_is_asked_once(self, run_module, pve):
         pve.silence_agent(101)

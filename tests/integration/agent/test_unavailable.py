@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -76,6 +77,61 @@ def test_the_reason_and_what_to_do(pve, runner, agent, prepare, kind, words):
     with pytest.raises(kind, match=words):
         runner.run("true")
     assert sum("agent/exec" in line for line in pve.summary()) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "nonsense",
+        [],
+        {"exited": "yes"},
+        {"exited": [1]},
+        {"exited": 1, "out-data": {"a": 1}},
+        {"exited": 1, "out-data": "\u263a"},
+        {"exited": 1, "err-data": "\u263a" * 5000},
+    ],
+    ids=itertools.count(),
+)
+def test_an_answer_that_makes_no_sense(runner, agent, answer):
+    async def status(pid):
+        return answer
+
+    agent.status = status
+    with pytest.raises(AgentUnavailable, match=r"agent of guest 101 \(db\) answers what makes no sense: ") as raised:
+        runner.run("true")
+    assert len(str(raised.value)) < 400
+    runner.pid = None
+
+
+@pytest.mark.parametrize("pid", ["x", -1, [], "9" * 5000], ids=itertools.count())
+def test_an_answer_about_a_start_that_makes_no_sense(runner, agent, pid):
+    async def execute(argv, data):
+        return pid
+
+    agent.execute = execute
+    with pytest.raises(AgentUnavailable, match=r"agent of guest 101 \(db\) answers what makes no sense: "):
+        runner.run("true")
+    assert runner.may_have_begun
+
+
+def test_of_a_guest_s_words_a_message_has_few(runner, agent):
+    """A size of so many digits is none, either."""
+
+    async def execute(argv, data):
+        return 4711
+
+    async def status(pid):
+        words = "first\nsecond \x1b[31m\n" * 20000
+        return {"exited": 1, "exitcode": 0, "out-data": "9" * 5000 + " 0 0\n", "err-data": words}
+
+    agent.execute, agent.status = execute, status
+    with pytest.raises(
+        AgentUnavailable, match=r"could not begin the command: first second \[31m first second "
+    ) as raised:
+        runner.run("true")
+    assert len(str(raised.value)) < 300
+    assert str(raised.value).isprintable()
+    runner.pid = None
 
 
 def test_a_missing_privilege(pve, agent):

@@ -14,6 +14,7 @@ from ..._pve.guests import Selector
 from ..addresses import interfaces_in
 from ..plan import Applier, Outcome
 from .access import agent_selector, guest_access
+from .answers import SenselessAnswer, making_sense
 from .calls import AgentCalls
 
 _NANOSECONDS = 1_000_000_000
@@ -45,8 +46,8 @@ def look_at_agent(applier: Applier, request: AgentInfoRequest) -> Outcome:
         for name in request.gather:
             found[name] = None
             try:
-                found[name] = PARTS[name](calls)
-            except Refused as refusal:
+                found[name] = PARTS[name].gather(calls)
+            except (Refused, SenselessAnswer) as refusal:
                 error, errors[name] = refusal, str(refusal)
             except PveError as problem:
                 if not errors and len(request.gather) > 1 and problem.kind != "permission":
@@ -64,43 +65,51 @@ def _renamed(entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {str(key).replace("-", "_"): value for key, value in entry.items()}
 
 
-def _version(calls: AgentCalls) -> dict[str, t.Any]:
-    answer = calls.ask("info")
-    commands = answer.get("supported_commands") or ()
+def _version(info: t.Any) -> dict[str, t.Any]:
+    commands = info.get("supported_commands") or ()
     return {
-        "version": answer.get("version"),
+        "version": info.get("version"),
         "commands": sorted(str(entry["name"]) for entry in commands if entry.get("enabled")),
         "disabled_commands": sorted(str(entry["name"]) for entry in commands if not entry.get("enabled")),
     }
 
 
-def _filesystems(calls: AgentCalls) -> list[dict[str, t.Any]]:
-    return [
-        {**_renamed(entry), "disk": list(map(_renamed, entry.get("disk") or ()))} for entry in calls.ask("get-fsinfo")
-    ]
+def _filesystems(entries: t.Any) -> list[dict[str, t.Any]]:
+    return [{**_renamed(entry), "disk": list(map(_renamed, entry.get("disk") or ()))} for entry in entries]
 
 
-def _time(calls: AgentCalls) -> dict[str, t.Any]:
+def _time(zone: t.Any, clock: t.Any) -> dict[str, t.Any]:
     """The guest's clock in seconds since 1970, and its time zone."""
-    zone = calls.ask("get-timezone")
-    return {"epoch": calls.ask("get-time") / _NANOSECONDS, "zone": zone.get("zone"), "offset": zone.get("offset")}
+    return {"epoch": clock / _NANOSECONDS, "zone": zone.get("zone"), "offset": zone.get("offset")}
 
 
-def _vcpus(calls: AgentCalls) -> dict[str, int]:
-    entries = calls.ask("get-vcpus")
+def _vcpus(entries: t.Any) -> dict[str, int]:
     return {"total": len(entries), "online": sum(bool(entry.get("online")) for entry in entries)}
 
 
-# What is gathered, and how.
-PARTS: dict[str, t.Callable[[AgentCalls], t.Any]] = {
-    "version": _version,
-    "os": lambda calls: _renamed(calls.ask("get-osinfo")),
-    "host_name": lambda calls: calls.ask("get-host-name").get("host-name"),
-    "interfaces": lambda calls: [
-        interface.as_result() for interface in interfaces_in(calls.ask("network-get-interfaces"))
-    ],
-    "filesystems": _filesystems,
-    "users": lambda calls: list(map(_renamed, calls.ask("get-users"))),
-    "time": _time,
-    "vcpus": _vcpus,
+def _interfaces(entries: t.Any) -> list[dict[str, t.Any]]:
+    return [interface.as_result() for interface in interfaces_in(entries)]
+
+
+class _Part(t.NamedTuple):
+    """Commands of the agent, and what is made of their answers."""
+
+    commands: tuple[str, ...]
+    read: t.Callable[..., t.Any]
+
+    def gather(self, calls: AgentCalls) -> t.Any:
+        answers = [calls.ask(command) for command in self.commands]
+        with making_sense(calls.handle.guest.label, answers[0] if len(answers) == 1 else answers):
+            return self.read(*answers)
+
+
+PARTS = {
+    "version": _Part(("info",), _version),
+    "os": _Part(("get-osinfo",), _renamed),
+    "host_name": _Part(("get-host-name",), lambda answer: answer.get("host-name")),
+    "interfaces": _Part(("network-get-interfaces",), _interfaces),
+    "filesystems": _Part(("get-fsinfo",), _filesystems),
+    "users": _Part(("get-users",), lambda entries: list(map(_renamed, entries))),
+    "time": _Part(("get-timezone", "get-time"), _time),
+    "vcpus": _Part(("get-vcpus",), _vcpus),
 }

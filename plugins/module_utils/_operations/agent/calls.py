@@ -23,10 +23,12 @@ from ..._pve.errors import (
     Refused,
     TimedOut,
     Unreachable,
+    brief,
 )
 from ..._pve.guests import LXC, Guest, GuestHandle, is_absent
 from ..._pve.numbers import in_full
 from ..facts import read_status
+from .answers import file_content, part_of_file, process_id
 from .pace import Pace
 from .worker_slots import taken_slot
 
@@ -67,7 +69,7 @@ class AgentCalls:
         result = answer.get("result") if isinstance(answer, dict) else answer
         error = result.get("error") if isinstance(result, dict) else None
         if isinstance(error, dict):
-            raise Refused(f"the guest agent of {self.handle.guest.label} answers {error.get('desc')}")
+            raise Refused(f"the guest agent of {self.handle.guest.label} answers {brief(error.get('desc'))}")
         return result
 
     def execute(self, argv: t.Sequence[str], data: bytes | None = None) -> int:
@@ -75,7 +77,7 @@ class AgentCalls:
 
         Whoever calls it is sure that it may be sent twice.
         """
-        return int(self._repeated(self._execution(argv, data))["pid"])
+        return process_id(self.handle.guest.label, self._repeated(self._execution(argv, data)))
 
     def execute_once(self, argv: t.Sequence[str]) -> None:
         """Start a program that one can do without."""
@@ -85,7 +87,7 @@ class AgentCalls:
         form = {"command": list(argv), "input-data": None if data is None else data.decode("latin-1")}
         return lambda: self.client.write("POST", *self._path("exec"), **form)
 
-    def status(self, pid: int) -> t.Mapping[str, t.Any]:
+    def status(self, pid: int) -> t.Any:
         """What has become of a process; of one that has ended, once."""
 
         def send() -> t.Any:
@@ -94,8 +96,7 @@ class AgentCalls:
             self.pace.measure(time.monotonic() - began)
             return answer
 
-        answer: t.Mapping[str, t.Any] = self._call(send)
-        return answer
+        return self._call(send)
 
     def write_file(self, path: str, content: bytes) -> None:
         """Make a file of at most MOST_WRITTEN bytes; the directory must be there and be nobody else's."""
@@ -126,12 +127,12 @@ class AgentCalls:
     def read_whole(self, path: str) -> bytes:
         """The whole of a small file, as releases of PVE without offset read it."""
         answer = self._repeated(lambda: self.client.read_once(*self._path("file-read"), file=path))
-        return str(answer["content"]).encode("latin-1")
+        return file_content(self.handle.guest.label, answer)
 
     def _read_part(self, path: str, offset: int, count: int) -> bytes:
         form = {"file": path, "offset": offset, "count": count, "decode": False}
         answer = self._repeated(lambda: self.client.read_once(*self._path("file-read"), **form), slow=False)
-        return base64.b64decode(answer["content"])
+        return part_of_file(self.handle.guest.label, answer)
 
     def _path(self, name: str) -> tuple[t.Any, ...]:
         return (*self.handle.path, "agent", name)

@@ -14,7 +14,7 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..._pve.errors import GuestFileError, InvalidRequest
+from ..._pve.errors import GuestFileError, InvalidRequest, brief
 from ..._pve.guests import Selector
 from ..plan import Applier, Change, Outcome, outcome
 from .access import DEFAULT_SHELL, SHELLS, GuestAccess, agent_selector, guest_access
@@ -124,7 +124,9 @@ def _look(access: GuestAccess, path: str) -> GuestFile | None:
         owner, group = lines[1].split()[2:4]
         return GuestFile(size, mode_of(letters), int(uid), int(gid), owner, group, checksum, shown)
     except (IndexError, ValueError) as error:
-        raise GuestFileError(f"{path} in {access.handle.guest.label} cannot be examined: {lines}", path) from error
+        raise GuestFileError(
+            f"{path} in {access.handle.guest.label} cannot be examined: {brief(lines)}", path
+        ) from error
 
 
 def mode_of(letters: str) -> str:

@@ -20,16 +20,17 @@ from dataclasses import dataclass
 
 from ..._pve.client import PATIENCE_SECONDS
 from ..._pve.deadline import Deadline
-from ..._pve.errors import AgentUnavailable, AnswerLost, ErrorReason, PveError, TimedOut
+from ..._pve.errors import AgentUnavailable, AnswerLost, ErrorReason, PveError, TimedOut, brief
 from ..._pve.numbers import in_full
+from .answers import ProcessState, SenselessAnswer, process_state
 from .calls import MOST_INPUT, MOST_WRITTEN, AgentCalls, knows_no_parts
 from .guest_shell import WAIT, GuestShell
 from .pace import FIRST_PAUSE_SECONDS
 
 # What comes along with the answer about the process; slow guests lose more (75-agent.json: "exec, 2 MB of output").
 MOST_INLINE = 64 * 1024
-_HEADER = re.compile(rb"(\d+) (\d+) (\d+)\r?\n")
-_AGAIN = re.compile(rb"again (\d+)")
+_HEADER = re.compile(rb"(\d{1,10}) (\d{1,18}) (\d{1,18})\r?\n")
+_AGAIN = re.compile(rb"again (\d{1,10})(?!\d)")
 _LONGEST_HEADER = 100
 # How the program around a command ends that does not begin it.
 _REFUSED = 125
@@ -122,7 +123,8 @@ class GuestRunner:
             try:
                 return _Job(directory, self.calls.execute(argv, data), repeats)
             except PveError as error:
-                self.may_have_begun = _is_lost(error) or self.calls.repeats != repeats
+                unclear = _is_lost(error) or isinstance(error, SenselessAnswer)
+                self.may_have_begun = unclear or self.calls.repeats != repeats
                 raise
         except TimedOut as error:
             if self.may_have_begun:
@@ -224,20 +226,20 @@ class GuestRunner:
     def _prepare(self, directory: str) -> None:
         """Make the directory: nothing is written into one that may be somebody else's."""
         for _attempt in range(_MOST_PREPARATIONS):
-            status = self._end_of(self.calls.execute(self.shell.prepare(directory)))
-            if status is not None:
+            state = self._end_of(self.calls.execute(self.shell.prepare(directory)))
+            if state is not None:
                 break
-        if status is None or status.get("signal") or status.get("exitcode"):
-            raise self._not_begun(status or {})
+        if state is None or state.signal or state.exit_code:
+            raise self._not_begun(state)
 
-    def _end_of(self, pid: int) -> t.Mapping[str, t.Any] | None:
+    def _end_of(self, pid: int) -> ProcessState | None:
         """Wait until a small program has ended, and say how; None when the agent does not know that any more."""
         for pause in self.calls.pace.pauses():
             self.calls.client.deadline.pause(pause)
             try:
-                status = self.calls.status(pid)
-                if _has_ended(status):
-                    return status
+                state = self._state(pid)
+                if state.has_ended:
+                    return state
             except PveError as error:
                 if error.pve_reason is ErrorReason.PROCESS_ABSENT:
                     return None
@@ -264,7 +266,7 @@ class GuestRunner:
 
     def _look(self, job: _Job) -> CommandResult | None:
         try:
-            status = self.calls.status(job.pid)
+            state = self._state(job.pid)
         except PveError as error:
             if error.pve_reason is ErrorReason.PROCESS_ABSENT:
                 return self._without_the_process(job)
@@ -272,17 +274,20 @@ class GuestRunner:
                 # Either it still runs, or the answer that would have said how it ended is lost.
                 return self._from_files(job)
             raise
-        if not _has_ended(status):
+        if not state.has_ended:
             return None
-        output = str(status.get("out-data") or "").encode("latin-1")
+        output = state.stdout
         again = _AGAIN.match(output)
         if again:
             job.pid = self.pid = int(again[1])
             return None
         header = _HEADER.match(output)
         if header is None:
-            return self._broken_off(job, status)
+            return self._broken_off(job, state)
         return self._with_output(job, header, output[header.end() :])
+
+    def _state(self, pid: int) -> ProcessState:
+        return process_state(self.calls.handle.guest.label, self.calls.status(pid))
 
     def _with_output(self, job: _Job, header: re.Match[bytes], inline: bytes) -> CommandResult:
         code, out, err = (int(text) for text in header.groups())
@@ -327,18 +332,18 @@ class GuestRunner:
         finally:
             runner.close()
 
-    def _broken_off(self, job: _Job, status: t.Mapping[str, t.Any]) -> CommandResult:
+    def _broken_off(self, job: _Job, state: ProcessState) -> CommandResult:
         """The program around the command has failed, or was killed."""
         # What was refused has no files: what is there may be somebody else's.
-        result = None if status.get("exitcode") == _REFUSED else self._from_files(job)
+        result = None if state.exit_code == _REFUSED else self._from_files(job)
         if result is not None:
             return result
-        if status.get("signal"):
-            raise self._unknown(job, f"it was ended by the signal {status['signal']}")
-        raise self._not_begun(status)
+        if state.signal:
+            raise self._unknown(job, f"it was ended by the signal {state.signal}")
+        raise self._not_begun(state)
 
-    def _not_begun(self, status: t.Mapping[str, t.Any]) -> AgentUnavailable:
-        words = str(status.get("err-data") or "").encode("latin-1").decode("utf-8", "replace").strip()
+    def _not_begun(self, state: ProcessState | None) -> AgentUnavailable:
+        words = brief(state.stderr) if state else ""
         return AgentUnavailable(
             f"{self.calls.handle.guest.label} could not begin the command: {words or 'it says nothing'}"
         )
@@ -354,10 +359,6 @@ class GuestRunner:
 def pieces_of(content: bytes, size: int = MOST_WRITTEN) -> t.Iterator[bytes]:
     """Content in pieces of at most this size."""
     return (content[start : start + size] for start in range(0, len(content), size))
-
-
-def _has_ended(status: t.Mapping[str, t.Any]) -> bool:
-    return bool(int(status.get("exited") or 0))
 
 
 def _is_lost(error: PveError) -> bool:

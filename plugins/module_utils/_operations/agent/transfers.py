@@ -14,14 +14,14 @@ import re
 import secrets
 import typing as t
 
-from ..._pve.errors import GuestFileError, PveError
+from ..._pve.errors import GuestFileError, PveError, brief
 from .calls import MOST_INPUT, MOST_WRITTEN
 from .guest_shell import AS_IT_IS, PLAIN, Attributes
 from .running import CommandResult, GuestRunner
 
 # So many pieces lie beside the file before they are added to it.
 _PIECES_AT_ONCE = 64
-_LOOK = re.compile(r"(?P<size>\d+) .*?(?P<sum>[0-9a-f]{64}|none)", re.IGNORECASE)
+_LOOK = re.compile(r"(?P<size>\d{1,18}) .*?(?P<sum>[0-9a-f]{64}|none)", re.IGNORECASE)
 
 
 class FileState(t.NamedTuple):
@@ -41,7 +41,7 @@ def look_at_file(runner: GuestRunner, path: str, directory: str = "") -> FileSta
         raise GuestFileError(f"{path} in {runner.calls.handle.guest.label} is a directory", path)
     found = _LOOK.search(output)
     if found is None:
-        raise GuestFileError(f"{path} in {runner.calls.handle.guest.label} cannot be read: {output}", path)
+        raise GuestFileError(f"{path} in {runner.calls.handle.guest.label} cannot be read: {brief(output)}", path)
     return FileState(int(found["size"]), found["sum"].lower())
 
 
@@ -108,6 +108,6 @@ def run_for_file(runner: GuestRunner, path: str, script: str, stdin: bytes | Non
     """Run a script about a file; raises GuestFileError, with its words, when it fails."""
     result = runner.run(script, stdin)
     if result.status:
-        words = " ".join(result.stderr.decode("utf-8", "replace").split())
+        words = brief(result.stderr.decode("utf-8", "replace"))
         raise GuestFileError(f"{path} in {runner.calls.handle.guest.label}: {words or 'it failed'}", path)
     return result

@@ -23,6 +23,7 @@ from ..._pve.errors import (
     ScriptFailed,
     TimedOut,
     TransportError,
+    brief,
     one_line,
 )
 from ..._pve.guests import LXC, NAME_KEYS, QEMU, Guest, GuestHandle, Selector, find_guest
@@ -332,7 +333,7 @@ class _Trial:
             self.report.checks += 1
             if result.status:
                 said = (result.stderr or result.stdout).decode(errors="replace").splitlines()[-_LAST_WORDS:]
-                words = f": {one_line(' '.join(said))}" if said else ""
+                words = f": {brief(' '.join(said))}" if said else ""
                 raise Refused(f"{command!r} ends with status {result.status}{words}")
         runner.close()
 

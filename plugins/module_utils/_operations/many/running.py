@@ -117,7 +117,7 @@ class _Run:
             self._waiting.put(number)
 
     def run(self) -> tuple[GuestOutcome, ...]:
-        """Return what came of the guests; raises what is a mistake of the program."""
+        """Return what came of the guests; raises what is a mistake of the program, when all threads have ended."""
         client = self._applier.client
         count = min(self._request.parallel, len(self._done))
         clients = [client.sibling(client.deadline) for dummy in range(count)]
@@ -136,6 +136,7 @@ class _Run:
 
     def _listen(self, workers: int) -> None:
         finished = 0
+        mistake: BaseException | None = None
         while workers:
             try:
                 news = self._news.get(timeout=SIGNAL_SECONDS)
@@ -144,10 +145,15 @@ class _Run:
             if news is None:
                 workers -= 1
             elif isinstance(news, BaseException):
-                raise news
+                # The guests that are begun come to their end first, and remove what was made for them.
+                self._ends.set()
+                mistake = mistake or news
+                workers -= 1
             else:
                 finished += 1
                 self._tell(finished, self._done[news])
+        if mistake is not None:
+            raise mistake
 
     def _tell(self, finished: int, guest: GuestOutcome) -> None:
         if self._applier.progress:
