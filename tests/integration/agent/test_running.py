@@ -11,6 +11,7 @@ import io
 import itertools
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -92,11 +93,36 @@ class TestCommands:
     def test_files_are_kept_for_a_minute_after_the_last_sign(self, runner, agent):
         """The program sleep counts the seconds, and gives a sign at the fortieth."""
         directory = runner.shell.directory("0" * 32)
-        count = f'echo >>"$HOME/slept"; [ $(wc -l <"$HOME/slept") != 40 ] || : >{agent.real(directory)}/{running.WAIT}'
+        count = (
+            f'echo "$1" >>"$HOME/slept"; [ $(wc -l <"$HOME/slept") != 40 ] || : >{agent.real(directory)}/{running.WAIT}'
+        )
         agent.add_program("sleep", count)
         runner.calls.execute(runner.shell.run(directory, 1, None, "true", ()))
         wait_until(lambda: (agent.root / "slept").exists() and not agent.jobs() and not agent.running())
-        assert (agent.root / "slept").read_text().count("\n") == 100
+        assert (agent.root / "slept").read_text().split() == [*["1"] * 100, "600"]
+
+    @pytest.mark.parametrize("secret", [False, True])
+    def test_a_request_that_comes_once_more_when_the_files_are_gone(self, runner, agent, secret):
+        agent.add_program("sleep", '[ "$1" != 600 ] || exec /bin/sleep 600')
+        directory = runner.shell.directory("0" * 32)
+        job, script = Path(agent.real(directory)), 'echo run >>"$HOME/runs"'
+        if secret:
+            job.mkdir(mode=0o700)
+            (job / "script").write_text(script)
+        argv = runner.shell.run(directory, 1, None, "" if secret else script, ())
+        first = ended(runner, runner.calls.execute(argv))
+        wait_until(lambda: [path.name for path in job.iterdir()] == ["pid"])
+        assert ended(runner, runner.calls.execute(argv))["out-data"] == f"again {(job / 'pid').read_text()}"
+        assert (first["out-data"], (agent.root / "runs").read_text()) == ("0 0 0\n", "run\n")
+
+    def test_a_command_whose_files_are_gone_is_not_run(self, runner, agent):
+        agent.add_program("sleep", '[ "$1" != 600 ] || exec /bin/sleep 600')
+        directory = runner.shell.directory("0" * 32)
+        runner.calls.execute(runner.shell.prepare(directory))
+        wait_until(agent.jobs)
+        found = ended(runner, runner.calls.execute(runner.shell.run(directory, 1, None, "", ())))
+        assert (found["exitcode"], found["err-data"]) == (125, "it came too late: its files were removed\n")
+        assert agent.jobs() == []
 
     def test_what_a_crash_has_left_is_removed_later(self, runner, agent):
         """The guest, or its agent with all that it had started, may end in the middle."""

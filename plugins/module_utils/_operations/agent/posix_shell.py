@@ -22,6 +22,8 @@ JOBS = "/tmp/.pve-agent-"  # noqa: S108 - nobody can foresee the rest of the nam
 # So many seconds the files of a job, or of an upload, are kept for a controller that does not ask for them any more.
 # One that needs longer makes the file wait now and then.
 KEPT_SECONDS = 60
+# So much longer the directory is kept, without its files: a request that comes late, or once more, finds it.
+CLAIMED_SECONDS = 600
 # After so many minutes what nobody takes care of any more is removed after another command: the guest, or its agent
 # with all that it had started, has ended in the middle.
 _STALE_MINUTES = 10
@@ -41,16 +43,20 @@ _OURS = f"""{_OWN}ours() {{ own "$d" || {{ [ -e "$d" ] || [ -L "$d" ] || {{ mkdi
 """
 # An unfinished file is in a directory of its own, and has its name: nothing else is removed if somebody replaces that.
 _DROP = 'rm -f "$p/${p##*/}"; rmdir "$p" 2>/dev/null'
+# Remove the files of the directory $1, and later itself; pid says that the command has been run.
+_EXPIRE = f"""own "$1" || exit; for x in "$1"/*; do [ "$x" = "$1/pid" ] || rm -rf "$x"; done
+sleep {CLAIMED_SECONDS}; ! own "$1" || rm -rf "$1\""""
 
 # A shell of its own: a subshell of the pdksh family, as OpenBSD has it, keeps the output open that it was begun with.
 _ALONE = "</dev/null >/dev/null 2>&1 &"
-# It removes the directory, and an unfinished file, when nothing has changed there for a while. A command that has begun
-# sees to that itself.
+# It removes the files, and an unfinished one elsewhere, when nothing has changed there for a while. A command that has
+# begun sees to that itself.
 _WATCH = f"""/bin/sh -c '{_OWN}p=$2; o=; n=0; while sleep 1 && [ -d "$1" ] && [ ! -f "$1/pid" ]; do
 n=$((n + 1)); [ ! -f "$1/{WAIT}" ] || {{ rm -f "$1/{WAIT}"; n=0; }}
 [ "$n" -ge {KEPT_SECONDS} ] || continue
 c=$(ls -ln "$@" 2>/dev/null); if [ "$c" = "$o" ]; then
-! own "$1" || rm -rf "$1"; [ -z "$p" ] || {{ {_DROP}; }}; exit; fi; o=$c; n=0; done' sh "$d" "$@" {_ALONE}
+[ -z "$p" ] || {{ {_DROP}; }}
+{_EXPIRE}; exit; fi; o=$c; n=0; done' sh "$d" "$@" {_ALONE}
 """
 _PREPARE = f"""{_OURS}d=$1; shift; umask 077; mkdir "$d" 2>/dev/null || {{ ours; exit 0; }}
 {_WATCH}"""
@@ -76,7 +82,8 @@ mkdir "$d" 2>/dev/null || ours
 case $HOME in /*) ;; *) HOME=/ ;; esac
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME PATH
-run() {{ umask "$u"; if [ -f "$d/script" ]; then /bin/sh "$d/script"; else /bin/sh -c "$c"; fi; }}
+[ -n "$c" ] || [ -f "$d/script" ] || {{ echo "it came too late: its files were removed" >&2; rm -rf "$d"; exit 125; }}
+run() {{ umask "$u"; if [ -n "$c" ]; then /bin/sh -c "$c"; else /bin/sh "$d/script"; fi; }}
 if [ "$from" != none ] && [ "$from" != 0 ]; then
 n=0; set -- "$d"/in.*
 until [ -f "$1" ] && [ "$#" -ge "$from" ]; do
@@ -98,7 +105,8 @@ echo "$s $o $e"
 [ $((o + e)) -gt "$most" ] || cat "$d/out" "$d/err"
 /bin/sh -c '{_OWN}{_SWEEP}
 n=0; while [ -d "$1" ] && [ "$n" -lt {KEPT_SECONDS} ]; do sleep 1; n=$((n + 1))
-[ ! -f "$1/{WAIT}" ] || {{ rm -f "$1/{WAIT}"; n=0; }}; done; ! own "$1" || rm -rf "$1"' sh "$d" {_ALONE}
+[ ! -f "$1/{WAIT}" ] || {{ rm -f "$1/{WAIT}"; n=0; }}; done
+{_EXPIRE}' sh "$d" {_ALONE}
 exit 0
 """
 _REMOVE = f'{_OWN}for x in "$@"; do ! own "$x" || rm -rf "$x"; done'

@@ -194,7 +194,8 @@ class GuestRunner:
         self, directory: str, script: bytes, stdin: bytes | None, is_secret: bool
     ) -> tuple[list[str], bytes | None]:
         """The program to run, and its input; what is too large, or no plain text, is written into files before."""
-        is_plain = not is_secret and self.shell.takes(script)
+        # The empty word says that the script is a file.
+        is_plain = bool(script) and not is_secret and self.shell.takes(script)
         by_file = stdin is not None and len(stdin) > self.shell.most_pieces * MOST_INPUT
         if not is_plain or by_file:
             self._prepare(directory)
