@@ -24,6 +24,7 @@ from tests.support.forks import forking_python
 NODES = ("pve1", "pve2", "pve3")
 BY_HA = 104
 HOMES = {101: "pve1", 102: "pve2", 103: "pve3", BY_HA: "pve2"}
+HINT = "Say how to end HA's maintenance mode"
 SSH = """\
 #!/bin/sh
 for word; do host=$last last=$word; done
@@ -174,7 +175,8 @@ def test_nodes_are_upgraded_one_after_the_other_and_the_play_goes_on_after_a_sto
     pve = nodes.pve
     nodes.set("pve2.broken", "pve3.upgraded")
     stopped = upgrade()
-    assert (stopped.tasks[-1].task, stopped.tasks[-1].host) == ("Upgrade it", "pve2"), stopped.stdout
+    assert [(task.task, task.host) for task in stopped.tasks if task.failed] == [("Upgrade it", "pve2")], stopped.stdout
+    assert (stopped.tasks[-1].task, stopped.tasks[-1].outcome) == (HINT, "skipped")
     assert nodes.log == ["upgrade pve1", "reboot pve1", "upgrade pve2"]
     assert {vmid for vmid, home in HOMES.items() if pve.guest(vmid).node != home} == {102, BY_HA}
     looks = [task.result["attempts"] for task in stopped.tasks if task.task.startswith("Wait for the quorum")]
@@ -186,6 +188,7 @@ def test_nodes_are_upgraded_one_after_the_other_and_the_play_goes_on_after_a_sto
     nodes.unset("pve2.broken")
     done = upgrade(ha_maintenance=True)
     assert not done.failed, done.stdout
+    assert {task.outcome for task in done.tasks if task.task == HINT} == {"skipped"}
     assert nodes.log[3:] == ["upgrade pve2", "reboot pve2"]
     assert {vmid: pve.guest(vmid).node for vmid in HOMES} == HOMES
     assert {pve.status(vmid) for vmid in HOMES} == {"running"}
@@ -216,10 +219,16 @@ def test_a_node_on_which_a_guest_runs_that_the_plan_did_not_have_is_not_rebooted
     pve = nodes.pve
     pve.call(lambda: pve.server.guest(101).config.update(hostpci0="0000:01:00"))
     pve.before("GET", "/nodes/pve1/qemu$", lambda: pve.add_guest(800, "late", status="running", storage="shared"))
-    refused = upgrade("pve1", unmovable="leave")
-    assert refused.tasks[-1].msg == (
+    refused = upgrade("pve1", unmovable="leave", ha_maintenance=True)
+    (failed,) = [task for task in refused.tasks if task.failed]
+    assert refused.failed
+    assert failed.msg == (
         "Guests run on node pve1 that the plan did not leave there (800): it is not rebooted. "
         "Move or stop them, and run the play again."
+    )
+    assert refused.tasks[-1].msg == (
+        "HA's maintenance mode of node pve1 was set and is not ended, since the play failed. Run the play again, or "
+        "end the mode on any node: ha-manager crm-command node-maintenance disable pve1"
     )
     assert nodes.log == []
     assert not (nodes.state / "pve1.reboot-required").exists()

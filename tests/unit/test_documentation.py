@@ -294,7 +294,7 @@ def variables_of(plays: list[dict[str, Any]]) -> set[str]:
     # Ansible's own, which only have to be known here.
     filters = ("bool", "combine", "difference", "expanduser", "flatten", "from_json", "strftime", "to_nice_json")
     environment.filters.update(dict.fromkeys(filters, str))
-    environment.tests.update(dict.fromkeys(("abs", "skipped"), bool))
+    environment.tests.update(dict.fromkeys(("abs", "failed", "skipped"), bool))
     used = set().union(*(jinja2.meta.find_undeclared_variables(environment.parse(text)) for text in texts))
     return {name for name in used - own if not name.startswith(("ansible_", "inventory_"))}
 
