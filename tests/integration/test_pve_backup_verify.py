@@ -263,6 +263,13 @@ class TestBad:
         assert not verify(vmid=100, boot="none").failed
         assert pve.vmids() == GUESTS
 
+    def test_one_that_is_another_guest_by_then_is_not_deleted(self, pve, verify):
+        pve.add_backup(100)
+        pve.before("GET", "/102/config$", lambda: pve.guest(102).config.update(tags="prod"))
+        result = verify(vmid=100, boot="none")
+        assert "could not be deleted (its tags or notes are no longer those that it was given): delete it" in result.msg
+        assert 102 in pve.vmids()
+
     def test_what_cannot_be_deleted_is_named(self, pve, verify):
         pve.add_backup(100)
         pve.next_task_fails("qmdestroy", "disk is busy")

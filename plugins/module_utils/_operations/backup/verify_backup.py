@@ -351,7 +351,8 @@ class _Trial:
         guest = self.handle.guest
         try:
             # As long as a backup job for all guests locks it.
-            delete_guest(self.client, guest, self._is_own, CLEAN_UP_SECONDS)
+            if delete_guest(self.client, guest, self._is_own, CLEAN_UP_SECONDS) is False:
+                raise Refused("its tags or notes are no longer those that it was given")
         except PveError as problem:
             before = f"{error}; and " if error else ""
             raise BadBackup(

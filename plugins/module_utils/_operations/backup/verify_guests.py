@@ -95,6 +95,8 @@ def _remove(applier: Applier, guest: Guest, title: str, is_same: t.Callable[[Con
         if error.pve_reason is not ErrorReason.LOCKED:
             raise
         gone = False
+    if gone is None:
+        return []
     if not gone:
         return [f"{guest.label} was changed while it was to be deleted as a left-over: it was left alone"]
     applier.record(title, Change("left over", title, None))
@@ -107,28 +109,30 @@ def _read_config(client: PveClient, guest: Guest) -> Config | None:
 
 def delete_guest(
     client: PveClient, guest: Guest, is_same: t.Callable[[Config], bool], wait_for_lock: float | None = None
-) -> bool:
+) -> bool | None:
     """Pull the plug of a guest and delete it, in time of its own; raises a PveError.
 
-    The configuration is read again before each of these: False when it is not that of the guest which is meant.
+    The configuration is read again before each of these: False when it is not that of the guest which is meant, None
+    when there is no guest any more.
     """
     cleaner = client.sibling(Deadline(CLEAN_UP_SECONDS))
     cleaner.wait_for_lock = wait_for_lock
 
-    def is_meant() -> bool:
+    def is_meant() -> bool | None:
         config = _read_config(cleaner, guest)
-        return config is not None and is_same(config)
+        return None if config is None else is_same(config)
 
     try:
         handle = GuestHandle(cleaner, guest)
         if unless_absent(lambda: read_status(handle).condition) not in (None, STOPPED):
-            if not is_meant():
-                return False
+            meant = is_meant()
+            if not meant:
+                return meant
             run_command(cleaner, _stop(guest), handle)
-        if not is_meant():
-            return False
-        run_command(cleaner, destruction(handle), handle)
-        return True
+        meant = is_meant()
+        if meant:
+            run_command(cleaner, destruction(handle), handle)
+        return meant
     finally:
         cleaner.close()
 
