@@ -95,7 +95,9 @@ options:
     type: list
     elements: str
   tags_mode:
-    description: Whether O(tags) are all the tags, V(set), or to be there among others, V(add).
+    description:
+      - Whether O(tags) are all the tags, V(set), or to be there among others, V(add).
+      - The tag by which M(cloudbridge.proxmox.pve_node_maintenance) finds the guest again stays either way.
     type: str
     choices: [set, add]
     default: set

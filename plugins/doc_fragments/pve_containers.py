@@ -70,6 +70,7 @@ options:
         description:
           - Whether O(cloudbridge.proxmox.pve_container#module:tags) are all the tags, V(set), or to be there among
             others, V(add).
+          - The tag by which M(cloudbridge.proxmox.pve_node_maintenance) finds the guest again stays either way.
           - V(set) is used when nothing says otherwise.
         type: str
         choices:

@@ -100,7 +100,7 @@ def config_changes(request: GuestRequest, state: GuestState, volumes: VolumeChan
     for setting in request.settings:
         changes.add(setting)
     if request.tags is not None:
-        changes.add(request.tags.setting(values.get("tags")))
+        changes.add(request.tags.setting(values.get("tags"), state.guest.vmid))
     for device in (*request.networks, *request.devices):
         if device.present:
             changes.add(device.setting(changes.base(device.slot)))

@@ -87,7 +87,7 @@ def create_guest(applier: Applier, request: GuestRequest, creation: Creation) ->
 
 
 def _with_tag_style(applier: Applier, request: GuestRequest, state: GuestState) -> GuestRequest:
-    tags = with_tag_style(applier.client, request.tags, state.values.get("tags"))
+    tags = with_tag_style(applier.client, request.tags, state.values.get("tags"), state.guest.vmid)
     return request if tags is request.tags else replace(request, tags=tags)
 
 

@@ -15,6 +15,7 @@ from ..._pve.errors import InvalidRequest
 from ..._pve.properties import PropertyFormat, truth
 from ..._pve.value_types import CASE_SENSITIVE_TAGS, TAGS
 from ..facts import split_tags
+from ..maintenance_tags import maintenance_tags
 from .desired import DesiredSetting
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -31,19 +32,21 @@ class DesiredTags:
     case_sensitive: bool = False
     key: str = field(default="tags", init=False)
 
-    def setting(self, current: str | None) -> DesiredSetting:
-        """The setting of the tags, given those that are there."""
-        there = () if self.only else split_tags(current)
+    def setting(self, current: str | None, vmid: int) -> DesiredSetting:
+        """The setting of the tags, given those that are there; without those of a maintenance it would not return."""
+        there: t.Sequence[str] = split_tags(current)
+        if self.only:
+            there = maintenance_tags(there, vmid)
         fold: t.Callable[[str], str] = str if self.case_sensitive else str.lower
         known = {fold(tag) for tag in there}
         missing = [tag for tag in self.tags if fold(tag) not in known]
         value_type = CASE_SENSITIVE_TAGS if self.case_sensitive else TAGS
         return DesiredSetting("tags", ";".join(sorted({*there, *missing})) or None, value_type=value_type)
 
-    def differs_by_case_alone(self, current: str | None) -> bool:
+    def differs_by_case_alone(self, current: str | None, vmid: int) -> bool:
         """Whether the datacenter's tag-style decides if there is anything to change."""
         loose, strict = replace(self, case_sensitive=False), replace(self, case_sensitive=True)
-        return loose.setting(current).is_met_by(current) and not strict.setting(current).is_met_by(current)
+        return loose.setting(current, vmid).is_met_by(current) and not strict.setting(current, vmid).is_met_by(current)
 
 
 def desired_tags(tags: t.Sequence[str] | None, mode: str) -> DesiredTags | None:
@@ -56,9 +59,9 @@ def desired_tags(tags: t.Sequence[str] | None, mode: str) -> DesiredTags | None:
     return DesiredTags(tuple(tags), mode == "set")
 
 
-def with_tag_style(client: PveClient, tags: DesiredTags | None, current: str | None) -> DesiredTags | None:
+def with_tag_style(client: PveClient, tags: DesiredTags | None, current: str | None, vmid: int) -> DesiredTags | None:
     """The tags, compared as PVE stores them; one request, and only when they differ by case alone."""
-    if tags is None or not tags.differs_by_case_alone(current):
+    if tags is None or not tags.differs_by_case_alone(current, vmid):
         return tags
     options: t.Mapping[str, t.Any] = client.read("cluster", "options")
     style = options.get("tag-style") or {}

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from ..._pve.errors import PveError, TimedOut, TransportError
 from ..._pve.guests import GuestHandle
 from ..facts import Status, guest_result, read_status
+from ..maintenance_tags import moved_tag, stopped_tag
 from ..migration.ensure_migration import check_it_runs, look_at_move, target_of
 from ..migration.migration_request import MigrationRequest
 from ..migration.moving import apply_migration, plan_migration
 from ..plan import Applier, Outcome, Plan, outcome
 from ..power import PowerRequest, bring_into_state
 from ..selection import select_guest
-from .remembering import TagStep, moved_tag, remembered_home, stopped_tag
+from .remembering import TagStep, remembered_home
 
 AWAY, NOTE, STOP, BACK, START, FORGET = "move", "note", "stop", "return", "start", "forget"
 # What a plan says of those that nothing is done with.

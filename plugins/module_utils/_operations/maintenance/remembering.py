@@ -14,22 +14,8 @@ from ..._pve.commands import Command, repeat_on_conflict, run_command
 from ..._pve.guests import Guest, GuestHandle
 from ..._pve.tasks import Task
 from ..facts import split_tags
+from ..maintenance_tags import moved_tag, stopped_tag
 from ..plan import Change
-
-# The node that a guest was moved away from, and the one on which it was stopped because it could not be. The number
-# tells the guest from its clones, and from what is restored from its backups under another number, which have its tags.
-_MOVED = "evacuated-{}-{}"
-_STOPPED = "halted-{}-{}"
-
-
-def moved_tag(node: str, vmid: int) -> str:
-    """The tag of a guest that was moved away from this node; PVE lower-cases tags, unless the datacenter does not."""
-    return _MOVED.format(node, vmid).lower()
-
-
-def stopped_tag(node: str, vmid: int) -> str:
-    """The tag of a guest that was stopped on this node."""
-    return _STOPPED.format(node, vmid).lower()
 
 
 def was_moved_from(guest: Guest, node: str) -> bool:

@@ -402,13 +402,21 @@ def test_a_firmware_disk_is_moved_as_it_is(values: dict[str, str], options: dict
 def test_tags_that_differ_by_case_are_the_same_unless_the_datacenter_tells_case() -> None:
     desired = vm_request(vm_parameters(vmid=100, tags=["Web", "db"])).tags
     assert desired is not None
-    assert desired.setting("db;web").is_met_by("db;web")
-    assert desired.differs_by_case_alone("db;web")
-    assert not desired.differs_by_case_alone("db;web;old")
-    assert not desired.differs_by_case_alone("Web;db")
-    strict = replace(desired, case_sensitive=True).setting("db;web")
+    assert desired.setting("db;web", 100).is_met_by("db;web")
+    assert desired.differs_by_case_alone("db;web", 100)
+    assert not desired.differs_by_case_alone("db;web;old", 100)
+    assert not desired.differs_by_case_alone("Web;db", 100)
+    strict = replace(desired, case_sensitive=True).setting("db;web", 100)
     assert not strict.is_met_by("db;web")
     assert strict.target("db;web") == "Web;db"
+
+
+def test_the_tag_of_a_maintenance_stays_as_long_as_it_is_the_guests_own() -> None:
+    desired = vm_request(vm_parameters(vmid=100, tags=["web"])).tags
+    assert desired is not None
+    own = "evacuated-pve1-100;halted-pve-2-100"
+    assert desired.setting(f"db;{own};evacuated-pve1-101;evacuated-people", 100).target("") == f"{own};web"
+    assert desired.setting(f"{own};web", 100).is_met_by(f"{own};web")
 
 
 def test_a_title_says_what_is_set_and_what_is_unset() -> None:
