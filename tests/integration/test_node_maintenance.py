@@ -340,6 +340,15 @@ def test_a_guest_that_comes_to_the_node_meanwhile_is_named(cluster, run):
     assert not run(select={"names": ["app100", "late"]}).failed
 
 
+def test_a_last_look_that_fails_is_a_warning(cluster, run):
+    """What has been done is not lost for it."""
+    cluster.before("POST", "/migrate$", lambda: cluster.fault("GET", "/resources$", "status", None, status=403))
+    result = run(select={"names": ["app100"]})
+    assert (result.failed, result.changed) == (False, True), result.msg
+    (warning,) = result["warnings"]
+    assert warning.startswith("whether guests came to node pve1 meanwhile could not be looked at: ")
+
+
 def test_what_fits_nowhere_stays(cluster, run):
     for node in ("pve2", "pve3"):
         cluster.set_node_facts(node, mem=31 * GIB)
