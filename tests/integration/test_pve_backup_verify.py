@@ -341,6 +341,18 @@ class TestLeftOvers:
         assert "guest 500" in str(result.warnings)
         assert pve.config(500)["name"] == "theirs"
 
+    def test_one_that_becomes_somebody_s_while_its_deletion_waits(self, pve, verify):
+        pve.add_guest(300, "left", config={"tags": "verify-backup", "description": MADE})
+        pve.add_backup(100)
+        pve.next_task_fails(
+            "qmdestroy", "can't lock file '/var/lock/qemu-server/lock-300.conf' - got timeout", vmid=300
+        )
+        pve.before("DELETE", "/300$", lambda: pve.guest(300).config.update(description="mine now"))
+        result = verify(vmid=100, boot="none")
+        assert (result.failed, result["steps"]) == (False, []), result
+        assert "guest 300 (left) was changed while it was to be deleted" in str(result.warnings)
+        assert 300 in pve.vmids()
+
     def test_one_that_is_locked_is_left_to_the_next_run(self, pve, verify):
         pve.add_guest(300, "left", config={"tags": "verify-backup", "description": MADE})
         pve.lock_guest(300, "backup")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import typing as t
+from dataclasses import replace
 
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, run_command
 from ..._pve.deadline import Deadline
-from ..._pve.errors import ErrorReason, PveError, Refused
+from ..._pve.errors import Conflict, ErrorReason, PveError, Refused
 from ..._pve.guests import QEMU, UNNAMED, Guest, GuestHandle, read_guests, unless_absent
 from ..facts import STOPPED, read_status, split_tags
 from ..plan import Applier, Change
@@ -112,27 +113,25 @@ def delete_guest(
 ) -> bool | None:
     """Pull the plug of a guest and delete it, in time of its own; raises a PveError.
 
-    The configuration is read again before each of these: False when it is not that of the guest which is meant, None
+    The configuration is read again each time before that: False when it is not that of the guest which is meant, None
     when there is no guest any more.
     """
     cleaner = client.sibling(Deadline(CLEAN_UP_SECONDS))
     cleaner.wait_for_lock = wait_for_lock
 
-    def is_meant() -> bool | None:
+    def check() -> None:
         config = _read_config(cleaner, guest)
-        return None if config is None else is_same(config)
+        if config is None or not is_same(config):
+            raise Conflict(f"{guest.label} is not the guest any more that was to be deleted: it was left alone")
 
     try:
         handle = GuestHandle(cleaner, guest)
         if unless_absent(lambda: read_status(handle).condition) not in (None, STOPPED):
-            meant = is_meant()
-            if not meant:
-                return meant
-            run_command(cleaner, _stop(guest), handle)
-        meant = is_meant()
-        if meant:
-            run_command(cleaner, destruction(handle), handle)
-        return meant
+            run_command(cleaner, replace(_stop(guest), check=check), handle)
+        run_command(cleaner, replace(destruction(handle), check=check), handle)
+        return True
+    except Conflict:
+        return None if _read_config(cleaner, guest) is None else False
     finally:
         cleaner.close()
 
