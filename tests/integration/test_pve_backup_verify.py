@@ -225,12 +225,13 @@ class TestBad:
         assert pve.vmids() == GUESTS
 
     def test_the_time_of_all_that_is_over_while_it_is_restored(self, pve, verify):
-        pve.add_backup(100)
+        volid = pve.add_backup(100)
         pve.task_seconds["qmrestore"] = 600
         result = verify(vmid=100, boot="none", timeout=2)
         assert "guest 102 is left, and the first run with the tag verify-backup after that deletes it" in result.msg
         assert "is not proved: it was not restored in time: task qmrestore of 102 still runs" in result.msg
         assert result["error"]["report"]["result"] == "not proved"
+        assert (result.changed, result["steps"]) == (True, [f"restore {volid}, which PVE goes on with"])
         assert 102 in pve.vmids()
 
     def test_one_with_a_hook_script_is_not_even_restored(self, pve, verify):

@@ -116,7 +116,7 @@ def verify_backup(applier: Applier, request: VerifyRequest, console: Console) ->
         if request.boot != "none":
             check_startable({**archived.values, **request.config})
         if not applier.check_mode:
-            _Trial(client, request, console, backup, archived, report).run()
+            _Trial(applier, request, console, backup, archived, report).run()
             report.result = GOOD
     except BadBackup:
         raise
@@ -204,14 +204,15 @@ class _Trial:
 
     def __init__(
         self,
-        client: PveClient,
+        applier: Applier,
         request: VerifyRequest,
         console: Console,
         backup: Backup,
         archived: ArchivedConfig,
         report: Report,
     ) -> None:
-        self.client = client
+        self.applier = applier
+        self.client = applier.client
         self.request = request
         self.console = console
         self.backup = backup
@@ -264,6 +265,8 @@ class _Trial:
             self.step.run(self.client, None)
         except PveError as error:
             left = self._goes_on(error)
+            if left:
+                self.applier.note(f"restore {self.backup.volid}, which PVE goes on with")
             what = "it was not restored in time: " if left else "it cannot be restored: "
             raise _bad(self.client, self.report, error, what, left) from error
         self.report.restore_seconds = round(time.monotonic() - began, 1)
