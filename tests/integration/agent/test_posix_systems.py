@@ -186,6 +186,22 @@ def test_an_unfinished_file_is_not_written_where_somebody_else_says(tmp_path, sh
     assert (part / part.name).is_symlink()
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_an_unfinished_file_on_a_file_system_without_modes(tmp_path, shell):
+    """Each directory of vfat has the mode of the mount, as /boot/efi is 0755 in many a system."""
+    path, job, part = tmp_path / "file", tmp_path / "job", tmp_path / "file.key.part"
+    part.mkdir(mode=0o755)
+    job.mkdir(mode=0o700)
+    (job / "in.0").write_text("new")
+    checksum = "11507a0e2f5e69d5dfa40a62a1bd7b6ee57e6bcd85c67c9b8431b36fff21c437"
+    for script in (
+        SHELL.append(str(job), str(part)),
+        SHELL.end_put(str(path), str(part), checksum, str(job), Attributes("0640")),
+    ):
+        assert run_in(shell, ["sh", "-c", script], tmp_path).returncode == 0
+    assert (path.read_text(), path.stat().st_mode & 0o777, part.exists()) == ("new", 0o640, False)
+
+
 def test_nothing_is_written_into_a_directory_of_somebody_else(runner, agent):
     """It can be there before the guest makes it: its name is in the arguments of the program that does."""
     (agent.root / "bin").mkdir()

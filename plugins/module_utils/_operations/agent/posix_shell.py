@@ -142,10 +142,12 @@ elif has openssl; then openssl dgst -sha256 -r; else echo none; fi
 }
 """
 # Whoever may write into the directory of the file could put a link at a name that is not yet used, and change what has
-# one. So all is done inside of a new directory, whatever becomes of its name.
+# one. So all is done inside of a new directory, whatever becomes of its name, where nobody else can write. On vfat, as
+# of boot partitions, each directory has the mode of the mount.
 _ENTER = """q=./${p##*/}
 cd "$p" || exit 1
-own . || { echo "somebody else has changed $p" >&2; exit 1; }
+mine() { set -- $(ls -ldn .); case $1 in d????-??-*) [ "$3" = "$(id -u)" ] ;; *) false ;; esac; }
+[ ! -L "$p" ] && mine || { echo "$p belongs to somebody else, or others may write there" >&2; exit 1; }
 leave() { rm -f "$q"; cd /; rmdir "$p" 2>/dev/null; }
 """
 _BEGIN = """f={path}
