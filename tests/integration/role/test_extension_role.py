@@ -285,7 +285,7 @@ def test_the_doctors_verdict_is_shown_and_its_secret_is_not(server):
         "node": "pve1",
     }
     variables = server.home / "doctor.json"
-    server.home.mkdir()
+    server.home.mkdir(exist_ok=True)
     variables.write_text(json.dumps({"cloudstack_extension_doctor": connection}))
     result = server.install("-vvv", "-e", f"@{variables}")
     assert [task.task.rpartition(" : ")[2] for task in result.tasks if task.failed] == ["Show what the doctor found"]
