@@ -47,12 +47,7 @@ def twice(pve, run_module):
 @pytest.fixture
 def agents(pve):
     """The agent of each guest that is started answers."""
-
-    def answer():
-        for vm in pve.server.vms:
-            vm.agent = {}
-
-    pve.before("POST", "/status/start$", answer, times=None)
+    pve.agents_answer_from_the_start()
 
 
 class TestBrokenOff:

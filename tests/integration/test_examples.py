@@ -58,16 +58,6 @@ def familiar_guests(server: EmbeddedPve) -> None:
     server.store_file("local", "debian.iso", 700 * 1024**2)
 
 
-def agents_answer(pve: PveHandle) -> None:
-    """The agent of each guest is there as soon as the guest starts."""
-
-    def answer() -> None:
-        for vm in pve.server.vms:
-            vm.agent = {}
-
-    pve.before("POST", "/status/(start|reboot)$", answer, times=None)
-
-
 def start_web(pve: PveHandle) -> None:
     ApiClient(pve).task("POST", "/nodes/pve1/qemu/100/status/start")
 
@@ -261,7 +251,7 @@ def test_the_examples_of_a_module_work_with_the_privileges_in_the_readme(module,
     tasks = examples_of(module)
     three_times = [copy for task in tasks for copy in (foretold(task), task, {**task, "name": again(task)})]
     with running_embedded_pve(familiar_guests, nodes=NODES.get(module, ("pve1",))) as pve:
-        agents_answer(pve)
+        pve.agents_answer_from_the_start()
         pve.knobs.web_servers["https://"] = web.url("")
         for prepare in STAGES.get(module, ()):
             prepare(pve)
@@ -298,7 +288,7 @@ def test_the_examples_of_the_inventory_work(number, tmp_path):
             "{{ pve_token_secret }}": "{{ lookup('env', 'PROXMOX_TOKEN_SECRET') }}",
         }
         text = functools.reduce(lambda text, item: text.replace(*item), standing_for.items(), examples[number])
-        agents_answer(pve)
+        pve.agents_answer_from_the_start()
         start_web(pve)
         found = read_inventory(text, home=tmp_path, connection=pve.environment)
     assert found.hosts
@@ -320,7 +310,7 @@ def test_every_block_of_a_document_works(document, tmp_path, web, in_worker):
     (tmp_path / "appliance.qcow2").write_bytes(qcow2())
     nodes = THREE if document.stem in ("maintenance", "from-community-proxmox") else ("pve1",)
     with running_embedded_pve(nothing_yet if document.stem == "first-vm" else familiar_guests, nodes=nodes) as pve:
-        agents_answer(pve)
+        pve.agents_answer_from_the_start()
         have_images(pve)
         pve.knobs.web_servers["https://"] = web.url("")
         if document.stem == "console-scripts":

@@ -46,12 +46,7 @@ def run(play):
 @pytest.fixture
 def answering(pve):
     """Each guest's agent answers once the guest has been started."""
-
-    def answer():
-        for vm in pve.server.vms:
-            vm.agent = {}
-
-    pve.before("POST", "/status/start$", answer, times=None)
+    pve.agents_answer_from_the_start()
     return pve
 
 

@@ -28,12 +28,7 @@ def verify(pve, run_module):
 @pytest.fixture
 def agents(pve):
     """The agent of each guest that is started answers."""
-
-    def answer():
-        for vm in pve.server.vms:
-            vm.agent = {}
-
-    pve.before("POST", "/status/start$", answer, times=None)
+    pve.agents_answer_from_the_start()
 
 
 def restored(pve):

@@ -52,7 +52,12 @@ class Guest(t.NamedTuple):
         """How messages call the guest."""
         if not self.vmid:
             return f"the new guest {self.name}".rstrip()
-        return f"guest {self.vmid} ({self.name})" if self.name else f"guest {self.vmid}"
+        return guest_label(self.vmid, self.name)
+
+
+def guest_label(vmid: int, name: str | None) -> str:
+    """How messages call a guest of which only these are known."""
+    return f"guest {vmid} ({name})" if name else f"guest {vmid}"
 
 
 class Selector(t.NamedTuple):
@@ -283,6 +288,10 @@ class GuestHandle:
             if not is_absent(error) or not self.follow():
                 raise
         return self.client.read(*self.path, *tail, **query)
+
+    def read_config(self) -> dict[str, t.Any] | None:
+        """The guest's configuration; None when there is no guest, or no longer."""
+        return unless_absent(lambda: t.cast("dict[str, t.Any]", self.read("config")))
 
     def read_lock(self) -> str:
         """What PVE has locked the guest for; empty when it has not."""

@@ -222,6 +222,15 @@ class PveHandle:
         """Run the callback before such a request is carried out."""
         self.server.hooks.add(Hook(method, re.compile(path_regex), callback, times, after))
 
+    def agents_answer_from_the_start(self) -> None:
+        """The agent of each virtual machine is there as soon as one starts."""
+
+        def answer() -> None:
+            for vm in self.server.vms:
+                vm.agent = {}
+
+        self.before("POST", "/status/(start|reboot)$", answer, times=None)
+
     def next_task_fails(
         self, task_type: str, text: str, log: Iterable[str] = (), vmid: int | None = None, times: int = 1
     ) -> None:

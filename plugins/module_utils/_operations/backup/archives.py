@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..._pve.client import PveClient
 from ..._pve.errors import InvalidRequest
-from ..._pve.guests import LXC, QEMU, GuestHandle, unless_absent
+from ..._pve.guests import LXC, QEMU, GuestHandle
 from ..._pve.storages import Volume, read_volumes, storage_of
 
 VERIFIED_BADLY = "failed"
@@ -148,6 +148,6 @@ def read_creation(handle: GuestHandle) -> int:
     """
     if handle.guest.kind != QEMU:
         return 0
-    config = unless_absent(lambda: handle.read("config"))
-    found = _CREATED.search(str((config or {}).get("meta") or ""))
+    config = handle.read_config() or {}
+    found = _CREATED.search(str(config.get("meta") or ""))
     return int(found[1]) if found else 0

@@ -21,7 +21,6 @@ from ..._pve.guests import (
     Selector,
     find_guest,
     read_guests,
-    unless_absent,
 )
 from ..._pve.locks import outlast_lock
 from ..._pve.tasks import parse_upid, wait_for_task
@@ -91,10 +90,10 @@ def _find_target(applier: Applier, request: RestoreRequest, around: Surroundings
     if guest is None:
         return None
     handle = GuestHandle(client, guest)
-    config: Config | None = unless_absent(lambda: handle.read("config"))
+    config = handle.read_config()
     if config is not None and is_unfinished(config):
         if not applier.check_mode and _wait_for_restores(client, guest.node, guest.vmid):
-            config = unless_absent(lambda: handle.read("config"))
+            config = handle.read_config()
         if config is not None and is_remains(config) and last_restore_failed(client, guest):
             title = f"delete guest {guest.vmid}, which a restore that failed has left"
             applier.apply(Plan((PlanStep(title, removal(handle)),)), handle)
@@ -310,7 +309,7 @@ def _explained(error: PveError, target: Target, checked: GuestHandle | None) -> 
     """Say what has become of the guest that was to be replaced, and where its backup has been restored to."""
     config: Config | None = None
     with contextlib.suppress(PveError):
-        config = unless_absent(lambda: target.handle.read("config"))
+        config = target.handle.read_config()
     intact = config is not None and not is_unfinished(config) and config.get("digest") == target.config.get("digest")
     state = f"{target.label} was not touched" if intact else f"{target.label} is incomplete: run this again"
     kept = "" if checked is None else f", and what the backup holds is in guest {checked.guest.vmid}"

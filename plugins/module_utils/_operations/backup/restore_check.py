@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ..._pve.client import PveClient
 from ..._pve.errors import Conflict
-from ..._pve.guests import NAME_KEYS, GuestHandle, Selector, read_guests, unless_absent
+from ..._pve.guests import NAME_KEYS, GuestHandle, Selector, read_guests
 from ..plan import Applier, Plan, PlanStep
 from .restore_request import RestoreRequest
 from .restoring import CHECK_MARK, destruction, restored_from
@@ -40,7 +40,7 @@ def find_check(client: PveClient, request: RestoreRequest, vmid: int) -> GuestHa
     selector = Selector(name=check_name(request), kind=request.kind)
     listed = [guest for guest in read_guests(client) if selector.names(guest) and guest.kind == request.kind]
     for handle in (GuestHandle(client, guest) for guest in listed):
-        if _is_check(unless_absent(lambda handle=handle: handle.read("config")) or {}, request, vmid):  # type: ignore[misc]
+        if _is_check(handle.read_config() or {}, request, vmid):
             return handle
     return None
 

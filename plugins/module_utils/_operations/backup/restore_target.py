@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ..._pve.errors import Conflict, InvalidRequest, PveError
-from ..._pve.guests import NAME_KEYS, Guest, GuestHandle, unless_absent
+from ..._pve.guests import NAME_KEYS, Guest, GuestHandle, guest_label
 from ..._pve.locks import outlast_lock
 from ..facts import PAUSED, RUNNING, Status, read_status
 from .restoring import restored_from
@@ -42,7 +42,7 @@ class Target:
 
     @property
     def label(self) -> str:
-        return f"guest {self.guest.vmid} ({self.name})" if self.name else f"guest {self.guest.vmid}"
+        return guest_label(self.guest.vmid, self.name)
 
     @property
     def came_from(self) -> str | None:
@@ -109,7 +109,7 @@ class LastLook:
 
     def _read(self) -> Target:
         handle, before = self.target.handle, self.target
-        config: Config | None = unless_absent(lambda: handle.read("config"))
+        config = handle.read_config()
         if config is None or handle.guest.node != self.node:
             raise Conflict(f"guest {before.guest.vmid} has left node {self.node} meanwhile: look at it")
         now = Target(handle, config)

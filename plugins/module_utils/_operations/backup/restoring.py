@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from ..._pve.client import PveClient
 from ..._pve.commands import Command, no_check, run_command
 from ..._pve.errors import AlreadyExists, Conflict, ErrorReason, PveError, TaskFailed
-from ..._pve.guests import LXC, NAME_KEYS, QEMU, Guest, GuestHandle, unless_absent
+from ..._pve.guests import LXC, NAME_KEYS, QEMU, Guest, GuestHandle
 from ..._pve.tasks import Task, parse_upid
 from ..._pve.vm_config import NIC, NIC_KEY
 from ..facts import split_tags
@@ -164,7 +164,7 @@ class RestoreStep:
         handle = GuestHandle(client, Guest(vmid, self.node, self.kind))
 
         def done() -> bool:
-            config = unless_absent(lambda: handle.read("config"))
+            config = handle.read_config()
             return config is not None and restored_from(str(config.get("description") or "")) == self.volid
 
         return Command(
@@ -189,7 +189,7 @@ class RestoreStep:
             return is_remains(config) or restored_from(str(config.get("description") or "")) == self.volid
 
         try:
-            config = unless_absent(lambda: handle.read("config"))
+            config = handle.read_config()
             if config is None or not is_left(config):
                 return error
             run_command(client, removal(handle, is_left), handle)
@@ -235,7 +235,7 @@ def destruction(handle: GuestHandle) -> Command:
         task_type=DESTROY_TASKS[guest.kind],
         task_id=str(guest.vmid),
         accepts=frozenset({ErrorReason.GUEST_ABSENT}),
-        done=lambda: unless_absent(lambda: handle.read("config")) is None,
+        done=lambda: handle.read_config() is None,
     )
 
 

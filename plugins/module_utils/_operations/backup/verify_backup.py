@@ -26,7 +26,7 @@ from ..._pve.errors import (
     brief,
     one_line,
 )
-from ..._pve.guests import LXC, NAME_KEYS, QEMU, Guest, GuestHandle, Selector, find_guest
+from ..._pve.guests import LXC, NAME_KEYS, QEMU, Guest, GuestHandle, Selector, find_guest, guest_label
 from ..._pve.tasks import parse_upid
 from ..agent.calls import AgentCalls
 from ..agent.posix_shell import PosixShell
@@ -194,7 +194,7 @@ def _bad(client: PveClient, report: Report, error: PveError, what: str, left: st
     report.result, report.why = NOT_PROVED if says_nothing else BAD, one_line(f"{what}{why}{left}")
     details = error.details()
     report.evidence = [str(line) for line in details.get("screen") or details.get("log_tail") or ()]
-    label = f"guest {report.vmid} ({report.guest})" if report.guest else f"guest {report.vmid}"
+    label = guest_label(report.vmid, report.guest)
     which = f"backup {report.backup} of {label}" if report.backup else f"the backup of {label}"
     return BadBackup(f"{which} is not proved: {report.why}", error.cause, report.as_result())
 

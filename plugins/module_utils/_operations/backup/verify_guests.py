@@ -62,7 +62,7 @@ def remove_left_overs(applier: Applier, guests: t.Iterable[Guest], tag: str, vmi
 
 def _remove_made(applier: Applier, guest: Guest, tag: str) -> list[str]:
     """Delete a guest that was restored to verify a backup; a lock says that somebody works on it."""
-    config = _read_config(applier.client, guest)
+    config = GuestHandle(applier.client, guest).read_config()
     if config is None or not is_made(config, tag):
         return []
     if config.get("lock"):
@@ -78,7 +78,7 @@ def _remove_made(applier: Applier, guest: Guest, tag: str) -> list[str]:
 def _remove_remains(applier: Applier, guest: Guest, in_range: bool) -> list[str]:
     """Delete what a restore of the caller's that has failed has left, and nothing that anybody works on."""
     client = applier.client
-    config = _read_config(client, guest)
+    config = GuestHandle(client, guest).read_config()
     if config is None or not is_unfinished(config):
         return []
     if config.get("lock") or not last_restore_failed(client, guest):
@@ -104,10 +104,6 @@ def _remove(applier: Applier, guest: Guest, title: str, is_same: t.Callable[[Con
     return []
 
 
-def _read_config(client: PveClient, guest: Guest) -> Config | None:
-    return unless_absent(lambda: t.cast("Config", GuestHandle(client, guest).read("config")))
-
-
 def delete_guest(
     client: PveClient, guest: Guest, is_same: t.Callable[[Config], bool], wait_for_lock: float | None = None
 ) -> bool | None:
@@ -120,7 +116,7 @@ def delete_guest(
     cleaner.wait_for_lock = wait_for_lock
 
     def check() -> None:
-        config = _read_config(cleaner, guest)
+        config = GuestHandle(cleaner, guest).read_config()
         if config is None or not is_same(config):
             raise Conflict(f"{guest.label} is not the guest any more that was to be deleted: it was left alone")
 
@@ -131,7 +127,7 @@ def delete_guest(
         run_command(cleaner, replace(destruction(handle), check=check), handle)
         return True
     except Conflict:
-        return None if _read_config(cleaner, guest) is None else False
+        return None if GuestHandle(cleaner, guest).read_config() is None else False
     finally:
         cleaner.close()
 

@@ -11,7 +11,7 @@ import typing as t
 
 from ..._pve.commands import Command
 from ..._pve.errors import ErrorReason, InvalidRequest, PveError
-from ..._pve.guests import GuestHandle, unless_absent
+from ..._pve.guests import GuestHandle
 from ..._pve.locks import outlast_lock
 from ..plan import Applier, Change, Plan, PlanStep
 from ..power import PowerRequest, bring_into_state
@@ -81,5 +81,5 @@ def plan_removal(request: GuestRequest, state: GuestState, handle: GuestHandle |
 
 def _is_gone(handle: GuestHandle, kind: GuestKind, before: t.Mapping[str, str]) -> bool:
     """Whether the guest is not there any more; another one with its number is none of our business."""
-    config = unless_absent(lambda: handle.read("config"))
+    config = handle.read_config()
     return config is None or any(str(config.get(key, "")) != before.get(key, "") for key in kind.identity)

@@ -51,7 +51,7 @@ def find_rival(
 
 
 def _name_of(client: PveClient, guest: Guest) -> str:
-    config = unless_absent(lambda: GuestHandle(client, guest).read("config"))
+    config = GuestHandle(client, guest).read_config()
     return str((config or {}).get(NAME_KEYS[guest.kind]) or "")
 
 

@@ -138,12 +138,12 @@ def settled_config(handle: GuestHandle) -> dict[str, t.Any] | None:
     """
     client, tries = handle.client, None
     while True:
-        config = _read(handle)
+        config = handle.read_config()
         if config is None or config.get("lock") not in UNSETTLED_LOCKS:
             return config
         if config.get("lock") in CREATION_LOCKS and not _active_creations(client, handle.guest.node):
             # The task may have ended right before that was asked.
-            config = _read(handle)
+            config = handle.read_config()
             if config is None or config.get("lock") not in CREATION_LOCKS:
                 return config
             raise Locked(stub_sentence(handle.guest.vmid, handle.guest.node))
@@ -155,13 +155,8 @@ def settled_config(handle: GuestHandle) -> dict[str, t.Any] | None:
             )
 
 
-def _read(handle: GuestHandle) -> dict[str, t.Any] | None:
-    config: dict[str, t.Any] | None = unless_absent(lambda: handle.read("config"))
-    return config
-
-
 def _is_locked(handle: GuestHandle) -> bool:
-    config = _read(handle)
+    config = handle.read_config()
     return config is not None and config.get("lock") in CREATION_LOCKS
 
 
