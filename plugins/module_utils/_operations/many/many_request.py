@@ -45,13 +45,12 @@ class Selection:
         fits = not guest.template and self.conditions.fits(listed_result(guest))
         return fits and (not self.names or any(fnmatchcase(guest.name, pattern) for pattern in self.names))
 
-    def unmet(self, guests: t.Sequence[Guest]) -> t.Iterator[str]:
+    def unmet(self, guests: t.Sequence[Guest], chosen: t.Sequence[Guest]) -> t.Iterator[str]:
         """What of it no guest meets: patterns that are perhaps written wrong, or all conditions together."""
-        there = [guest for guest in guests if not guest.template]
         for pattern in self.names:
-            if not any(fnmatchcase(guest.name, pattern) for guest in there):
+            if not any(fnmatchcase(guest.name, pattern) and not guest.template for guest in guests):
                 yield f"no guest has a name that fits {pattern!r}"
-        if not any(self.selects(guest) for guest in there):
+        if not chosen:
             yield "no guest meets what select asks for"
 
 

@@ -67,8 +67,8 @@ def ensure_many(applier: Applier, request: ManyRequest) -> ManyOutcome:
         node = request.selection.conditions.node
         if node is not None:
             check_node(node, cluster.node_names)
-        unmet = tuple(request.selection.unmet(cluster.guests))
-        chosen = filter(request.selection.selects, sorted(cluster.guests, key=lambda guest: guest.vmid))
+        chosen = sorted(filter(request.selection.selects, cluster.guests), key=lambda guest: guest.vmid)
+        unmet = tuple(request.selection.unmet(cluster.guests, chosen))
         entries = tuple(map(request.entry_of, chosen))
     check_distinct(entries, cluster.guests)
     done = _Run(applier, request, entries, listing).run() if entries else ()
