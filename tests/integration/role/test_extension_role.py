@@ -85,13 +85,11 @@ def test_calls_write_nothing_beside_the_executable_nor_into_the_code(installed):
     assert {name for name in installed.files() if not name.startswith("var/")} == before
 
 
-def test_an_upgrade_is_complete_before_it_is_used_and_uninstalling_leaves_no_directory(server, tmp_path):
-    """The service goes on with an upgrade, too: what systemd would do is done by hand here, start and reload it."""
+def test_code_that_cannot_be_loaded_is_not_switched_to(server):
     entry = server.use_own_collection() / "_cloudstack" / "entry.py"
     original = entry.read_text("utf-8")
     passed(server.install())
     (first,) = server.releases
-    executable = server.executable.read_bytes()
 
     # The part of the role that this is about.
     module = "ansible_collections.cloudbridge.proxmox.plugins.module_utils._cloudstack.entry"
@@ -105,6 +103,15 @@ def test_an_upgrade_is_complete_before_it_is_used_and_uninstalling_leaves_no_dir
         assert server.releases == [first]
         assert (server.directory / "current").resolve().name == first
         assert server.call("unknown")[0] == 1
+
+
+def test_an_upgrade_is_complete_before_it_is_used_and_uninstalling_leaves_no_directory(server, tmp_path):
+    """The service goes on with an upgrade, too: what systemd would do is done by hand here, start and reload it."""
+    entry = server.use_own_collection() / "_cloudstack" / "entry.py"
+    original = entry.read_text("utf-8")
+    passed(server.install())
+    (first,) = server.releases
+    executable = server.executable.read_bytes()
 
     with running_service(server, tmp_path / "output") as service:
         assert server.call("status")[0] == 1
